@@ -1,0 +1,1 @@
+"""Motion clips: readers, skeletons, and representations (features <-> joints)."""

@@ -1,0 +1,53 @@
+"""6D rotations in torch: the first two ROWS of a rotation matrix, one after the other.
+
+Zhou et al., "On the Continuity of Rotation Representations in Neural Networks" (CVPR 2019) write two columns; BEAT2,
+EMAGE and SynTalker store rows, and so does ``smplx_rot6d``. Conversions that need no gradient (axis-angle,
+quaternions, slerp) are scipy.spatial.transform's.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+# Below this length a direction is rounding noise: an axis takes its place, so the result is still a rotation.
+_SHORTEST = 1e-8
+
+
+def rot6d_to_matrix(x: Tensor) -> Tensor:
+    """Rotation matrices [..., 3, 3] from two rows [..., 6] that need be neither unit nor orthogonal (Gram-Schmidt).
+
+    Differentiable. Zero rows give the identity and parallel rows some rotation that keeps the first; never NaN.
+    """
+    first = _unit(x[..., :3], _x_axis_like(x[..., :3]))
+    second = _reject(x[..., 3:], first)
+    second = _unit(second, _unit(_reject(_least_aligned_axis(first), first), first))
+    return torch.stack((first, second, torch.cross(first, second, dim=-1)), dim=-2)
+
+
+def matrix_to_rot6d(matrix: Tensor) -> Tensor:
+    """Take the first two rows [..., 6] of rotation matrices [..., 3, 3]."""
+    return matrix[..., :2, :].flatten(-2)
+
+
+def _unit(vector: Tensor, otherwise: Tensor) -> Tensor:
+    # The square is clamped before the root: the root's gradient at zero is infinite, and 0 * inf is NaN.
+    square = (vector * vector).sum(-1, keepdim=True)
+    unit = vector * square.clamp_min(_SHORTEST**2).rsqrt()
+    return torch.where(square > _SHORTEST**2, unit, otherwise)
+
+
+def _reject(vector: Tensor, unit: Tensor) -> Tensor:
+    """Keep the part of ``vector`` [..., 3] that is orthogonal to ``unit`` [..., 3]."""
+    return vector - (vector * unit).sum(-1, keepdim=True) * unit
+
+
+def _x_axis_like(vector: Tensor) -> Tensor:
+    return pad(torch.ones_like(vector[..., :1]), (0, 2))
+
+
+def _least_aligned_axis(unit: Tensor) -> Tensor:
+    # y unless the first row points along y: two zero rows then give the identity.
+    ones = torch.ones_like(unit[..., :1])
+    return torch.where(unit[..., 1:2].abs() < 0.9, pad(ones, (1, 1)), pad(ones, (2, 0)))
