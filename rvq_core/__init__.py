@@ -1,0 +1,46 @@
+"""RVQ Lens, the computing part: quantizer, model, checkpoints, clips, statistics, reports and training.
+
+Names are imported when first used, so that ``import rvq_core`` and ``rvq-lens --help`` do not wait for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rvq_core.analysis import analyze as analyze
+    from rvq_core.autoencoder import RVQVAE as RVQVAE
+    from rvq_core.autoencoder import RVQVAEConfig as RVQVAEConfig
+    from rvq_core.clips import load_clips as load_clips
+    from rvq_core.errors import RVQLensError as RVQLensError
+    from rvq_core.loading import load_checkpoint as load_checkpoint
+    from rvq_core.quantizer import QuantizeEMAReset as QuantizeEMAReset
+    from rvq_core.quantizer import ResidualVQ as ResidualVQ
+    from rvq_core.report import Report as Report
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "QuantizeEMAReset": "rvq_core.quantizer",
+    "RVQLensError": "rvq_core.errors",
+    "RVQVAE": "rvq_core.autoencoder",
+    "RVQVAEConfig": "rvq_core.autoencoder",
+    "Report": "rvq_core.report",
+    "ResidualVQ": "rvq_core.quantizer",
+    "analyze": "rvq_core.analysis",
+    "load_checkpoint": "rvq_core.loading",
+    "load_clips": "rvq_core.clips",
+}
+
+__all__ = [  # noqa: PLE0604 - the table above is the list
+    *_HOMES,
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,105 @@
+"""Opening a checkpoint: read the file, find its format, build the model; then apply what the user overrides."""
+
+from __future__ import annotations
+
+import dataclasses
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rvq_core.autoencoder import RVQVAE
+from rvq_core.errors import CheckpointError, SettingsError
+from rvq_core.loading.checkpoint import Checkpoint, Normalizer
+from rvq_core.loading.formats import FORMATS
+from rvq_core.loading.read import RawFile, read_file
+
+__all__ = ["Checkpoint", "Normalizer", "load_checkpoint"]
+
+Values = str | PathLike[str] | NDArray[Any] | Tensor
+
+
+def load_checkpoint(
+    path: str | PathLike[str],
+    *,
+    activation: str | None = None,
+    norm: str | None = None,
+    dilation_growth_rate: int | None = None,
+    mean: Values | None = None,
+    std: Values | None = None,
+) -> Checkpoint:
+    """Open a checkpoint file, in eval mode on the CPU.
+
+    ``activation``, ``norm`` and ``dilation_growth_rate`` override what the file says or what is assumed; ``mean`` and
+    ``std`` (a ``.npy`` path or values [D]) replace its normalizer. Raises CheckpointError.
+    """
+    raw = read_file(Path(path))
+    checkpoint = _build(raw)
+    overrides = {"activation": activation, "norm": norm, "dilation_growth_rate": dilation_growth_rate}
+    checkpoint = _override_config(checkpoint, {key: value for key, value in overrides.items() if value is not None})
+    return _override_normalizer(checkpoint, mean, std)
+
+
+def _build(raw: RawFile) -> Checkpoint:
+    for known in FORMATS:
+        if known.matches(raw):
+            return known.build(raw)
+    raise CheckpointError(
+        str(raw.path),
+        expected="a checkpoint of a known format (" + ", ".join(known.id for known in FORMATS) + ")",
+        found=f"{len(raw.tensors)} tensors without " + " or ".join(FORMATS[0].required[:1]),
+        do="give a checkpoint written by rvq-lens train",
+    )
+
+
+def _override_config(checkpoint: Checkpoint, overrides: dict[str, Any]) -> Checkpoint:
+    if not overrides:
+        return checkpoint
+    if checkpoint.model is None or checkpoint.config is None:
+        raise CheckpointError(
+            str(checkpoint.path), expected="a model", found="codebooks only", do="leave " + ", ".join(overrides) + " out"
+        )
+    config = dataclasses.replace(checkpoint.config, **overrides)
+    model = RVQVAE(config)
+    try:
+        model.load_state_dict(checkpoint.model.state_dict())
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{checkpoint.path}: " + ", ".join(overrides), expected="a choice that its weights fit",
+            found=str(error).splitlines()[-1].strip(), do="leave it out",
+        ) from error  # fmt: skip
+    model.eval().requires_grad_(False)
+    notes = [*checkpoint.notes, *(f"{name} = {value}, given by the user" for name, value in overrides.items())]
+    return dataclasses.replace(checkpoint, config=config, model=model, quantizer=model.quantizer, notes=notes)
+
+
+def _override_normalizer(checkpoint: Checkpoint, mean: Values | None, std: Values | None) -> Checkpoint:
+    if mean is None and std is None:
+        return checkpoint
+    if mean is None or std is None:
+        raise SettingsError(
+            "mean and std", expected="both", found="only one of them", do="give the other one too, or neither"
+        )
+    dim = None if checkpoint.config is None else checkpoint.config.input_dim
+    normalizer = Normalizer(_read_values("mean", mean, dim), _read_values("std", std, dim))
+    notes = [*checkpoint.notes, "normalizer given by the user"]
+    return dataclasses.replace(checkpoint, normalizer=normalizer, notes=notes)
+
+
+def _read_values(name: str, values: Values, dim: int | None) -> Tensor:
+    """Values [D] float32 from a .npy path, an array or a tensor."""
+    where = f"{name} {values}" if isinstance(values, str | PathLike) else name
+    try:
+        array = np.load(values, allow_pickle=False) if isinstance(values, str | PathLike) else np.asarray(values)
+        tensor = torch.as_tensor(array.astype(np.float32))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(where, expected="a .npy file of numbers", found=str(error), do="check the path") from error
+    if tensor.dim() != 1 or (dim is not None and tensor.shape[0] != dim) or not bool(torch.isfinite(tensor).all()):
+        raise CheckpointError(
+            where, expected=f"{dim or 'D'} finite values", found=f"shape {tuple(tensor.shape)}", do="give the file of this model"
+        )
+    return tensor

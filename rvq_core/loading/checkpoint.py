@@ -1,0 +1,90 @@
+"""What a checkpoint file becomes: model, quantizer, normalizer, and notes on how it was read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rvq_core.autoencoder import RVQVAE, RVQVAEConfig
+from rvq_core.quantizer import ResidualVQ
+
+CONSTANT_FEATURE = 1e-4
+"""A feature whose standard deviation is below this is constant: it is centred but not scaled."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Normalizer:
+    """Mean and standard deviation of each feature, tensors [D]: (x - mean) / std, constant features divided by 1."""
+
+    mean: Tensor
+    std: Tensor
+
+    @property
+    def scale(self) -> Tensor:
+        """What features are divided by [D]: std, and 1 where std < 1e-4."""
+        return torch.where(self.std < CONSTANT_FEATURE, torch.ones_like(self.std), self.std)
+
+    @overload
+    def apply(self, features: Tensor) -> Tensor: ...
+    @overload
+    def apply(self, features: NDArray[Any]) -> NDArray[np.float32]: ...
+    def apply(self, features: Tensor | NDArray[Any]) -> Tensor | NDArray[np.float32]:
+        """Raw features [..., D] -> normalised ones, in the kind (tensor or array) that was given."""
+        if isinstance(features, Tensor):
+            return (features - self.mean.to(features.device)) / self.scale.to(features.device)
+        return self.apply(torch.as_tensor(features, dtype=torch.float32)).numpy()
+
+    @overload
+    def invert(self, features: Tensor) -> Tensor: ...
+    @overload
+    def invert(self, features: NDArray[Any]) -> NDArray[np.float32]: ...
+    def invert(self, features: Tensor | NDArray[Any]) -> Tensor | NDArray[np.float32]:
+        """Normalised features [..., D] -> raw ones, in the kind that was given."""
+        if isinstance(features, Tensor):
+            return features * self.scale.to(features.device) + self.mean.to(features.device)
+        return self.invert(torch.as_tensor(features, dtype=torch.float32)).numpy()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """An opened checkpoint, in eval mode on the CPU.
+
+    ``model`` and ``config`` are None where the file holds codebooks only. ``codebooks`` are [K_q, C] each, as they
+    act. ``representation`` and ``fps`` of the motion are None where nothing tells them. ``training`` is the summary
+    that the native format stores (clips, history, code counts of the corpus), empty elsewhere.
+    """
+
+    path: Path
+    name: str
+    format: str
+    sha256: str
+    quantizer: ResidualVQ
+    config: RVQVAEConfig | None = None
+    model: RVQVAE | None = None
+    normalizer: Normalizer | None = None
+    representation: str | None = None
+    fps: float | None = None
+    training: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
+    notes: list[str] = field(default_factory=lambda: list[str]())
+
+    @property
+    def codebooks(self) -> list[Tensor]:
+        """Each layer's codebook [K_q, C], as it acts."""
+        return list(self.quantizer.codebooks)
+
+    @property
+    def ema_counts(self) -> list[Tensor] | None:
+        """Each layer's EMA count per code [K], or None where the file does not hold them."""
+        layers = self.quantizer.ema_layers()
+        return [layer.code_count for layer in layers] if all(layer.ema_known for layer in layers) else None
+
+    @property
+    def trained_on(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Names of the clips it was trained on, and of those held out; both empty where the file does not tell."""
+        return frozenset(self.training.get("train_clips", ())), frozenset(self.training.get("held_out_clips", ()))

@@ -1,0 +1,158 @@
+"""The project's own checkpoint: one ``.safetensors`` file, configuration and training summary in its header.
+
+Tensors stand under ``encoder.* decoder.* quantizer.* normalizer.*``. The header's metadata has one entry,
+``rvq-lens``: JSON with ``schema``, ``config``, ``representation``, ``fps`` and ``training``. A shared codebook is
+written once, as layer 0. EMA buffers are left out where they are not known, so that reading tells the truth.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from rvq_core.autoencoder import RVQVAE, RVQVAEConfig
+from rvq_core.errors import CheckpointError, SettingsError
+from rvq_core.files import written_whole
+from rvq_core.loading.checkpoint import Checkpoint, Normalizer
+from rvq_core.loading.formats.base import Format
+from rvq_core.loading.read import RawFile
+
+SCHEMA = 1
+_ENTRY = "rvq-lens"
+
+
+@dataclass(frozen=True, slots=True)
+class NativeHeader:
+    """What the header of a native checkpoint tells beside the tensors."""
+
+    config: RVQVAEConfig
+    representation: str | None
+    fps: float | None
+    training: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
+
+
+def save_native(path: Path, model: RVQVAE, normalizer: Normalizer | None, header: NativeHeader) -> None:
+    """Write a native checkpoint; the file appears whole or not at all."""
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    if header.config.shared_codebook:
+        later = tuple(f"quantizer.layers.{q}." for q in range(1, header.config.num_quantizers))
+        tensors = {key: value for key, value in tensors.items() if not key.startswith(later)}
+    if not all(layer.ema_known for layer in model.quantizer.ema_layers()):
+        tensors = {key: value for key, value in tensors.items() if not key.endswith((".code_sum", ".code_count", ".init"))}
+    if normalizer is not None:
+        tensors |= {"normalizer.mean": normalizer.mean.contiguous(), "normalizer.std": normalizer.std.contiguous()}
+    entry = {
+        "schema": SCHEMA,
+        "config": header.config.to_dict(),
+        "representation": header.representation,
+        "fps": header.fps,
+        "training": header.training,
+    }
+    with written_whole(path) as temporary:
+        save_file(tensors, temporary, metadata={_ENTRY: json.dumps(entry, allow_nan=False)})
+
+
+def _matches(raw: RawFile) -> bool:
+    return _ENTRY in raw.metadata
+
+
+def _build(raw: RawFile) -> Checkpoint:
+    header = _read_header(raw)
+    state = dict(raw.tensors)
+    normalizer = _take_normalizer(raw, state, header.config.input_dim)
+    if header.config.shared_codebook:
+        _repeat_shared_layer(state, header.config.num_quantizers)
+    model = RVQVAE(header.config)
+    check_state(str(raw.path), model, state)
+    model.load_state_dict(state)
+    model.eval().requires_grad_(False)
+    return Checkpoint(
+        path=raw.path,
+        name=raw.path.stem,
+        format="rvq-lens",
+        sha256=raw.sha256,
+        quantizer=model.quantizer,
+        config=header.config,
+        model=model,
+        normalizer=normalizer,
+        representation=header.representation,
+        fps=header.fps,
+        training=header.training,
+    )
+
+
+def _read_header(raw: RawFile) -> NativeHeader:
+    where = f"{raw.path}: metadata '{_ENTRY}'"
+    try:
+        entry = json.loads(raw.metadata[_ENTRY])
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise CheckpointError(where, expected="JSON", found=f"unreadable text ({error})", do="write it again") from error
+    if not isinstance(entry, dict) or cast(dict[str, Any], entry).get("schema") != SCHEMA:
+        raise CheckpointError(
+            where,
+            expected=f"schema {SCHEMA}",
+            found=repr(cast(dict[str, Any], entry).get("schema")) if isinstance(entry, dict) else "no object",
+            do="open it with the rvq-lens version that wrote it",
+        )
+    values = cast(dict[str, Any], entry)
+    try:
+        config = RVQVAEConfig.from_dict(dict(values["config"]), where)
+        fps = None if values.get("fps") is None else float(values["fps"])
+        return NativeHeader(config, values.get("representation"), fps, dict(values.get("training") or {}))
+    except (KeyError, TypeError, ValueError, SettingsError) as error:
+        raise CheckpointError(where, expected="a model config", found=str(error), do="write it again") from error
+
+
+def _take_normalizer(raw: RawFile, state: dict[str, Tensor], dim: int) -> Normalizer | None:
+    mean, std = state.pop("normalizer.mean", None), state.pop("normalizer.std", None)
+    if mean is None or std is None:
+        return None
+    for name, values in (("mean", mean), ("std", std)):
+        if values.shape != (dim,):
+            raise CheckpointError(
+                f"{raw.path}: normalizer.{name}", expected=f"shape ({dim},)", found=str(tuple(values.shape)),
+                do="write the checkpoint again with its own normalizer",
+            )  # fmt: skip
+    return Normalizer(mean.float(), std.float())
+
+
+def _repeat_shared_layer(state: dict[str, Tensor], num_quantizers: int) -> None:
+    first = "quantizer.layers.0."
+    for key in [key for key in state if key.startswith(first)]:
+        for q in range(1, num_quantizers):
+            state[f"quantizer.layers.{q}.{key.removeprefix(first)}"] = state[key]
+
+
+def check_state(where: str, model: RVQVAE, state: dict[str, Tensor]) -> None:
+    """Raise CheckpointError naming the first key that is missing, unknown or of the wrong shape."""
+    wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    optional = (".code_sum", ".code_count", ".init")
+    for key, shape in wanted.items():
+        if key not in state and not key.endswith(optional):
+            raise CheckpointError(
+                f"{where}: {key}", expected=f"a tensor {shape}", found="none", do="the file is cut or of another model"
+            )
+        if key in state and tuple(state[key].shape) != shape:
+            raise CheckpointError(
+                f"{where}: {key}", expected=f"shape {shape}", found=str(tuple(state[key].shape)),
+                do="the stored config and the weights do not belong together",
+            )  # fmt: skip
+    unknown = sorted(set(state) - set(wanted))
+    if unknown:
+        raise CheckpointError(
+            f"{where}: {unknown[0]}", expected="only keys of the model", found="an unknown key",
+            do="the stored config and the weights do not belong together",
+        )  # fmt: skip
+
+
+FORMAT = Format(
+    id="rvq-lens",
+    required=(f"metadata entry '{_ENTRY}'", "encoder.model.0.weight", "quantizer.layers.0.codebook"),
+    matches=_matches,
+    build=_build,
+)

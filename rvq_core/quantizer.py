@@ -1,0 +1,368 @@
+"""Residual vector quantization with EMA codebooks, reset of dead codes and quantize dropout.
+
+The interface is the published one (T2M-GPT's ``QuantizeEMAReset``, MoMask's ``ResidualVQ``). Where the public
+implementations err, this one does not; the differences are listed in docs/quantizer.md.
+
+Shapes: latents [B, C, T], indices [B, T, Q], codebooks [Q, K, C], tokens [N, C] with N = B T.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rvq_core.distributed import draw_on_rank_zero, sum_over_ranks, take_from_rank_zero
+from rvq_core.nearest import gumbel_codes, nearest_codes
+
+_EMA_BUFFERS = ("code_sum", "code_count", "init")
+
+
+class HasMu(Protocol):
+    """Options object of the published training scripts; only ``mu`` is read."""
+
+    mu: float
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardStats:
+    """What the last forward of a ``ResidualVQ`` measured, per layer in use: tensors [n], n = number of layers kept.
+
+    ``perplexity`` is of this batch, exp(-sum p ln(p + 1e-7)); ``commit_loss`` is the layer's own, without a weight.
+    """
+
+    perplexity: Tensor
+    commit_loss: Tensor
+
+
+def batch_perplexity(counts: Tensor) -> Tensor:
+    """exp(-sum p ln(p + 1e-7)) of code counts [K]: the number that the field's training logs show. Scalar [].
+
+    An empty batch gives 1. For the exact perplexity over a corpus see ``rvq_core.stats.usage``.
+    """
+    share = counts / counts.sum().clamp(min=1)
+    return torch.exp(-(share * torch.log(share + 1e-7)).sum())
+
+
+class QuantizeEMAReset(nn.Module):
+    """One codebook [K, C] that follows its tokens by exponential moving averages; dead codes are reset.
+
+    ``args`` may be any object with an attribute ``mu``, which then decides. Buffers: ``codebook`` [K, C],
+    ``code_sum`` [K, C] and ``code_count`` [K] (the EMA sums and counts), ``init`` [] bool. A fresh layer has
+    ``code_count`` zero and ``init`` False; the first training batch initialises it. ``ema_known`` is False when the
+    loaded file held a codebook but no EMA state.
+    """
+
+    codebook: Tensor
+    code_sum: Tensor
+    code_count: Tensor
+    init: Tensor
+
+    def __init__(
+        self, nb_code: int, code_dim: int, args: HasMu | None = None, *, mu: float = 0.99, reset_threshold: float = 1.0
+    ) -> None:
+        super().__init__()
+        if nb_code < 1 or code_dim < 1:
+            raise ValueError(f"nb_code and code_dim must be at least 1, got {nb_code} and {code_dim}")
+        self.nb_code = nb_code
+        self.code_dim = code_dim
+        self.mu = _checked_mu(mu if args is None else args.mu)
+        self.reset_threshold = reset_threshold
+        self.ema_known = True
+        self.register_buffer("codebook", torch.zeros(nb_code, code_dim))
+        self.register_buffer("code_sum", torch.zeros(nb_code, code_dim))
+        self.register_buffer("code_count", torch.zeros(nb_code))
+        self.register_buffer("init", torch.zeros((), dtype=torch.bool))
+
+    def forward(
+        self, x: Tensor, return_idx: bool = False, temperature: float | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]:
+        """Quantize latents ``x`` [B, C, T]; in training also update the codebook (after the output is taken).
+
+        Returns ``(x_d [B, C, T], idx [B, T], commit_loss [], perplexity [])``, without ``idx`` unless asked for.
+        """
+        _check_latents(x, self.code_dim)
+        tokens = _to_tokens(x)
+        self.initialise(tokens)
+        idx = self.quantize(tokens, temperature)
+        codes = self.dequantize(idx)
+        loss = _commitment(_to_tokens(x, detach=False), codes)
+        perplexity = self.update_codebook(tokens, idx) if self.training else batch_perplexity(self.count(idx))
+        out = _straight_through(_to_latents(codes, x), x, self.training)
+        if return_idx:
+            return out, idx.view(x.shape[0], x.shape[2]), loss, perplexity
+        return out, loss, perplexity
+
+    @torch.no_grad()
+    def quantize(self, tokens: Tensor, temperature: float | None = None) -> Tensor:
+        """Index of the nearest code for tokens [N, C] -> [N]. In training a ``temperature`` above 0 samples instead."""
+        with torch.autocast(tokens.device.type, enabled=False):
+            tokens = tokens.to(self.codebook.dtype)
+            if self.training and temperature is not None and temperature > 0:
+                return gumbel_codes(tokens, self.codebook, temperature)
+            return nearest_codes(tokens, self.codebook)
+
+    def dequantize(self, idx: Tensor) -> Tensor:
+        """Codes of indices [...] -> [..., C]; an index of -1 gives zeros."""
+        return _look_up(idx, self.codebook)
+
+    def count(self, idx: Tensor) -> Tensor:
+        """Number of tokens on each code [K], in the codebook's dtype."""
+        return torch.bincount(idx.reshape(-1), minlength=self.nb_code).to(self.codebook.dtype)
+
+    @torch.no_grad()
+    def initialise(self, tokens: Tensor) -> None:
+        """Fill a fresh codebook with tokens [N, C] of the first training batch; does nothing in eval or later."""
+        if not self.training or tokens.shape[0] == 0 or bool(self.init):
+            return
+        self.codebook.copy_(take_from_rank_zero(self._random_tokens(tokens.to(self.codebook.dtype))))
+        self.code_sum.copy_(self.codebook)
+        self.code_count.fill_(1)
+        self.init.fill_(1)
+
+    @torch.no_grad()
+    def update_codebook(self, tokens: Tensor, idx: Tensor) -> Tensor:
+        """One EMA step with tokens [N, C] on codes ``idx`` [N]; codes with a count below the threshold are reset.
+
+        Sums and counts are taken over all ranks; resets come from rank 0. Returns this batch's perplexity [].
+        """
+        tokens = tokens.to(self.codebook.dtype)
+        counts = self.count(idx)
+        sums = torch.zeros_like(self.code_sum).index_add_(0, idx, tokens)
+        sum_over_ranks(counts, sums)
+        self.code_sum.lerp_(sums, 1 - self.mu)
+        self.code_count.lerp_(counts, 1 - self.mu)
+        self.ema_known = True
+        alive = self.code_count >= self.reset_threshold
+        fresh = take_from_rank_zero(self._random_tokens(tokens))
+        means = self.code_sum / self.code_count.clamp(min=torch.finfo(self.code_count.dtype).tiny)[:, None]
+        self.codebook.copy_(torch.where(alive[:, None], means, fresh))
+        return batch_perplexity(counts)
+
+    def _random_tokens(self, tokens: Tensor) -> Tensor:
+        """nb_code tokens in random order [K, C]; a batch smaller than that is tiled with a little noise."""
+        if tokens.shape[0] == 0:
+            return self.codebook.clone()
+        if tokens.shape[0] < self.nb_code:
+            tokens = tokens.repeat(-(-self.nb_code // tokens.shape[0]), 1)
+            tokens = tokens + torch.randn_like(tokens) * (0.01 / self.code_dim**0.5)
+        return tokens[torch.randperm(tokens.shape[0], device=tokens.device)[: self.nb_code]]
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, local_metadata: Any, strict: bool,
+        missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
+    ) -> None:  # fmt: skip
+        """Accept files that hold the codebook alone, as MoMask and its relatives write them."""
+        state = dict(state_dict)
+        codebook = state.get(prefix + "codebook")
+        absent = [name for name in _EMA_BUFFERS if prefix + name not in state]
+        if isinstance(codebook, Tensor) and absent:
+            state[prefix + "code_sum"] = codebook
+            state[prefix + "code_count"] = torch.ones(codebook.shape[0])
+            state[prefix + "init"] = torch.ones((), dtype=torch.bool)
+        super()._load_from_state_dict(
+            state, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        self.ema_known = not absent
+
+    def extra_repr(self) -> str:
+        """Sizes shown when the module is printed."""
+        return f"nb_code={self.nb_code}, code_dim={self.code_dim}, mu={self.mu}"
+
+
+class ResidualVQ(nn.Module):
+    """A stack of codebooks, each quantizing what the ones before it left over.
+
+    In training, with probability ``quantize_dropout_prob`` only the first n layers are used, n uniform in
+    {``quantize_dropout_cutoff_index`` + 1 .. Q}. With ``shared_codebook`` all layers are one module, updated once
+    per step from the tokens of all of them. ``args``: any object with an attribute ``mu``. Source: MoMask (Guo et
+    al. 2024), section 3.1; SoundStream (Zeghidour et al. 2021) for quantize dropout.
+    """
+
+    def __init__(
+        self,
+        num_quantizers: int,
+        shared_codebook: bool = False,
+        quantize_dropout_prob: float = 0.5,
+        quantize_dropout_cutoff_index: int = 0,
+        *,
+        nb_code: int,
+        code_dim: int,
+        args: HasMu | None = None,
+        mu: float = 0.99,
+        reset_threshold: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if num_quantizers < 1:
+            raise ValueError(f"num_quantizers must be at least 1, got {num_quantizers}")
+        if not 0 <= quantize_dropout_prob <= 1:
+            raise ValueError(f"quantize_dropout_prob must lie in 0..1, got {quantize_dropout_prob}")
+        if not 0 <= quantize_dropout_cutoff_index < num_quantizers:
+            raise ValueError(
+                f"quantize_dropout_cutoff_index must lie in 0..{num_quantizers - 1}, got {quantize_dropout_cutoff_index}"
+            )
+        self.num_quantizers = num_quantizers
+        self.shared_codebook = shared_codebook
+        self.quantize_dropout_prob = quantize_dropout_prob
+        self.quantize_dropout_cutoff_index = quantize_dropout_cutoff_index
+        self.nb_code = nb_code
+        self.code_dim = code_dim
+        distinct = [
+            QuantizeEMAReset(nb_code, code_dim, args, mu=mu, reset_threshold=reset_threshold)
+            for _ in range(1 if shared_codebook else num_quantizers)
+        ]
+        self.layers = nn.ModuleList(distinct * num_quantizers if shared_codebook else distinct)
+        self.last: ForwardStats | None = None
+
+    @property
+    def codebooks(self) -> Tensor:
+        """All codebooks, [Q, K, C]."""
+        return torch.stack([layer.codebook for layer in self.ema_layers()])
+
+    def forward(
+        self,
+        x: Tensor,
+        return_all_codes: bool = False,
+        sample_codebook_temp: float | None = None,
+        force_dropout_index: int = -1,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor] | tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Quantize latents ``x`` [B, C, T], which are left as they are.
+
+        ``force_dropout_index`` k keeps exactly the first k layers (0..Q; -1: not forced). ``sample_codebook_temp``
+        samples codes in training; None means the nearest code. Returns ``(quantized [B, C, T], indices [B, T, Q]
+        int64 with -1 where a layer is not used, commit_loss [], perplexity [])`` and ``all_codes [Q, B, T, C]`` when
+        asked. In eval ``quantized`` equals ``get_codebook_entry(indices)`` bit for bit; in training it has the same
+        values, and its gradient goes straight to ``x``. Per-layer figures: ``self.last``.
+        """
+        _check_latents(x, self.code_dim)
+        active = self._active_layers(force_dropout_index)
+        residual = _to_tokens(x, detach=False).to(self.ema_layers()[0].codebook.dtype)
+        inputs: list[Tensor] = []
+        indices = residual.new_full((residual.shape[0], self.num_quantizers), -1, dtype=torch.int64)
+        losses: list[Tensor] = []
+        for q, layer in enumerate(self.ema_layers()[:active]):
+            inputs.append(residual.detach())
+            layer.initialise(inputs[q])
+            indices[:, q] = layer.quantize(inputs[q], sample_codebook_temp)
+            codes = layer.dequantize(indices[:, q])
+            losses.append(_commitment(residual, codes))
+            residual = residual - codes
+        indices = indices.view(x.shape[0], x.shape[2], self.num_quantizers)
+        quantized = _straight_through(self.get_codebook_entry(indices).to(x.dtype), x, self.training)
+        all_codes = self.get_codes_from_indices(indices) if return_all_codes else None
+        perplexities = self._update(inputs, indices.view(-1, self.num_quantizers))
+        commit_loss, perplexity = self._summarise(losses, perplexities, x)
+        if all_codes is not None:
+            return quantized, indices, commit_loss, perplexity, all_codes
+        return quantized, indices, commit_loss, perplexity
+
+    @torch.no_grad()
+    def get_codes_from_indices(self, indices: Tensor) -> Tensor:
+        """Each layer's codes: indices [B, T, q <= Q] -> [Q, B, T, C]. -1, or a layer not given, is a zero code."""
+        self._check_indices(indices)
+        given = indices.shape[-1]
+        codes = [layer.dequantize(indices[..., q]) for q, layer in enumerate(self.ema_layers()[:given])]
+        zeros = self.codebooks.new_zeros((self.num_quantizers - given, *indices.shape[:2], self.code_dim))
+        return torch.cat([torch.stack(codes), zeros]) if codes else zeros
+
+    @torch.no_grad()
+    def get_codebook_entry(self, indices: Tensor) -> Tensor:
+        """The latents that indices stand for, the sum of their codes: [B, T, q <= Q] -> [B, C, T]."""
+        self._check_indices(indices)
+        layers = self.ema_layers()
+        total = layers[0].codebook.new_zeros((*indices.shape[:2], self.code_dim))
+        for q in range(indices.shape[-1]):
+            total += layers[q].dequantize(indices[..., q])
+        return total.transpose(1, 2).contiguous()
+
+    def ema_layers(self) -> list[QuantizeEMAReset]:
+        """The layers, typed; with a shared codebook Q times the same one."""
+        return [layer for layer in self.layers if isinstance(layer, QuantizeEMAReset)]
+
+    def _active_layers(self, force_dropout_index: int) -> int:
+        """Number of layers that this forward uses."""
+        if not -1 <= force_dropout_index <= self.num_quantizers:
+            raise ValueError(
+                f"force_dropout_index must be -1 (not forced) or 0..{self.num_quantizers}, got {force_dropout_index}"
+            )
+        if force_dropout_index >= 0:
+            return force_dropout_index
+        if not self.training or self.quantize_dropout_prob == 0:
+            return self.num_quantizers
+        resolution = 1 << 24
+        if draw_on_rank_zero(0, resolution) >= self.quantize_dropout_prob * resolution:
+            return self.num_quantizers
+        return draw_on_rank_zero(self.quantize_dropout_cutoff_index + 1, self.num_quantizers + 1)
+
+    def _update(self, inputs: list[Tensor], indices: Tensor) -> list[Tensor]:
+        """Batch perplexity of each layer in use; in training the codebooks take their EMA step."""
+        layers = self.ema_layers()
+        if self.training and not self.shared_codebook:
+            return [layers[q].update_codebook(tokens, indices[:, q]) for q, tokens in enumerate(inputs)]
+        perplexities = [batch_perplexity(layers[q].count(indices[:, q])) for q in range(len(inputs))]
+        if self.training and inputs:
+            layers[0].update_codebook(torch.cat(inputs), indices[:, : len(inputs)].t().reshape(-1))
+        return perplexities
+
+    def _summarise(self, losses: Iterable[Tensor], perplexities: list[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+        """Means over the layers in use, and ``self.last``."""
+        if not perplexities:
+            self.last = ForwardStats(x.new_zeros(0), x.new_zeros(0))
+            return x.new_zeros(()), x.new_ones(())
+        loss, perplexity = torch.stack(list(losses)), torch.stack(perplexities)
+        self.last = ForwardStats(perplexity, loss.detach())
+        return loss.mean(), perplexity.mean()
+
+    def _check_indices(self, indices: Tensor) -> None:
+        if indices.dim() != 3 or indices.shape[-1] > self.num_quantizers or indices.is_floating_point():
+            raise ValueError(
+                f"indices must be integers [B, T, q] with q <= {self.num_quantizers}, "
+                f"got {indices.dtype} {list(indices.shape)}"
+            )
+        if indices.numel() and not (-1 <= int(indices.min()) and int(indices.max()) < self.nb_code):
+            raise ValueError(
+                f"indices must lie in -1..{self.nb_code - 1}, got {int(indices.min())}..{int(indices.max())}"
+            )
+
+
+def _checked_mu(mu: float) -> float:
+    if not 0 <= mu < 1:
+        raise ValueError(f"mu must lie in 0..1 (below 1), got {mu}")
+    return float(mu)
+
+
+def _check_latents(x: Tensor, code_dim: int) -> None:
+    if x.dim() != 3 or x.shape[1] != code_dim:
+        raise ValueError(f"latents must be [B, {code_dim}, T], got {list(x.shape)}")
+
+
+def _to_tokens(x: Tensor, detach: bool = True) -> Tensor:
+    """[B, C, T] -> [B T, C]; memory of its own unless T is 1, and never written to."""
+    return (x.detach() if detach else x).transpose(1, 2).reshape(-1, x.shape[1])
+
+
+def _to_latents(tokens: Tensor, x: Tensor) -> Tensor:
+    """[B T, C] -> [B, C, T] in the dtype of ``x``."""
+    return tokens.view(x.shape[0], x.shape[2], x.shape[1]).transpose(1, 2).to(x.dtype)
+
+
+def _look_up(idx: Tensor, codebook: Tensor) -> Tensor:
+    codes = F.embedding(idx.clamp(min=0), codebook)
+    return codes.masked_fill((idx < 0)[..., None], 0.0)
+
+
+def _commitment(tokens: Tensor, codes: Tensor) -> Tensor:
+    """mse(x, sg(x_d)) + mse(sg(x), x_d): twice the mean squared error, with the gradient of one."""
+    if not tokens.numel():
+        return tokens.new_zeros(())
+    mse = F.mse_loss(tokens.float(), codes.float())
+    return mse + mse.detach()
+
+
+def _straight_through(quantized: Tensor, x: Tensor, training: bool) -> Tensor:
+    """The codes' values with the gradient of ``x``; x - x.detach() is exactly 0, so no bit of a code changes."""
+    return quantized + (x - x.detach()) if training else quantized

@@ -1,0 +1,172 @@
+"""A report: the tidy tables of one analysis, its manifest and its tokens, saved as Parquet, JSON and npz.
+
+It is what the command line writes, what the dashboard shows and caches, and what comparing and exporting read. The
+columns are listed in docs/report.md. Missing values are null.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from rvq_core.errors import ReportError
+
+SCHEMA = 1
+"""Version of the folder's layout and columns."""
+
+MANIFEST = "report.json"
+TABLES = ("layers", "codes", "reconstruction", "clips", "clip_errors")
+TOKENS = "tokens.npz"
+PROJECTIONS = "projections"
+
+Tokens = NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """The result of one analysis.
+
+    ``layers``, ``codes``, ``reconstruction``, ``clips`` and ``clip_errors`` are tables with one row per layer, per
+    code, per number of active quantizers and metric, per clip, and per clip, number and metric. ``tokens`` are the
+    indices of each clip [T', Q], in the order of ``clips``. ``projections`` are coordinates of the codes by name.
+    """
+
+    manifest: dict[str, Any]
+    layers: pd.DataFrame
+    codes: pd.DataFrame
+    reconstruction: pd.DataFrame
+    clips: pd.DataFrame
+    clip_errors: pd.DataFrame
+    tokens: Sequence[Tokens] = ()
+    projections: dict[str, pd.DataFrame] = field(default_factory=lambda: dict[str, pd.DataFrame]())
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the report as a folder, whole or not at all.
+
+        An earlier report there is replaced; any other folder that is not empty is refused (ReportError).
+        """
+        target = Path(folder)
+        refuse_foreign_folder(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        except OSError as error:
+            raise ReportError(
+                str(target), expected="a folder that can be written", found=error.strerror or str(error),
+                do="choose another place with --out",
+            ) from error  # fmt: skip
+        try:
+            self._write_into(temporary)
+            _put_in_place(temporary, target)
+        except OSError as error:
+            raise ReportError(
+                str(target), expected="room to write the report", found=error.strerror or str(error),
+                do="free some space or choose another place with --out",
+            ) from error  # fmt: skip
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return target
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Report:
+        """Read a report folder. Raises ReportError naming the file that is missing or damaged."""
+        source = Path(folder)
+        manifest = _read_manifest(source)
+        tables = {name: _read_table(source / f"{name}.parquet") for name in TABLES}
+        projections = {path.stem: _read_table(path) for path in sorted((source / PROJECTIONS).glob("*.parquet"))}
+        return cls(manifest=manifest, tokens=_read_tokens(source / TOKENS), projections=projections, **tables)
+
+    def json(self) -> str:
+        """The content of report.json."""
+        return json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def _write_into(self, folder: Path) -> None:
+        folder.chmod(0o755)
+        for name in TABLES:
+            _write_table(cast(pd.DataFrame, getattr(self, name)), folder / f"{name}.parquet")
+        arrays = {f"clip_{i:05d}": np.asarray(tokens, dtype=np.uint16) for i, tokens in enumerate(self.tokens)}
+        np.savez_compressed(folder / TOKENS, allow_pickle=False, **arrays)
+        (folder / PROJECTIONS).mkdir()
+        for name, table in self.projections.items():
+            _write_table(table, folder / PROJECTIONS / f"{name}.parquet")
+        (folder / MANIFEST).write_text(self.json(), encoding="utf-8")
+
+
+def refuse_foreign_folder(target: Path) -> None:
+    """Raise ReportError unless ``target`` is absent, empty, or an earlier report."""
+    if not target.exists() or (target / MANIFEST).is_file():
+        return
+    if not target.is_dir():
+        raise ReportError(str(target), expected="a folder", found="a file", do="choose another place with --out")
+    if any(target.iterdir()):
+        raise ReportError(
+            str(target), expected="an empty folder or an earlier report", found="a folder with other files",
+            do="choose another place with --out",
+        )  # fmt: skip
+
+
+def _put_in_place(temporary: Path, target: Path) -> None:
+    """Rename the finished folder onto the target; an earlier report steps aside first and is then removed."""
+    if not target.exists():
+        temporary.rename(target)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    target.rename(aside / target.name)
+    try:
+        temporary.rename(target)
+    except OSError:
+        (aside / target.name).rename(target)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    table.to_parquet(path, index=False)
+
+
+def _read_manifest(source: Path) -> dict[str, Any]:
+    path = source / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ReportError(
+            str(path), expected="the manifest of a report", found=str(error) or type(error).__name__,
+            do="name a folder that rvq-lens analyze wrote",
+        ) from error  # fmt: skip
+    schema = cast(dict[str, Any], manifest).get("schema") if isinstance(manifest, dict) else None
+    if schema != SCHEMA:
+        raise ReportError(
+            f"{path}: schema", expected=str(SCHEMA), found=repr(schema), do="run rvq-lens analyze again"
+        )
+    return cast(dict[str, Any], manifest)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise ReportError(
+            str(path), expected="a Parquet table", found=str(error).splitlines()[0], do="run rvq-lens analyze again"
+        ) from error
+
+
+def _read_tokens(path: Path) -> list[Tokens]:
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+            return [archive[name] for name in sorted(archive.files)]
+    except (OSError, ValueError, KeyError) as error:
+        raise ReportError(
+            str(path), expected="an .npz of tokens", found=str(error), do="run rvq-lens analyze again"
+        ) from error
