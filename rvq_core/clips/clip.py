@@ -20,8 +20,9 @@ class Clip:
     """Motion as features.
 
     ``features`` is [T, D] float32, finite. ``representation`` names what the D columns mean (see
-    ``rvq_core.clips.representations``); ``skeleton`` is None where joint positions cannot be computed.
-    ``translation`` is [T, 3], the root's path in metres, where the source has one that the features leave out.
+    ``rvq_core.clips.representations``); ``skeleton`` is the one that they turn, None where they are not rotations.
+    ``translation`` is [T, 3] in metres, where the source has one that the features leave out: the root joint stands
+    at ``translation + skeleton.offsets[0]`` (so BEAT2's `trans` is kept as it is).
     ``notes`` tell what was done on the way (resampled, retargeted, ...), one sentence each.
     """
 

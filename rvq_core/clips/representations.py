@@ -21,6 +21,8 @@ KIT_JOINTS: tuple[str, ...] = (
     "LH", "LK", "LA", "LMrot", "LF", "RH", "RK", "RA", "RMrot", "RF",
 )  # fmt: skip
 
+KIT_PARENTS: tuple[int, ...] = (-1, 0, 1, 2, 3, 3, 5, 6, 3, 8, 9, 0, 11, 12, 13, 14, 0, 16, 17, 18, 19)
+
 JointsFunction = Callable[["Tensor", "Skeleton | None", "int | None"], "Tensor"]
 RotationsFunction = Callable[["Tensor"], "Tensor"]
 
@@ -30,18 +32,29 @@ class Representation:
     """One kind of motion feature.
 
     ``dim`` is the number of columns D (None: any) and ``fps`` the field's frame rate for it (None: none is usual).
-    ``joint_names`` are those of ``joints``; ``body`` and ``hands`` number the joints that body and hand metrics
-    average over.
+    ``joint_names`` and ``parents`` are those of the joints that ``joints`` gives; ``body`` and ``hands`` number the
+    ones that body and hand metrics average over. ``per_frame`` are the columns that are displacements from one frame
+    to the next: they scale with the frame's length.
     """
 
     name: str
     dim: int | None = None
     fps: float | None = None
     joint_names: tuple[str, ...] = ()
+    parents: tuple[int, ...] = ()
     body: tuple[int, ...] = ()
     hands: tuple[int, ...] = ()
+    per_frame: tuple[slice, ...] = ()
     joints_from: JointsFunction | None = None
     rotations_from: RotationsFunction | None = None
+
+    def fits(self, dim: int) -> bool:
+        """Whether features with ``dim`` columns can be of this kind."""
+        return self.dim in (None, dim)
+
+    def default_skeleton(self) -> Skeleton | None:
+        """Return the skeleton that such features turn; None where they hold no rotations."""
+        return None if self.rotations_from is None else smplx.canonical_skeleton()
 
     def joints(self, features: Tensor, skeleton: Skeleton | None = None, *, first: int | None = None) -> Tensor | None:
         """Joint positions [..., T, J, 3] in metres, y up, from features [..., T, D]; None where there are none.
@@ -117,6 +130,7 @@ SMPLX_ROT6D = Representation(
     dim=6 * smplx.JOINTS,
     fps=30.0,
     joint_names=smplx.JOINT_NAMES,
+    parents=smplx.PARENTS,
     body=tuple(range(smplx.BODY_JOINTS)),
     hands=smplx.HANDS,
     joints_from=_smplx_joints,
@@ -128,7 +142,9 @@ HUMANML3D = Representation(
     dim=263,
     fps=20.0,
     joint_names=smplx.JOINT_NAMES[: smplx.BODY_JOINTS],
+    parents=smplx.PARENTS[: smplx.BODY_JOINTS],
     body=tuple(range(smplx.BODY_JOINTS)),
+    per_frame=(slice(0, 3), slice(193, 259)),
     joints_from=_humanml3d_joints,
 )
 KIT = Representation(
@@ -136,7 +152,9 @@ KIT = Representation(
     dim=251,
     fps=12.5,
     joint_names=KIT_JOINTS,
+    parents=KIT_PARENTS,
     body=tuple(range(len(KIT_JOINTS))),
+    per_frame=(slice(0, 3), slice(184, 247)),
     joints_from=_kit_joints,
 )
 RAW = Representation("raw")

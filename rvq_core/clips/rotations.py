@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-# Below this length a direction is rounding noise: an axis takes its place, so the result is still a rotation.
+# Shorter than this, a row is no direction; likewise what Gram-Schmidt leaves of the second row, relative to that row.
 _SHORTEST = 1e-8
+_PARALLEL = 1e-6
 
 
 def rot6d_to_matrix(x: Tensor) -> Tensor:
@@ -20,9 +21,11 @@ def rot6d_to_matrix(x: Tensor) -> Tensor:
 
     Differentiable. Zero rows give the identity and parallel rows some rotation that keeps the first; never NaN.
     """
-    first = _unit(x[..., :3], _x_axis_like(x[..., :3]))
-    second = _reject(x[..., 3:], first)
-    second = _unit(second, _unit(_reject(_least_aligned_axis(first), first), first))
+    first_row, second_row = x[..., :3], x[..., 3:]
+    first = _unit(first_row, _x_axis_like(first_row))
+    axis = _reject(_least_aligned_axis(first), first)
+    floor = (_PARALLEL**2 * (second_row * second_row).sum(-1, keepdim=True)).clamp_min(_SHORTEST**2)
+    second = _unit(_reject(second_row, first), _unit(axis, first), floor)
     return torch.stack((first, second, torch.cross(first, second, dim=-1)), dim=-2)
 
 
@@ -31,11 +34,12 @@ def matrix_to_rot6d(matrix: Tensor) -> Tensor:
     return matrix[..., :2, :].flatten(-2)
 
 
-def _unit(vector: Tensor, otherwise: Tensor) -> Tensor:
-    # The square is clamped before the root: the root's gradient at zero is infinite, and 0 * inf is NaN.
+def _unit(vector: Tensor, otherwise: Tensor, floor: Tensor | None = None) -> Tensor:
+    """Scale ``vector`` [..., 3] to length one; where its squared length is under ``floor``, take ``otherwise``."""
+    floor = vector.new_full((), _SHORTEST**2) if floor is None else floor
+    # The square is raised to the floor before the root: the root's gradient at zero is infinite, and 0 * inf is NaN.
     square = (vector * vector).sum(-1, keepdim=True)
-    unit = vector * square.clamp_min(_SHORTEST**2).rsqrt()
-    return torch.where(square > _SHORTEST**2, unit, otherwise)
+    return torch.where(square > floor, vector * torch.maximum(square, floor).rsqrt(), otherwise)
 
 
 def _reject(vector: Tensor, unit: Tensor) -> Tensor:

@@ -36,6 +36,9 @@ UPPER: tuple[int, ...] = (3, 6, 9, *range(12, 22))
 HANDS: tuple[int, ...] = tuple(range(25, 55))
 LOWER: tuple[int, ...] = (0, 1, 2, 4, 5, 7, 8, 10, 11)
 
+# From the ankle joint down to the sole (Drillis and Contini: 0.039 H).
+ANKLE_HEIGHT = 0.065
+
 # SMPL-H (AMASS) has the same body and hands, without jaw and eyes.
 SMPLH_IN_SMPLX: tuple[int, ...] = (*range(BODY_JOINTS), *HANDS)
 

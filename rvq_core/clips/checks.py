@@ -1,0 +1,74 @@
+"""What every reader checks of an array before it believes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvq_core.errors import ClipError
+
+
+def shown(path: Path, field: str = "") -> str:
+    """Name a file, and a field in it, for an error message."""
+    return f"{path}: {field}" if field else str(path)
+
+
+def as_frames(array: NDArray[np.generic], where: str, *, columns: tuple[int, ...] = ()) -> NDArray[np.float64]:
+    """Return ``array`` as [T, D] float64, once it is known to be two-dimensional, floating, not empty and finite.
+
+    ``columns`` lists the widths D that are allowed; empty allows any. Raises ``ClipError``.
+    """
+    wanted = f"[T, {' or '.join(map(str, columns))}]" if columns else "[T, D]"
+    if array.ndim != 2 or (columns and array.shape[1] not in columns):
+        raise ClipError(
+            where,
+            expected=f"frames by features {wanted}",
+            found=f"an array of shape {_shape(array)}",
+            do="give one row a frame",
+        )
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ClipError(
+            where,
+            expected="floating-point motion features",
+            found=f"dtype {array.dtype}",
+            do="convert the array with astype('float32') if it holds motion",
+        )
+    if 0 in array.shape:
+        raise ClipError(where, expected="at least one frame", found=f"shape {_shape(array)}", do="leave this file out")
+    frames = array.astype(np.float64)
+    _check_finite(frames, where)
+    return frames
+
+
+def nominal_fps(fps: float) -> float:
+    """Round a frame rate that is within 0.01 % of a whole number: 120.00004577 counts as 120."""
+    return float(round(fps)) if round(fps) > 0 and abs(fps - round(fps)) <= 1e-4 * fps else float(fps)
+
+
+def check_fps(fps: float, where: str) -> float:
+    """Return ``fps`` if it is finite and above zero; raises ``ClipError`` otherwise."""
+    if not np.isfinite(fps) or fps <= 0:
+        raise ClipError(
+            where, expected="a frame rate above 0", found=f"{fps:g}", do="correct it, or give the frame rate with fps"
+        )
+    return float(fps)
+
+
+def _check_finite(frames: NDArray[np.float64], where: str) -> None:
+    # float32 is what a clip holds: a float64 value beyond its range would silently become inf.
+    bad = ~(np.abs(frames) <= np.finfo(np.float32).max)
+    if bad.any():
+        frame, column = (int(n) for n in np.argwhere(bad)[0])
+        raise ClipError(
+            where,
+            expected="finite values",
+            found=f"{frames[frame, column]:g} in frame {frame}, column {column} "
+            f"({int(bad.any(axis=1).sum())} of {len(frames)} frames affected)",
+            do="repair or leave out this clip",
+        )
+
+
+def _shape(array: NDArray[np.generic]) -> str:
+    return "[" + ", ".join(map(str, array.shape)) + "]"

@@ -1,0 +1,195 @@
+"""Files and folders to clips."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from rvq_core.clips.clip import Clip
+from rvq_core.clips.deepmimic import read_deepmimic
+from rvq_core.clips.npy import read_npy
+from rvq_core.clips.npz import read_npz
+from rvq_core.clips.representations import get_representation
+from rvq_core.errors import ClipError
+
+Paths = str | Path | Iterable[str | Path]
+
+
+class ReadClip(Protocol):
+    """What a reader is: a path, a representation if the user named one, and a frame rate for files without one."""
+
+    def __call__(self, path: Path, *, representation: str | None = None, fps: float | None = None) -> Clip:
+        """Read one file; raises ``ClipError``."""
+        ...
+
+
+class Reader(NamedTuple):
+    """``read`` takes the files that end in ``extension``; inside a folder it leaves ``passed_over`` ones alone."""
+
+    extension: str
+    read: ReadClip
+    passed_over: Callable[[Path], bool]
+
+
+class LeftOut(NamedTuple):
+    """A file that gave no clip, and why."""
+
+    path: Path
+    reason: str
+
+
+class ClipSet(NamedTuple):
+    """The clips that could be read, in the order of their paths, and the files that could not."""
+
+    clips: list[Clip]
+    left_out: list[LeftOut]
+
+
+def _is_statistics(path: Path) -> bool:
+    stem = path.stem.lower()
+    return any(stem == word or stem.endswith(f"_{word}") for word in ("mean", "std"))
+
+
+def _is_about_the_folder(path: Path) -> bool:
+    return path.stem.lower().startswith(("readme", "licen", "notice", "copying", "authors", "changelog"))
+
+
+# One line a file type. Order matters only where two readers share an extension.
+READERS: tuple[Reader, ...] = (
+    Reader(".npz", read_npz, _is_about_the_folder),
+    Reader(".npy", read_npy, _is_statistics),
+    Reader(".txt", read_deepmimic, _is_about_the_folder),
+)
+
+
+def load_clips(paths: Paths, *, representation: str | None = None, fps: float | None = None) -> list[Clip]:
+    """Read the clips of a file, a folder (with its subfolders), or several of both.
+
+    ``representation`` says what the features mean where the number of columns does not; ``fps`` counts for files that
+    do not name a frame rate. Raises ``ClipError`` where no clip can be read, so for one bad file given alone; a bad
+    file among good ones is left out with a warning.
+    """
+    result = read_clips(paths, representation=representation, fps=fps)
+    for path, reason in result.left_out:
+        warnings.warn(f"left out {path.name}: {reason}", stacklevel=2)
+    return result.clips
+
+
+def read_clips(paths: Paths, *, representation: str | None = None, fps: float | None = None) -> ClipSet:
+    """Read like ``load_clips``, but list the files that were left out instead of warning."""
+    given = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    files = _list_files(given)
+    clips: list[Clip] = []
+    left_out: list[LeftOut] = []
+    for path in files:
+        try:
+            clips.append(_read(path, representation, fps))
+        except ClipError as error:
+            # Alone means: the user named this very file and no other.
+            if given == [path]:
+                raise
+            left_out.append(LeftOut(path, str(error)))
+    if not clips:
+        raise _nothing_read(given, left_out)
+    return ClipSet(_with_unique_names(clips), left_out)
+
+
+def _list_files(given: list[Path]) -> list[Path]:
+    """List the files to read, each once: named ones as they stand, folders searched and sorted."""
+    files: dict[Path, Path] = {}
+    for path in given:
+        found = sorted(_in_folder(path), key=lambda p: p.as_posix()) if path.is_dir() else [path]
+        for file in found:
+            files.setdefault(file.resolve(), file)
+    return list(files.values())
+
+
+def _in_folder(folder: Path) -> Iterable[Path]:
+    for path in folder.rglob("*"):
+        reader = _reader(path)
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if reader is not None and not hidden and path.is_file() and not reader.passed_over(path):
+            yield path
+
+
+def _reader(path: Path) -> Reader | None:
+    return next((reader for reader in READERS if reader.extension == path.suffix.lower()), None)
+
+
+def _read(path: Path, representation: str | None, fps: float | None) -> Clip:
+    if not path.exists():
+        raise ClipError(str(path), expected="a file or a folder", found="nothing there", do="check the path")
+    reader = _reader(path)
+    if reader is None:
+        raise ClipError(
+            str(path),
+            expected=f"a file that ends in {_extensions()}",
+            found=f"'{path.suffix or path.name}'",
+            do="convert the motion to one of these",
+        )
+    clip = reader.read(path, representation=representation, fps=fps)
+    return clip if representation is None else _as_representation(clip, representation, path)
+
+
+def _extensions() -> str:
+    return ", ".join(dict.fromkeys(reader.extension for reader in READERS))
+
+
+def _as_representation(clip: Clip, name: str, path: Path) -> Clip:
+    kind = get_representation(name)
+    if name == clip.representation:
+        return clip
+    if not kind.fits(clip.features.shape[1]):
+        raise ClipError(
+            str(path),
+            expected=f"{name} (D = {kind.dim})",
+            found=f"{clip.representation} (D = {clip.features.shape[1]})",
+            do=f"leave the representation out, or give {clip.representation}",
+        )
+    return replace(clip, representation=name, skeleton=kind.default_skeleton())
+
+
+def _nothing_read(given: list[Path], left_out: list[LeftOut]) -> ClipError:
+    where = ", ".join(map(str, given)) or "clips"
+    if left_out:
+        return ClipError(
+            where,
+            expected="at least one readable clip",
+            found=f"{len(left_out)} file{'s' * (len(left_out) > 1)} and none readable",
+            do=f"the first says: {left_out[0].reason}",
+        )
+    found = "no path" if not given else "none in this folder" if len(given) == 1 else "none in these folders"
+    return ClipError(
+        where,
+        expected=f"motion files ({_extensions()})",
+        found=found,
+        do="give a file or a folder with motion clips",
+    )
+
+
+def _with_unique_names(clips: list[Clip]) -> list[Clip]:
+    """Rename clips that share a name: parent folder and name, then the file's extension too, then a number."""
+    for widen in (_with_parent, _with_extension, None):
+        counts = Counter(clip.name for clip in clips)
+        if max(counts.values()) == 1:
+            break
+        seen: Counter[str] = Counter()
+        renamed: list[Clip] = []
+        for clip in clips:
+            seen[clip.name] += 1
+            name = clip.name if counts[clip.name] == 1 else widen(clip) if widen else f"{clip.name}#{seen[clip.name]}"
+            renamed.append(clip if name == clip.name else replace(clip, name=name))
+        clips = renamed
+    return clips
+
+
+def _with_parent(clip: Clip) -> str:
+    return clip.name if clip.source is None else f"{clip.source.resolve().parent.name}/{clip.name}"
+
+
+def _with_extension(clip: Clip) -> str:
+    return clip.name if clip.source is None else f"{clip.name}{clip.source.suffix}"

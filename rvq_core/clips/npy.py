@@ -1,0 +1,63 @@
+"""Reader of ``.npy`` files of motion features [T, D]."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvq_core.clips.checks import as_frames, check_fps
+from rvq_core.clips.clip import Clip
+from rvq_core.clips.representations import Representation, get_representation, guess_representation
+from rvq_core.errors import ClipError
+
+_ASSUMED_FPS = 30.0
+
+
+def read_npy(path: Path, *, representation: str | None = None, fps: float | None = None) -> Clip:
+    """Read features [T, D]; D tells the representation unless it is given. A pickle is never opened.
+
+    The file has no frame rate: ``fps``, or the one usual for the representation, or 30 (a note says so).
+    """
+    features = as_frames(_read_array(path), str(path))
+    kind = _representation(features, representation, path)
+    rate, notes = _frame_rate(kind, fps)
+    return Clip(path.stem, rate, features.astype(np.float32), kind.name, kind.default_skeleton(), None, path, notes)
+
+
+def _read_array(path: Path) -> NDArray[np.generic]:
+    try:
+        array: NDArray[np.generic] | np.lib.npyio.NpzFile = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _not_an_array(path, f"{type(error).__name__}: {error}") from error
+    if isinstance(array, np.lib.npyio.NpzFile):
+        array.close()
+        raise _not_an_array(path, "an .npz archive")
+    return array
+
+
+def _not_an_array(path: Path, found: str) -> ClipError:
+    return ClipError(str(path), expected="an .npy array of plain numbers", found=found, do="save it with numpy.save")
+
+
+def _representation(features: NDArray[np.float64], name: str | None, path: Path) -> Representation:
+    dim = features.shape[1]
+    if name is None:
+        return guess_representation(dim)
+    kind = get_representation(name)
+    if not kind.fits(dim):
+        raise ClipError(
+            str(path),
+            expected=f"D = {kind.dim} ({name})",
+            found=f"D = {dim}",
+            do=f"leave the representation out, or give {guess_representation(dim).name}",
+        )
+    return kind
+
+
+def _frame_rate(kind: Representation, fps: float | None) -> tuple[float, tuple[str, ...]]:
+    if fps is not None:
+        return check_fps(fps, "fps"), ()
+    rate = kind.fps or _ASSUMED_FPS
+    return rate, (f"{rate:g} frames a second assumed: the file names no frame rate",)

@@ -1,0 +1,123 @@
+"""Reader of ``.npz`` files of SMPL-X (BEAT2) and SMPL-H (AMASS) poses."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from rvq_core.clips.checks import as_frames, check_fps, shown
+from rvq_core.clips.clip import Clip
+from rvq_core.clips.motion import SmplxMotion
+from rvq_core.clips.smplx import JOINTS, SMPLH_IN_SMPLX, canonical_skeleton
+from rvq_core.errors import ClipError
+
+_FPS_KEYS = ("mocap_frame_rate", "mocap_framerate")
+# BEAT2 is y up; AMASS is z up, in its SMPL-H release (156 values) and in its SMPL-X one, which adds these keys.
+_AMASS_KEYS = frozenset({"surface_model_type", "mocap_time_length"})
+_Y_FROM_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+
+
+def read_npz(path: Path, *, representation: str | None = None, fps: float | None = None) -> Clip:  # noqa: ARG001 - every reader is called alike
+    """Read `poses` (T, 165 or 156 axis-angle values), `trans` (T, 3) and the frame rate, as a smplx_rot6d clip.
+
+    ``fps`` counts where the file names no frame rate. Only these arrays are read, and no pickle ever.
+    """
+    arrays = _read_arrays(path)
+    poses = as_frames(arrays["poses"], shown(path, "poses"), columns=(165, 156))
+    trans = None
+    if "trans" in arrays:
+        trans = as_frames(arrays["trans"], shown(path, "trans"), columns=(3,))
+        _check_length(trans, poses, path)
+    rate = _frame_rate(arrays, path, fps)
+    rotations, notes = _smplx_rotations(poses)
+    if poses.shape[1] == 156 or _AMASS_KEYS & arrays.keys():
+        rotations, trans = _to_y_up(rotations, trans)
+        notes = (*notes, "turned from z up to y up")
+    return SmplxMotion(rotations, trans, rate, notes).to_clip(path.stem, path)
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise _not_an_archive(path, "a single array")
+            names = set(archive.files)
+            if "poses" not in names:
+                found = ", ".join(sorted(names)) or "no array"
+                raise ClipError(
+                    str(path),
+                    expected="an array `poses`",
+                    found=found,
+                    do="give BEAT2 or AMASS motion, or features as .npy",
+                )
+            # The presence of these keys says what the file is; their content may be of any kind and is not read.
+            arrays: dict[str, NDArray[np.generic]] = {key: np.empty(0) for key in _AMASS_KEYS & names}
+            for key in ("poses", "trans", *_FPS_KEYS):
+                if key in names:
+                    arrays[key] = archive[key]
+            return arrays
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise _not_an_archive(path, f"{type(error).__name__}: {error}") from error
+
+
+def _not_an_archive(path: Path, found: str) -> ClipError:
+    return ClipError(str(path), expected="an .npz archive of plain numbers", found=found, do="save it with numpy.savez")
+
+
+def _check_length(trans: NDArray[np.float64], poses: NDArray[np.float64], path: Path) -> None:
+    if len(trans) != len(poses):
+        raise ClipError(
+            shown(path, "trans"),
+            expected=f"{len(poses)} frames as in `poses`",
+            found=f"{len(trans)} frames",
+            do="save both arrays with the same frames",
+        )
+
+
+def _frame_rate(arrays: dict[str, NDArray[np.generic]], path: Path, fps: float | None) -> float:
+    for key in _FPS_KEYS:
+        if key in arrays:
+            value = arrays[key]
+            if value.size != 1 or not np.issubdtype(value.dtype, np.number):
+                raise ClipError(
+                    shown(path, key),
+                    expected="one number",
+                    found=f"{value.dtype} x {value.size}",
+                    do="save a single number",
+                )
+            return check_fps(float(value.reshape(()).astype(np.float64)), shown(path, key))
+    if fps is None:
+        raise ClipError(
+            str(path),
+            expected=f"a frame rate in {' or '.join(_FPS_KEYS)}",
+            found="neither",
+            do="give the frame rate with fps",
+        )
+    return check_fps(fps, "fps")
+
+
+def _smplx_rotations(poses: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Local matrices [T, 55, 3, 3] from axis-angle values [T, 165] or [T, 156]."""
+    vectors = poses.reshape(len(poses), -1, 3)
+    matrices = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(*vectors.shape[:2], 3, 3)
+    if vectors.shape[1] == JOINTS:
+        return matrices, ()
+    rotations = np.tile(np.eye(3), (len(poses), JOINTS, 1, 1))
+    rotations[:, SMPLH_IN_SMPLX] = matrices
+    return rotations, ("SMPL-H poses: jaw and eyes at rest",)
+
+
+def _to_y_up(
+    rotations: NDArray[np.float64], trans: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    turned = rotations.copy()
+    turned[:, 0] = _Y_FROM_Z_UP @ rotations[:, 0]
+    if trans is None:
+        return turned, None
+    # SMPL turns about the pelvis and then adds `trans`: in AMASS `trans` is nearly the pelvis itself, because the rest
+    # pose's offset lies in the model's y, which is level in a z-up world. The offset of ours is taken off again.
+    return turned, trans @ _Y_FROM_Z_UP.T - canonical_skeleton().offsets[0]
