@@ -1,0 +1,196 @@
+"""Codes on a plane: principal components at once, UMAP when asked for.
+
+All layers of one checkpoint share a space, so they are projected by one joint fit. Both functions return a table with
+one row per code: ``layer`` (1-based), ``code`` (0-based), ``x``, ``y``; how it was made stands in its ``attrs``.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rvq_core.errors import SettingsError
+
+SCALES = ("raw", "per_layer")
+"""``raw`` keeps the shrinking scale of deeper layers; ``per_layer`` centres each layer and divides it by its spread."""
+
+METRICS = ("euclidean", "cosine")
+
+Floats = NDArray[np.float64]
+Codebook = NDArray[np.floating[Any]]
+
+_BLOCK = 1024
+_TOO_FEW_FOR_UMAP = 4
+
+
+def pca(codebooks: Sequence[Codebook], *, scale: str = "raw") -> pd.DataFrame:
+    """First two principal components of all codes [K_q, C] together.
+
+    ``attrs["explained"]`` holds the share of the total variance along x and y. The sign of an axis is fixed: the
+    coordinate of the space that weighs most in it weighs positively. Codes that are all equal land on the origin.
+    """
+    points = _stacked(codebooks, scale)
+    coordinates, explained = _principal_plane(points)
+    return _table(codebooks, coordinates, {"method": "pca", "scale": scale, "explained": explained})
+
+
+def umap_projection(
+    codebooks: Sequence[Codebook],
+    *,
+    n_neighbors: int = 15,
+    min_dist: float = 0.1,
+    metric: str = "euclidean",
+    seed: int = 0,
+    scale: str = "raw",
+) -> pd.DataFrame:
+    """UMAP of all codes [K_q, C] together (McInnes, Healy, Melville 2018), started from their principal components.
+
+    The same seed gives the same coordinates on the same machine. ``attrs["n_neighbors"]`` is the number used: there
+    are never more neighbours (which count the code itself, as UMAP does) than codes but one. With fewer than four codes, or codes that are all equal, there is
+    nothing to lay out and the principal components are returned. Raises SettingsError.
+    """
+    _check_settings(n_neighbors, min_dist, metric, seed)
+    points = _stacked(codebooks, scale)
+    start, _ = _principal_plane(points)
+    neighbours = min(n_neighbors, len(points) - 1)
+    made_by = {"method": "umap", "n_neighbors": neighbours, "min_dist": min_dist, "metric": metric, "seed": seed}
+    if len(points) < _TOO_FEW_FOR_UMAP or not np.ptp(start):
+        return _table(codebooks, start, made_by | {"scale": scale})
+    coordinates = _lay_out(points, start, neighbours, min_dist, metric, seed)
+    return _table(codebooks, coordinates, made_by | {"scale": scale})
+
+
+def nearest_neighbours(points: Floats, count: int, metric: str = "euclidean") -> tuple[NDArray[np.int32], Floats]:
+    """Find the ``count`` nearest points of each point [N, C], itself first: indices and distances, both [N, count].
+
+    Exact. Candidates come from blocks of one matrix product; their distances are computed again by subtraction, since
+    the product loses the small ones.
+    """
+    vectors = _unit(points) if metric == "cosine" else points - points.mean(axis=0)
+    single = vectors.astype(np.float32)
+    squares = np.einsum("nc,nc->n", single, single)
+    indices = np.empty((len(points), count), dtype=np.int32)
+    distances = np.empty((len(points), count))
+    for begin in range(0, len(points), _BLOCK):
+        rows = np.arange(begin, min(begin + _BLOCK, len(points)))
+        found = _nearest_in_block(single, squares, rows, count)
+        exact = np.linalg.norm(vectors[rows, None, :] - vectors[found], axis=-1)
+        if metric == "cosine":
+            exact = exact**2 / 2  # unit vectors: |a - b|^2 = 2 (1 - cos)
+        exact[found == rows[:, None]] = -1.0  # itself before its duplicates
+        order = np.argsort(exact, axis=1, kind="stable")
+        indices[rows] = np.take_along_axis(found, order, axis=1)
+        distances[rows] = np.maximum(np.take_along_axis(exact, order, axis=1), 0.0)
+    return indices, distances
+
+
+def _nearest_in_block(
+    points: NDArray[np.float32], squares: NDArray[np.float32], rows: NDArray[np.intp], count: int
+) -> NDArray[np.intp]:
+    """Unordered indices [R, count] of the points nearest to ``rows``, each row's own index among them."""
+    scores = squares[None, :] - 2.0 * (points[rows] @ points.T)
+    scores[np.arange(len(rows)), rows] = -np.inf
+    if count >= scores.shape[1]:
+        return np.tile(np.arange(scores.shape[1]), (len(rows), 1))
+    return np.argpartition(scores, count - 1, axis=1)[:, :count]
+
+
+def _lay_out(points: Floats, start: Floats, neighbours: int, min_dist: float, metric: str, seed: int) -> Floats:
+    """UMAP coordinates [N, 2]. Neighbours are handed in: exact, and compiling UMAP's own search takes a minute."""
+    with warnings.catch_warnings():
+        # It tells that TensorFlow is missing, which only its parametric variant would need.
+        warnings.simplefilter("ignore", ImportWarning)
+        from umap import UMAP
+
+    indices, distances = nearest_neighbours(points, neighbours, metric)
+    noise = np.random.default_rng(seed).normal(scale=1e-4, size=start.shape)
+    layout = UMAP(
+        n_neighbors=neighbours,
+        min_dist=min_dist,
+        metric=metric,
+        random_state=seed,
+        n_jobs=1,  # a seed needs one thread; UMAP warns where it has to say so itself
+        init=10.0 * start / np.abs(start).max() + noise,  # equal codes must not start on one spot
+        precomputed_knn=(indices, distances.astype(np.float32)),
+    )
+    with warnings.catch_warnings():
+        # True and harmless: without its search index UMAP cannot transform new points, which we never ask for.
+        warnings.filterwarnings("ignore", message="precomputed_knn.*transform will be unavailable")
+        return np.asarray(layout.fit_transform(points.astype(np.float32)), dtype=np.float64)
+
+
+def _principal_plane(points: Floats) -> tuple[Floats, list[float]]:
+    """Coordinates [N, 2] along the two main axes, and the share of the variance that each explains."""
+    centred = points - points.mean(axis=0)
+    values, axes = np.linalg.eigh(centred.T @ centred)
+    total = float(values.sum())
+    # What is left of equal codes is rounding; an axis through it would mean nothing.
+    if total <= 1e-18 * max(float((points**2).sum()), 1e-300):
+        return np.zeros((len(points), 2)), [0.0, 0.0]
+    axes = axes[:, ::-1][:, :2]
+    signs = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+    coordinates = centred @ (axes * signs)
+    explained = [max(float(value), 0.0) / total for value in values[::-1][:2]]
+    missing = 2 - coordinates.shape[1]  # codes of one dimension lie on a line
+    return np.pad(coordinates, ((0, 0), (0, missing))), explained + [0.0] * missing
+
+
+def _stacked(codebooks: Sequence[Codebook], scale: str) -> Floats:
+    """All codes below each other [sum K_q, C] in float64, scaled as asked."""
+    if scale not in SCALES:
+        raise _setting("scale", " or ".join(SCALES), scale)
+    sizes = {codebook.shape[1] for codebook in codebooks}
+    if len(sizes) != 1:
+        raise SettingsError(
+            "codebook map", expected="codebooks of one dimension", found=f"dimensions {sorted(sizes)}",
+            do="choose layers that share a space",
+        )  # fmt: skip
+    layers = [np.asarray(codebook, dtype=np.float64) for codebook in codebooks]
+    return np.concatenate([_standardised(codes) for codes in layers] if scale == "per_layer" else layers)
+
+
+def _standardised(codes: Floats) -> Floats:
+    """Codes around their mean, divided by their root mean square distance from it (by 1 where that is 0)."""
+    centred = codes - codes.mean(axis=0)
+    spread = math.sqrt(float((centred**2).sum(axis=1).mean()))
+    return centred / spread if spread > 0 else centred
+
+
+def _unit(points: Floats) -> Floats:
+    lengths = np.linalg.norm(points, axis=1, keepdims=True)
+    return points / np.where(lengths > 0, lengths, 1.0)
+
+
+def _table(codebooks: Sequence[Codebook], coordinates: Floats, made_by: dict[str, Any]) -> pd.DataFrame:
+    sizes = [len(codebook) for codebook in codebooks]
+    table = pd.DataFrame(
+        {
+            "layer": np.repeat(np.arange(1, len(sizes) + 1), sizes),
+            "code": np.concatenate([np.arange(size) for size in sizes]),
+            "x": coordinates[:, 0],
+            "y": coordinates[:, 1],
+        }
+    )
+    table.attrs.update(made_by)
+    return table
+
+
+def _check_settings(n_neighbors: int, min_dist: float, metric: str, seed: int) -> None:
+    if n_neighbors < 2:
+        raise _setting("n_neighbors", "at least 2", n_neighbors)
+    if not 0.0 <= min_dist <= 1.0:
+        raise _setting("min_dist", "a number in 0..1", min_dist)
+    if metric not in METRICS:
+        raise _setting("metric", " or ".join(METRICS), metric)
+    if not 0 <= seed < 2**32:
+        raise _setting("seed", "an integer in 0..2^32 - 1", seed)
+
+
+def _setting(name: str, expected: str, found: object) -> SettingsError:
+    return SettingsError(f"codebook map: {name}", expected=expected, found=repr(found), do="change this setting")

@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.decomposition import PCA
+from sklearn.manifold import trustworthiness
+from sklearn.neighbors import NearestNeighbors
+
+from rvq_core.errors import SettingsError
+from rvq_core.stats.projection import nearest_neighbours, pca, umap_projection
+
+
+@pytest.fixture(scope="module")
+def codebooks() -> list[np.ndarray]:
+    rng = np.random.default_rng(3)
+    centres = rng.normal(scale=4.0, size=(4, 16))
+    return [
+        (centres[rng.integers(4, size=60)] + rng.normal(size=(60, 16))).astype(np.float32) / 2**layer
+        for layer in range(3)
+    ]
+
+
+def test_pca_agrees_with_scikit_learn_up_to_sign(codebooks):
+    reference = PCA(n_components=2, svd_solver="full")
+    expected = reference.fit_transform(np.concatenate(codebooks).astype(np.float64))
+    table = pca(codebooks)
+    for name, column in zip("xy", expected.T, strict=True):
+        sign = np.sign((table[name] * column).sum())
+        assert_allclose(table[name], sign * column, atol=1e-6)
+    assert_allclose(table.attrs["explained"], reference.explained_variance_ratio_, rtol=1e-6)
+
+
+def test_pca_rows_name_layers_and_codes(codebooks):
+    table = pca([codebooks[0], codebooks[1][:10]])
+    assert list(table.columns) == ["layer", "code", "x", "y"]
+    assert table.groupby("layer")["code"].agg(["min", "max", "size"]).to_numpy().tolist() == [[0, 59, 60], [0, 9, 10]]
+
+
+def test_pca_does_not_depend_on_the_order_of_codes(codebooks):
+    turned = pca([codes[::-1] for codes in codebooks])
+    again = turned.sort_values(["layer", "code"], ascending=[True, False])
+    assert_allclose(again[["x", "y"]], pca(codebooks)[["x", "y"]], atol=1e-6)
+
+
+def test_per_layer_scale_gives_every_layer_the_same_spread(codebooks):
+    def spread(scale: str) -> np.ndarray:
+        table = pca(codebooks, scale=scale)
+        return np.sqrt((table[["x", "y"]] ** 2).sum(axis=1).groupby(table["layer"]).mean().to_numpy())
+
+    raw, equal = spread("raw"), spread("per_layer")
+    assert raw[0] > 3 * raw[2]
+    assert equal.max() / equal.min() < 1.3
+
+
+@pytest.mark.parametrize("project", [pca, umap_projection])
+@pytest.mark.parametrize(
+    "codebooks",
+    [
+        [np.zeros((8, 4), np.float32)] * 2,
+        [np.full((5, 4), 0.1, np.float32)],
+        [np.ones((1, 4), np.float32)],
+        [np.ones((1, 4), np.float32), np.zeros((1, 4), np.float32)],
+    ],
+    ids=["never trained", "all equal", "one code", "two layers of one code"],
+)
+def test_degenerate_codebooks_stay_finite(project, codebooks):
+    table = project(codebooks)
+    assert len(table) == sum(map(len, codebooks))
+    assert np.isfinite(table[["x", "y"]].to_numpy()).all()
+
+
+def test_codes_of_one_dimension_lie_on_a_line():
+    table = pca([np.array([[1.0], [3.0], [2.0]])])
+    assert_allclose(table["x"], [-1, 1, 0])
+    assert_allclose(table["y"], 0)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_neighbours_are_exact(codebooks, metric, monkeypatch):
+    monkeypatch.setattr("rvq_core.stats.projection._BLOCK", 50)
+    points = np.concatenate(codebooks).astype(np.float64)
+    expected = NearestNeighbors(n_neighbors=9, metric=metric, algorithm="brute").fit(points).kneighbors(points)[0]
+    indices, distances = nearest_neighbours(points, 9, metric)
+    assert (indices[:, 0] == np.arange(len(points))).all()
+    assert_allclose(distances, expected, atol=1e-6)
+
+
+def test_a_point_comes_before_its_duplicates():
+    indices, distances = nearest_neighbours(np.zeros((6, 3)), 3)
+    assert (indices[:, 0] == np.arange(6)).all()
+    assert not distances.any()
+
+
+@pytest.mark.slow
+def test_umap_keeps_neighbours_and_obeys_the_seed(codebooks):
+    first, again = umap_projection(codebooks, seed=5), umap_projection(codebooks, seed=5)
+    other = umap_projection(codebooks, seed=6)
+    points = np.concatenate(codebooks)
+    assert (first == again).all(axis=None)
+    assert not np.allclose(first["x"], other["x"])
+    assert trustworthiness(points, first[["x", "y"]].to_numpy(), n_neighbors=10) > 0.85
+    assert trustworthiness(points, first[["x", "y"]].to_numpy(), n_neighbors=10) > trustworthiness(
+        points, pca(codebooks)[["x", "y"]].to_numpy(), n_neighbors=10
+    )
+
+
+def test_more_neighbours_than_codes_are_as_many_as_there_are(codebooks):
+    table = umap_projection([codebooks[0][:9]], n_neighbors=50, metric="cosine")
+    assert table.attrs["n_neighbors"] == 8
+    assert np.isfinite(table[["x", "y"]].to_numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("n_neighbors", 1), ("min_dist", -0.1), ("min_dist", 2.0), ("metric", "chebyshev"),
+                           ("seed", -1), ("scale", "log")],
+)  # fmt: skip
+def test_bad_settings_are_named(codebooks, setting, value):
+    with pytest.raises(SettingsError, match=setting):
+        umap_projection(codebooks, **{setting: value})
+
+
+def test_codebooks_of_different_spaces_are_refused():
+    with pytest.raises(SettingsError, match="one dimension"):
+        pca([np.zeros((3, 2)), np.zeros((3, 4))])
