@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +29,11 @@ def read_npy(path: Path, *, representation: str | None = None, fps: float | None
 
 def _read_array(path: Path) -> NDArray[np.generic]:
     try:
-        array: NDArray[np.generic] | np.lib.npyio.NpzFile = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            array: NDArray[np.generic] | np.lib.npyio.NpzFile = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise _not_an_array(path, f"{type(error).__name__}: {error}") from error
     if isinstance(array, np.lib.npyio.NpzFile):
-        array.close()
         raise _not_an_array(path, "an .npz archive")
     return array
 

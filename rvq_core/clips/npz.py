@@ -42,26 +42,28 @@ def read_npz(path: Path, *, representation: str | None = None, fps: float | None
 
 def _read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, because numpy leaves its own file open when the archive turns out to be broken.
+        with path.open("rb") as file:
+            archive: NDArray[np.generic] | np.lib.npyio.NpzFile = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise _not_an_archive(path, "a single array")
-            names = set(archive.files)
-            if "poses" not in names:
-                found = ", ".join(sorted(names)) or "no array"
-                raise ClipError(
-                    str(path),
-                    expected="an array `poses`",
-                    found=found,
-                    do="give BEAT2 or AMASS motion, or features as .npy",
-                )
-            # The presence of these keys says what the file is; their content may be of any kind and is not read.
-            arrays: dict[str, NDArray[np.generic]] = {key: np.empty(0) for key in _AMASS_KEYS & names}
-            for key in ("poses", "trans", *_FPS_KEYS):
-                if key in names:
-                    arrays[key] = archive[key]
-            return arrays
+            return _pick_arrays(archive, path)
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise _not_an_archive(path, f"{type(error).__name__}: {error}") from error
+
+
+def _pick_arrays(archive: np.lib.npyio.NpzFile, path: Path) -> dict[str, NDArray[np.generic]]:
+    names = set(archive.files)
+    if "poses" not in names:
+        found = ", ".join(sorted(names)) or "no array"
+        do = "give BEAT2 or AMASS motion, or features as .npy"
+        raise ClipError(str(path), expected="an array `poses`", found=found, do=do)
+    # The presence of these keys says what the file is; their content may be of any kind and is not read.
+    arrays: dict[str, NDArray[np.generic]] = {key: np.empty(0) for key in _AMASS_KEYS & names}
+    for key in ("poses", "trans", *_FPS_KEYS):
+        if key in names:
+            arrays[key] = archive[key]
+    return arrays
 
 
 def _not_an_archive(path: Path, found: str) -> ClipError:
