@@ -1,7 +1,6 @@
 """Codes on a plane: principal components at once, UMAP when asked for.
 
-All layers of one checkpoint share a space, so they are projected by one joint fit. Both functions return a table with
-one row per code: ``layer`` (1-based), ``code`` (0-based), ``x``, ``y``; how it was made stands in its ``attrs``.
+All layers of one checkpoint share a space, so they are projected by one joint fit.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,15 +28,26 @@ _BLOCK = 1024
 _TOO_FEW_FOR_UMAP = 4
 
 
-def pca(codebooks: Sequence[Codebook], *, scale: str = "raw") -> pd.DataFrame:
+class Projection(NamedTuple):
+    """Coordinates of codes, and how they were made.
+
+    ``table`` has one row per code: ``layer`` (1-based), ``code`` (0-based), ``x``, ``y``. ``made_by`` holds the method
+    and its settings; for PCA also ``explained``, the shares of the total variance along x and y.
+    """
+
+    table: pd.DataFrame
+    made_by: dict[str, Any]
+
+
+def pca(codebooks: Sequence[Codebook], *, scale: str = "raw") -> Projection:
     """First two principal components of all codes [K_q, C] together.
 
-    ``attrs["explained"]`` holds the share of the total variance along x and y. The sign of an axis is fixed: the
-    coordinate of the space that weighs most in it weighs positively. Codes that are all equal land on the origin.
+    The sign of an axis is fixed: the coordinate of the space that weighs most in it weighs positively. Codes that are
+    all equal land on the origin.
     """
     points = _stacked(codebooks, scale)
     coordinates, explained = _principal_plane(points)
-    return _table(codebooks, coordinates, {"method": "pca", "scale": scale, "explained": explained})
+    return Projection(_table(codebooks, coordinates), {"method": "pca", "scale": scale, "explained": explained})
 
 
 def umap_projection(
@@ -48,12 +58,13 @@ def umap_projection(
     metric: str = "euclidean",
     seed: int = 0,
     scale: str = "raw",
-) -> pd.DataFrame:
+) -> Projection:
     """UMAP of all codes [K_q, C] together (McInnes, Healy, Melville 2018), started from their principal components.
 
-    The same seed gives the same coordinates on the same machine. ``attrs["n_neighbors"]`` is the number used: there
-    are never more neighbours (which count the code itself, as UMAP does) than codes but one. With fewer than four codes, or codes that are all equal, there is
-    nothing to lay out and the principal components are returned. Raises SettingsError.
+    The same seed gives the same coordinates on the same machine. ``n_neighbors`` counts a code itself, as UMAP does;
+    ``made_by["n_neighbors"]`` is the number used, at most one less than there are codes. With fewer than four codes, or
+    codes that are all equal, there is nothing to lay out and the principal components are returned.
+    Raises SettingsError.
     """
     _check_settings(n_neighbors, min_dist, metric, seed)
     points = _stacked(codebooks, scale)
@@ -61,9 +72,9 @@ def umap_projection(
     neighbours = min(n_neighbors, len(points) - 1)
     made_by = {"method": "umap", "n_neighbors": neighbours, "min_dist": min_dist, "metric": metric, "seed": seed}
     if len(points) < _TOO_FEW_FOR_UMAP or not np.ptp(start):
-        return _table(codebooks, start, made_by | {"scale": scale})
+        return Projection(_table(codebooks, start), made_by | {"scale": scale})
     coordinates = _lay_out(points, start, neighbours, min_dist, metric, seed)
-    return _table(codebooks, coordinates, made_by | {"scale": scale})
+    return Projection(_table(codebooks, coordinates), made_by | {"scale": scale})
 
 
 def nearest_neighbours(points: Floats, count: int, metric: str = "euclidean") -> tuple[NDArray[np.int32], Floats]:
@@ -167,9 +178,9 @@ def _unit(points: Floats) -> Floats:
     return points / np.where(lengths > 0, lengths, 1.0)
 
 
-def _table(codebooks: Sequence[Codebook], coordinates: Floats, made_by: dict[str, Any]) -> pd.DataFrame:
+def _table(codebooks: Sequence[Codebook], coordinates: Floats) -> pd.DataFrame:
     sizes = [len(codebook) for codebook in codebooks]
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "layer": np.repeat(np.arange(1, len(sizes) + 1), sizes),
             "code": np.concatenate([np.arange(size) for size in sizes]),
@@ -177,8 +188,6 @@ def _table(codebooks: Sequence[Codebook], coordinates: Floats, made_by: dict[str
             "y": coordinates[:, 1],
         }
     )
-    table.attrs.update(made_by)
-    return table
 
 
 def _check_settings(n_neighbors: int, min_dist: float, metric: str, seed: int) -> None:

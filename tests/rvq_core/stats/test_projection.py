@@ -22,28 +22,28 @@ def codebooks() -> list[np.ndarray]:
 def test_pca_agrees_with_scikit_learn_up_to_sign(codebooks):
     reference = PCA(n_components=2, svd_solver="full")
     expected = reference.fit_transform(np.concatenate(codebooks).astype(np.float64))
-    table = pca(codebooks)
+    table, made_by = pca(codebooks)
     for name, column in zip("xy", expected.T, strict=True):
         sign = np.sign((table[name] * column).sum())
         assert_allclose(table[name], sign * column, atol=1e-6)
-    assert_allclose(table.attrs["explained"], reference.explained_variance_ratio_, rtol=1e-6)
+    assert_allclose(made_by["explained"], reference.explained_variance_ratio_, rtol=1e-6)
 
 
 def test_pca_rows_name_layers_and_codes(codebooks):
-    table = pca([codebooks[0], codebooks[1][:10]])
+    table = pca([codebooks[0], codebooks[1][:10]]).table
     assert list(table.columns) == ["layer", "code", "x", "y"]
     assert table.groupby("layer")["code"].agg(["min", "max", "size"]).to_numpy().tolist() == [[0, 59, 60], [0, 9, 10]]
 
 
 def test_pca_does_not_depend_on_the_order_of_codes(codebooks):
-    turned = pca([codes[::-1] for codes in codebooks])
+    turned = pca([codes[::-1] for codes in codebooks]).table
     again = turned.sort_values(["layer", "code"], ascending=[True, False])
-    assert_allclose(again[["x", "y"]], pca(codebooks)[["x", "y"]], atol=1e-6)
+    assert_allclose(again[["x", "y"]], pca(codebooks).table[["x", "y"]], atol=1e-6)
 
 
 def test_per_layer_scale_gives_every_layer_the_same_spread(codebooks):
     def spread(scale: str) -> np.ndarray:
-        table = pca(codebooks, scale=scale)
+        table = pca(codebooks, scale=scale).table
         return np.sqrt((table[["x", "y"]] ** 2).sum(axis=1).groupby(table["layer"]).mean().to_numpy())
 
     raw, equal = spread("raw"), spread("per_layer")
@@ -63,13 +63,13 @@ def test_per_layer_scale_gives_every_layer_the_same_spread(codebooks):
     ids=["never trained", "all equal", "one code", "two layers of one code"],
 )
 def test_degenerate_codebooks_stay_finite(project, codebooks):
-    table = project(codebooks)
+    table = project(codebooks).table
     assert len(table) == sum(map(len, codebooks))
     assert np.isfinite(table[["x", "y"]].to_numpy()).all()
 
 
 def test_codes_of_one_dimension_lie_on_a_line():
-    table = pca([np.array([[1.0], [3.0], [2.0]])])
+    table = pca([np.array([[1.0], [3.0], [2.0]])]).table
     assert_allclose(table["x"], [-1, 1, 0])
     assert_allclose(table["y"], 0)
 
@@ -92,20 +92,19 @@ def test_a_point_comes_before_its_duplicates():
 
 @pytest.mark.slow
 def test_umap_keeps_neighbours_and_obeys_the_seed(codebooks):
-    first, again = umap_projection(codebooks, seed=5), umap_projection(codebooks, seed=5)
-    other = umap_projection(codebooks, seed=6)
+    first, again, other = (umap_projection(codebooks, seed=seed).table for seed in (5, 5, 6))
     points = np.concatenate(codebooks)
     assert (first == again).all(axis=None)
     assert not np.allclose(first["x"], other["x"])
     assert trustworthiness(points, first[["x", "y"]].to_numpy(), n_neighbors=10) > 0.85
     assert trustworthiness(points, first[["x", "y"]].to_numpy(), n_neighbors=10) > trustworthiness(
-        points, pca(codebooks)[["x", "y"]].to_numpy(), n_neighbors=10
+        points, pca(codebooks).table[["x", "y"]].to_numpy(), n_neighbors=10
     )
 
 
 def test_more_neighbours_than_codes_are_as_many_as_there_are(codebooks):
-    table = umap_projection([codebooks[0][:9]], n_neighbors=50, metric="cosine")
-    assert table.attrs["n_neighbors"] == 8
+    table, made_by = umap_projection([codebooks[0][:9]], n_neighbors=50, metric="cosine")
+    assert made_by["n_neighbors"] == 8
     assert np.isfinite(table[["x", "y"]].to_numpy()).all()
 
 
