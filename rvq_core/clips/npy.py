@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rvq_core.clips.checks import as_frames, check_fps
+from rvq_core.clips.checks import UNREADABLE, as_frames, check_fps
 from rvq_core.clips.clip import Clip
 from rvq_core.clips.representations import Representation, get_representation, guess_representation
 from rvq_core.errors import ClipError
@@ -31,7 +30,7 @@ def _read_array(path: Path) -> NDArray[np.generic]:
     try:
         with path.open("rb") as file:
             array: NDArray[np.generic] | np.lib.npyio.NpzFile = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise _not_an_array(path, f"{type(error).__name__}: {error}") from error
     if isinstance(array, np.lib.npyio.NpzFile):
         raise _not_an_array(path, "an .npz archive")

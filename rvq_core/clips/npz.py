@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from rvq_core.clips.checks import as_frames, check_fps, shown
+from rvq_core.clips.checks import UNREADABLE, as_frames, check_fps, shown
 from rvq_core.clips.clip import Clip
 from rvq_core.clips.motion import SmplxMotion
 from rvq_core.clips.smplx import JOINTS, SMPLH_IN_SMPLX, canonical_skeleton
@@ -48,7 +47,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise _not_an_archive(path, "a single array")
             return _pick_arrays(archive, path)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise _not_an_archive(path, f"{type(error).__name__}: {error}") from error
 
 

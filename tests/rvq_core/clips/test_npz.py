@@ -168,3 +168,13 @@ def test_real_amass_stands_upright(shared):
     body = joints(clip)[:, :22]
     assert abs(np.median(body[..., 1].min(axis=1))) < 0.1
     assert (body[:, JOINT_NAMES.index("head"), 1] > 1.3).all()
+
+
+def test_a_damaged_compressed_array_is_refused(tmp_path):
+    path = tmp_path / "bad.npz"
+    np.savez_compressed(path, poses=np.random.default_rng(0).normal(size=(20, 165)), mocap_frame_rate=30)
+    content = bytearray(path.read_bytes())
+    content[100:110] = b"\xff" * 10
+    path.write_bytes(content)
+    with pytest.raises(ClipError, match=r"expected an \.npz archive of plain numbers"):
+        read_npz(path)
