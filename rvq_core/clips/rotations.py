@@ -7,6 +7,8 @@ quaternions, slerp) are scipy.spatial.transform's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -22,10 +24,9 @@ def rot6d_to_matrix(x: Tensor) -> Tensor:
     Differentiable. Zero rows give the identity and parallel rows some rotation that keeps the first; never NaN.
     """
     first_row, second_row = x[..., :3], x[..., 3:]
-    first = _unit(first_row, _x_axis_like(first_row))
-    axis = _reject(_least_aligned_axis(first), first)
+    first = _unit(first_row, lambda: _x_axis_like(first_row))
     floor = (_PARALLEL**2 * (second_row * second_row).sum(-1, keepdim=True)).clamp_min(_SHORTEST**2)
-    second = _unit(_reject(second_row, first), _unit(axis, first), floor)
+    second = _unit(_reject(second_row, first), lambda: _least_aligned_across(first), floor)
     return torch.stack((first, second, torch.cross(first, second, dim=-1)), dim=-2)
 
 
@@ -34,12 +35,15 @@ def matrix_to_rot6d(matrix: Tensor) -> Tensor:
     return matrix[..., :2, :].flatten(-2)
 
 
-def _unit(vector: Tensor, otherwise: Tensor, floor: Tensor | None = None) -> Tensor:
+def _unit(vector: Tensor, otherwise: Callable[[], Tensor], floor: Tensor | None = None) -> Tensor:
     """Scale ``vector`` [..., 3] to length one; where its squared length is under ``floor``, take ``otherwise``."""
     floor = vector.new_full((), _SHORTEST**2) if floor is None else floor
     # The square is raised to the floor before the root: the root's gradient at zero is infinite, and 0 * inf is NaN.
     square = (vector * vector).sum(-1, keepdim=True)
-    return torch.where(square > floor, vector * torch.maximum(square, floor).rsqrt(), otherwise)
+    unit = vector * torch.maximum(square, floor).rsqrt()
+    short = square <= floor
+    # Asked first, because real features never are that short, and the detour costs as much as all the rest.
+    return torch.where(short, otherwise(), unit) if short.any() else unit
 
 
 def _reject(vector: Tensor, unit: Tensor) -> Tensor:
@@ -51,7 +55,9 @@ def _x_axis_like(vector: Tensor) -> Tensor:
     return pad(torch.ones_like(vector[..., :1]), (0, 2))
 
 
-def _least_aligned_axis(unit: Tensor) -> Tensor:
-    # y unless the first row points along y: two zero rows then give the identity.
+def _least_aligned_across(unit: Tensor) -> Tensor:
+    """Choose a direction across ``unit`` [..., 3]: y as far as it lies across, z where ``unit`` points along y."""
     ones = torch.ones_like(unit[..., :1])
-    return torch.where(unit[..., 1:2].abs() < 0.9, pad(ones, (1, 1)), pad(ones, (2, 0)))
+    axis = torch.where(unit[..., 1:2].abs() < 0.9, pad(ones, (1, 1)), pad(ones, (2, 0)))
+    across = _reject(axis, unit)
+    return across * (across * across).sum(-1, keepdim=True).rsqrt()
