@@ -27,7 +27,8 @@ class RVQVAEConfig:
 
     ``input_dim`` D features a frame; ``width`` channels inside; ``code_dim`` C; ``nb_code`` K; ``num_quantizers`` Q;
     ``down_t`` halvings in time, each by ``stride_t``; ``depth`` residual blocks a halving, their dilations the powers
-    of ``dilation_growth_rate``; ``norm`` None, 'LN', 'GN' or 'BN'.
+    of ``dilation_growth_rate``; ``norm`` None, 'LN', 'GN' or 'BN'; codes whose EMA count is below ``reset_threshold`` (hits
+    a batch) are reset, 0 turns that off.
     """
 
     input_dim: int = 330
@@ -44,6 +45,7 @@ class RVQVAEConfig:
     shared_codebook: bool = False
     quantize_dropout_prob: float = 0.2
     mu: float = 0.99
+    reset_threshold: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("input_dim", "width", "code_dim", "nb_code", "num_quantizers", "stride_t", "depth"):
@@ -55,6 +57,7 @@ class RVQVAEConfig:
         self._require("norm", self.norm != "GN" or self.width % _GROUPS == 0, f"GN only with width % {_GROUPS} == 0")
         self._require("quantize_dropout_prob", 0 <= self.quantize_dropout_prob <= 1, "a number in 0..1")
         self._require("mu", 0 <= self.mu < 1, "a number in 0..1 (below 1)")
+        self._require("reset_threshold", self.reset_threshold >= 0, "a number >= 0")
 
     def _require(self, name: str, fits: bool, expected: str) -> None:
         if not fits:
@@ -101,6 +104,7 @@ class RVQVAE(nn.Module):
             nb_code=config.nb_code,
             code_dim=config.code_dim,
             mu=config.mu,
+            reset_threshold=config.reset_threshold,
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,5 +18,5 @@ def bundled_clips() -> Path:
 
 
 def _bundled(name: str) -> Path:
-    installed = _PACKAGE / "bundled" / name
+    installed = _PACKAGE / "_bundled" / name
     return installed if installed.is_dir() else _PACKAGE.parent / name

@@ -92,7 +92,9 @@ class QuantizeEMAReset(nn.Module):
         codes = self.dequantize(idx)
         loss = _commitment(_to_tokens(x, detach=False), codes)
         perplexity = self.update_codebook(tokens, idx) if self.training else batch_perplexity(self.count(idx))
-        out = _straight_through(_to_latents(codes, x), x, self.training)
+        out = _to_latents(codes, x)
+        if self.training:
+            out = _straight_through(out, x)
         if return_idx:
             return out, idx.view(x.shape[0], x.shape[2]), loss, perplexity
         return out, loss, perplexity
@@ -223,17 +225,23 @@ class ResidualVQ(nn.Module):
         """All codebooks, [Q, K, C]."""
         return torch.stack([layer.codebook for layer in self.ema_layers()])
 
+    def ema_layers(self) -> list[QuantizeEMAReset]:
+        """The layers, typed; with a shared codebook Q times the same one."""
+        return [layer for layer in self.layers if isinstance(layer, QuantizeEMAReset)]
+
     def forward(
         self,
         x: Tensor,
         return_all_codes: bool = False,
         sample_codebook_temp: float | None = None,
         force_dropout_index: int = -1,
+        mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor] | tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Quantize latents ``x`` [B, C, T], which are left as they are.
 
         ``force_dropout_index`` k keeps exactly the first k layers (0..Q; -1: not forced). ``sample_codebook_temp``
-        samples codes in training; None means the nearest code. Returns ``(quantized [B, C, T], indices [B, T, Q]
+        samples codes in training; None means the nearest code. ``mask`` [B, T] bool marks the positions that are
+        data: the others (padding) get index -1 and zeros, and count in nothing. Returns ``(quantized [B, C, T], indices [B, T, Q]
         int64 with -1 where a layer is not used, commit_loss [], perplexity [])`` and ``all_codes [Q, B, T, C]`` when
         asked. In eval ``quantized`` equals ``get_codebook_entry(indices)`` bit for bit; in training it has the same
         values, and its gradient goes straight to ``x``. Per-layer figures: ``self.last``.
@@ -241,20 +249,27 @@ class ResidualVQ(nn.Module):
         _check_latents(x, self.code_dim)
         active = self._active_layers(force_dropout_index)
         residual = _to_tokens(x, detach=False).to(self.ema_layers()[0].codebook.dtype)
+        present = slice(None) if mask is None else _checked_mask(mask, x)
+        residual = residual[present]
         inputs: list[Tensor] = []
-        indices = residual.new_full((residual.shape[0], self.num_quantizers), -1, dtype=torch.int64)
+        chosen: list[Tensor] = []
         losses: list[Tensor] = []
-        for q, layer in enumerate(self.ema_layers()[:active]):
+        for layer in self.ema_layers()[:active]:
             inputs.append(residual.detach())
-            layer.initialise(inputs[q])
-            indices[:, q] = layer.quantize(inputs[q], sample_codebook_temp)
-            codes = layer.dequantize(indices[:, q])
+            layer.initialise(inputs[-1])
+            chosen.append(layer.quantize(inputs[-1], sample_codebook_temp))
+            codes = layer.dequantize(chosen[-1])
             losses.append(_commitment(residual, codes))
             residual = residual - codes
+        indices = torch.full((x.shape[0] * x.shape[2], self.num_quantizers), -1, device=x.device)
+        for q, idx in enumerate(chosen):
+            indices[present, q] = idx
         indices = indices.view(x.shape[0], x.shape[2], self.num_quantizers)
-        quantized = _straight_through(self.get_codebook_entry(indices).to(x.dtype), x, self.training)
+        quantized = self.get_codebook_entry(indices).to(x.dtype)
+        if self.training:
+            quantized = _straight_through(quantized, x if mask is None else x * mask[:, None])
         all_codes = self.get_codes_from_indices(indices) if return_all_codes else None
-        perplexities = self._update(inputs, indices.view(-1, self.num_quantizers))
+        perplexities = self._update(inputs, chosen)
         commit_loss, perplexity = self._summarise(losses, perplexities, x)
         if all_codes is not None:
             return quantized, indices, commit_loss, perplexity, all_codes
@@ -279,10 +294,6 @@ class ResidualVQ(nn.Module):
             total += layers[q].dequantize(indices[..., q])
         return total.transpose(1, 2).contiguous()
 
-    def ema_layers(self) -> list[QuantizeEMAReset]:
-        """The layers, typed; with a shared codebook Q times the same one."""
-        return [layer for layer in self.layers if isinstance(layer, QuantizeEMAReset)]
-
     def _active_layers(self, force_dropout_index: int) -> int:
         """Number of layers that this forward uses."""
         if not -1 <= force_dropout_index <= self.num_quantizers:
@@ -298,14 +309,14 @@ class ResidualVQ(nn.Module):
             return self.num_quantizers
         return draw_on_rank_zero(self.quantize_dropout_cutoff_index + 1, self.num_quantizers + 1)
 
-    def _update(self, inputs: list[Tensor], indices: Tensor) -> list[Tensor]:
+    def _update(self, inputs: list[Tensor], chosen: list[Tensor]) -> list[Tensor]:
         """Batch perplexity of each layer in use; in training the codebooks take their EMA step."""
         layers = self.ema_layers()
         if self.training and not self.shared_codebook:
-            return [layers[q].update_codebook(tokens, indices[:, q]) for q, tokens in enumerate(inputs)]
-        perplexities = [batch_perplexity(layers[q].count(indices[:, q])) for q in range(len(inputs))]
+            return [layers[q].update_codebook(inputs[q], chosen[q]) for q in range(len(inputs))]
+        perplexities = [batch_perplexity(layers[q].count(chosen[q])) for q in range(len(inputs))]
         if self.training and inputs:
-            layers[0].update_codebook(torch.cat(inputs), indices[:, : len(inputs)].t().reshape(-1))
+            layers[0].update_codebook(torch.cat(inputs), torch.cat(chosen))
         return perplexities
 
     def _summarise(self, losses: Iterable[Tensor], perplexities: list[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
@@ -340,6 +351,14 @@ def _check_latents(x: Tensor, code_dim: int) -> None:
         raise ValueError(f"latents must be [B, {code_dim}, T], got {list(x.shape)}")
 
 
+def _checked_mask(mask: Tensor, x: Tensor) -> Tensor:
+    if mask.dtype != torch.bool or mask.shape != (x.shape[0], x.shape[2]):
+        raise ValueError(
+            f"mask must be bool [{x.shape[0]}, {x.shape[2]}], got {mask.dtype} {list(mask.shape)}"
+        )
+    return mask.reshape(-1)
+
+
 def _to_tokens(x: Tensor, detach: bool = True) -> Tensor:
     """[B, C, T] -> [B T, C]; memory of its own unless T is 1, and never written to."""
     return (x.detach() if detach else x).transpose(1, 2).reshape(-1, x.shape[1])
@@ -363,6 +382,6 @@ def _commitment(tokens: Tensor, codes: Tensor) -> Tensor:
     return mse + mse.detach()
 
 
-def _straight_through(quantized: Tensor, x: Tensor, training: bool) -> Tensor:
+def _straight_through(quantized: Tensor, x: Tensor) -> Tensor:
     """The codes' values with the gradient of ``x``; x - x.detach() is exactly 0, so no bit of a code changes."""
-    return quantized + (x - x.detach()) if training else quantized
+    return quantized + (x - x.detach())

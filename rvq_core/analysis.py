@@ -1,0 +1,256 @@
+"""From a checkpoint and clips to a report: one pass over the clips, sums that grow, tables at the end."""
+
+from __future__ import annotations
+
+import datetime
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+import rvq_core
+from rvq_core.clips.clip import Clip, fingerprint
+from rvq_core.clips.load import LeftOut
+from rvq_core.errors import ClipError, SettingsError
+from rvq_core.loading.checkpoint import Checkpoint
+from rvq_core.measure import CAVEATS, ErrorRow, clip_error_rows
+from rvq_core.report import SCHEMA, Report, Tokens
+from rvq_core.stats.projection import pca
+from rvq_core.stats.reconstruction import clip_columns, reconstruction_table
+from rvq_core.stats.tables import CORPORA, LayerFacts, codes_table, layers_table
+from rvq_core.stats.usage import count_codes, perplexity_as_logged
+from rvq_core.tokens import Encoded, Pipeline
+
+Progress = Callable[[int, int, str], None]
+"""Called with clips done, clips in all, and what is being done."""
+
+DEFAULT_LOG_BATCH = 4096
+"""Tokens a batch for the perplexity as logged, where the checkpoint does not tell its own."""
+
+
+def analyze(
+    ckpt: Checkpoint,
+    clips: Sequence[Clip],
+    *,
+    device: str = "auto",
+    max_frames: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    left_out: Sequence[LeftOut] = (),
+    command: str = "rvq_core.analyze",
+) -> Report:
+    """Run clips through a checkpoint and measure it.
+
+    ``max_frames`` limits the frames by taking clips in a random order of ``seed``; the last one is cut. Clips that do
+    not fit the checkpoint are listed in the manifest, beside those of ``left_out`` (which could not be read); a warning tells
+    each. Raises ClipError when none is left, SettingsError for settings out of range.
+    """
+    pipeline = Pipeline(ckpt, device)
+    fitted, refused = _fit_all(pipeline, clips)
+    fitted = _limit_frames(fitted, max_frames, seed, pipeline.config.stride)
+    sums = _Sums(pipeline.config.num_quantizers)
+    for done, clip in enumerate(fitted):
+        if progress is not None:
+            progress(done, len(fitted), clip.name)
+        encoded = pipeline.encode(clip)
+        sums.add(encoded, pipeline.config.nb_code, clip_error_rows(pipeline, encoded))
+    if progress is not None:
+        progress(len(fitted), len(fitted), "tables")
+    manifest = _manifest(pipeline, fitted, [*left_out, *refused], command, max_frames, seed)
+    return _build_report(pipeline, fitted, sums, manifest, seed)
+
+
+def _fit_all(pipeline: Pipeline, clips: Sequence[Clip]) -> tuple[list[Clip], list[LeftOut]]:
+    """Clips as the checkpoint takes them, and those it cannot take."""
+    if not clips:
+        raise ClipError("clips", expected="at least one clip", found="none", do="give a file or a folder with motion")
+    fitted: list[Clip] = []
+    refused: list[LeftOut] = []
+    for clip in clips:
+        try:
+            fitted.append(pipeline.fit(clip))
+        except ClipError as error:
+            if len(clips) == 1:
+                raise
+            refused.append(LeftOut(clip.source or clip.name, str(error)))
+            warnings.warn(f"left out {clip.name}: {error}", stacklevel=3)
+    if not fitted:
+        raise ClipError(
+            "clips", expected="at least one that fits the checkpoint", found=f"{len(refused)} and none that fits",
+            do=f"the first says: {refused[0].reason}",
+        )  # fmt: skip
+    return fitted, refused
+
+
+def _limit_frames(clips: list[Clip], max_frames: int | None, seed: int, stride: int) -> list[Clip]:
+    """A seeded random subset of at most ``max_frames`` frames, in the clips' own order."""
+    if max_frames is None or sum(clip.frames for clip in clips) <= max_frames:
+        return clips
+    if max_frames < stride:
+        raise SettingsError(
+            "max_frames", expected=f"at least {stride} (one token)", found=str(max_frames), do="allow more frames"
+        )
+    kept: dict[int, Clip] = {}
+    room = max_frames
+    for i in np.random.default_rng(seed).permutation(len(clips)).tolist():
+        frames = min(clips[i].frames, room - room % stride)
+        if frames == 0:
+            break
+        kept[i] = clips[i] if frames == clips[i].frames else _cut(clips[i], frames)
+        room -= frames
+    return [kept[i] for i in sorted(kept)]
+
+
+def _cut(clip: Clip, frames: int) -> Clip:
+    path = None if clip.translation is None else clip.translation[:frames]
+    note = f"cut to {frames} frames by max_frames"
+    return replace(clip, features=clip.features[:frames], translation=path, notes=(*clip.notes, note))
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What one pass over the clips adds up."""
+
+    quantizers: int
+    counts: list[list[NDArray[np.int64]]] = field(default_factory=lambda: list[list[NDArray[np.int64]]]())
+    tokens: list[Tokens] = field(default_factory=lambda: list[Tokens]())
+    rows: list[ErrorRow] = field(default_factory=lambda: list[ErrorRow]())
+    residuals: NDArray[np.float64] | None = None
+    latent_sum: NDArray[np.float64] | None = None
+    latent_energy: float = 0.0
+
+    def add(self, encoded: Encoded, codes: int, rows: list[ErrorRow]) -> None:
+        """Add one clip."""
+        self.counts.append([count_codes(encoded.indices[:, q], codes) for q in range(self.quantizers)])
+        self.tokens.append(encoded.indices.astype(np.uint16))
+        self.rows.extend(rows)
+        latents = encoded.latents.double()
+        left = (latents - encoded.partial[1:].double()).square().sum(dim=(1, 2)).cpu().numpy()
+        total = latents.sum(dim=1).cpu().numpy()
+        self.residuals = left if self.residuals is None else self.residuals + left
+        self.latent_sum = total if self.latent_sum is None else self.latent_sum + total
+        self.latent_energy += float(latents.square().sum())
+
+    def residual_energy(self) -> list[float | None]:
+        """Per layer: sum |r_q|^2 / sum |z - mean z|^2; None where the latents do not vary."""
+        if self.residuals is None or self.latent_sum is None:
+            return [None] * self.quantizers
+        count = sum(len(tokens) for tokens in self.tokens)
+        spread = self.latent_energy - float(np.square(self.latent_sum).sum()) / count
+        # Below this the difference of the two sums is rounding.
+        if spread <= 1e-12 * self.latent_energy:
+            return [None] * self.quantizers
+        return [float(left / spread) for left in self.residuals]
+
+
+def _build_report(
+    pipeline: Pipeline, clips: list[Clip], sums: _Sums, manifest: dict[str, Any], seed: int
+) -> Report:
+    facts = _layer_facts(pipeline.checkpoint, sums)
+    errors = pd.DataFrame(sums.rows, columns=list(ErrorRow._fields))
+    reconstruction = reconstruction_table(errors, seed)
+    codebooks = [codebook.numpy() for codebook in pipeline.checkpoint.codebooks]
+    return Report(
+        manifest=manifest,
+        layers=layers_table(facts),
+        codes=codes_table(facts),
+        reconstruction=reconstruction,
+        clips=_clips_table(pipeline, clips, errors),
+        clip_errors=errors,
+        tokens=sums.tokens,
+        projections={"pca": pca(codebooks).table},
+    )
+
+
+def _layer_facts(checkpoint: Checkpoint, sums: _Sums) -> list[LayerFacts]:
+    energy = sums.residual_energy()
+    all_tokens = np.concatenate(sums.tokens)
+    stored = checkpoint.training.get("code_counts", {})
+    batch = _log_batch(checkpoint)
+    ema = checkpoint.ema_counts
+    return [
+        LayerFacts(
+            codebook=codebook.numpy(),
+            by_clip=np.stack([counts[q] for counts in sums.counts]),
+            residual_energy=energy[q],
+            logged_perplexity=perplexity_as_logged(all_tokens[:, q], len(codebook), batch),
+            ema_count=None if ema is None else ema[q].numpy(),
+            reset_threshold=checkpoint.quantizer.ema_layers()[q].reset_threshold,
+            corpora={name: np.array(stored[name][q], dtype=np.int64) for name in CORPORA if name in stored},
+        )
+        for q, codebook in enumerate(checkpoint.codebooks)
+    ]
+
+
+def _log_batch(checkpoint: Checkpoint) -> int:
+    """Tokens in one training batch, as far as the checkpoint tells."""
+    settings = checkpoint.training.get("settings", {})
+    if checkpoint.config is None or not {"batch_size", "window"} <= set(settings):
+        return DEFAULT_LOG_BATCH
+    return max(1, int(settings["batch_size"]) * int(settings["window"]) // checkpoint.config.stride)
+
+
+def _clips_table(pipeline: Pipeline, clips: list[Clip], errors: pd.DataFrame) -> pd.DataFrame:
+    train, held_out = pipeline.checkpoint.trained_on
+    table = pd.DataFrame(
+        {
+            "clip": [clip.name for clip in clips],
+            "frames": [clip.frames for clip in clips],
+            "seconds": [clip.seconds for clip in clips],
+            "fps": [clip.fps for clip in clips],
+            "tokens": [clip.frames // pipeline.config.stride for clip in clips],
+            "held_out": pd.array(
+                [True if c.name in held_out else False if c.name in train else None for c in clips], dtype="boolean"
+            ),
+            "representation": [clip.representation for clip in clips],
+            "notes": ["; ".join(clip.notes) for clip in clips],
+        }
+    )
+    return table.join(clip_columns(errors, pipeline.config.num_quantizers), on="clip")
+
+
+def _manifest(
+    pipeline: Pipeline,
+    clips: list[Clip],
+    left_out: Sequence[LeftOut],
+    command: str,
+    max_frames: int | None,
+    seed: int,
+) -> dict[str, Any]:
+    ckpt = pipeline.checkpoint
+    return {
+        "schema": SCHEMA,
+        "rvq_lens": rvq_core.__version__,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "checkpoint": {
+            "name": ckpt.name,
+            "file": ckpt.path.name,
+            "format": ckpt.format,
+            "sha256": ckpt.sha256,
+            "config": pipeline.config.to_dict(),
+            "representation": ckpt.representation,
+            "fps": ckpt.fps,
+            "ema_counts": ckpt.ema_counts is not None,
+            "notes": list(ckpt.notes),
+        },
+        "clips": {
+            "count": len(clips),
+            "frames": sum(clip.frames for clip in clips),
+            "seconds": round(sum(clip.seconds for clip in clips), 6),
+            "fingerprint": fingerprint(clips),
+        },
+        "settings": {
+            "device": pipeline.device.type,
+            "max_frames": max_frames,
+            "seed": seed,
+            "log_batch_tokens": _log_batch(ckpt),
+        },
+        "left_out": [{"clip": str(path), "reason": reason} for path, reason in left_out],
+        "notes": [CAVEATS[kind] for kind in sorted({clip.representation for clip in clips}) if kind in CAVEATS],
+        "verdicts": [],
+    }

@@ -1,0 +1,287 @@
+"""The command line, ``rvq-lens`` or ``python -m rvq_core``.
+
+Exit codes: 0 fine, 1 a check failed, 2 bad input (one line on stderr that says what was expected, what was found and
+what to do), 130 stopped by Ctrl-C. Heavy imports stay inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from rvq_core import __version__
+from rvq_core.errors import RVQLensError, SettingsError
+
+if TYPE_CHECKING:
+    from rvq_core.clips.load import ClipSet
+    from rvq_core.report import Report
+
+BAD_INPUT = 2
+STOPPED = 130
+DEBUG = "RVQ_LENS_DEBUG"
+"""Set this environment variable to see where an error comes from."""
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and exit with its code."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command and return its exit code; every error becomes one line on stderr."""
+    try:
+        options = _parser().parse_args(arguments or ["dash"])
+        options.command_line = shlex.join(["rvq-lens", *arguments])
+        command: Callable[[argparse.Namespace], int] = options.run
+        return command(options)
+    except RVQLensError as error:
+        return _complain(str(error), error)
+    except KeyboardInterrupt:
+        print("rvq-lens: stopped", file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:
+        # The reader of our output has gone; what is still buffered must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError as error:
+        return _complain("expected enough memory, found too little; give fewer or shorter clips", error)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}expected a file that works, found {error.strerror or error}; check the path", error)
+    except Exception as error:
+        kind = type(error).__name__
+        return _complain(f"a fault of rvq-lens ({kind}: {error}); set {DEBUG}=1, run again and report it", error)
+
+
+def _complain(line: str, error: BaseException) -> int:
+    if os.environ.get(DEBUG):
+        raise error
+    print("rvq-lens:", " ".join(line.split()), file=sys.stderr)
+    return BAD_INPUT
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(
+            self.prog, expected="arguments as --help shows them", found=message, do=f"see {self.prog} --help"
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="rvq-lens", description="See what the codebooks of a residual-VQ motion model really do.")
+    parser.add_argument("--version", action="version", version=f"rvq-lens {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+    _add_dash(commands)
+    _add_inspect(commands)
+    _add_analyze(commands)
+    _add_train(commands)
+    parser.set_defaults(run=_dash, checkpoints=None, clips=None, port=None)
+    return parser
+
+
+# ---------------------------------------------------------------------------------------------- dash
+
+
+def _add_dash(commands: Any) -> None:
+    parser = commands.add_parser("dash", help="open the dashboard (also: rvq-lens alone)")
+    parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of checkpoints (default: the bundled ones)")
+    parser.add_argument("--clips", type=Path, metavar="DIR", help="folder of motion clips (default: the bundled ones)")
+    parser.add_argument("--port", type=int, metavar="N", help="port on 127.0.0.1 (default: 8501)")
+    parser.set_defaults(run=_dash)
+
+
+def _dash(options: argparse.Namespace) -> int:
+    for name in ("checkpoints", "clips"):
+        folder: Path | None = getattr(options, name)
+        if folder is not None and not folder.is_dir():
+            found = "a file" if folder.exists() else "nothing there"
+            raise SettingsError(f"--{name} {folder}", expected="a folder", found=found, do="check the path")
+    from dashboard.launch import launch
+
+    launch(options.checkpoints, options.clips, options.port)
+    return 0
+
+
+# ------------------------------------------------------------------------------------------- inspect
+
+
+def _add_inspect(commands: Any) -> None:
+    parser = commands.add_parser("inspect", help="what a checkpoint file alone tells")
+    parser.add_argument("checkpoint", type=Path, metavar="CKPT")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    parser.set_defaults(run=_inspect)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    import json
+
+    from rvq_core.inspection import describe, inspect
+    from rvq_core.loading import load_checkpoint
+
+    facts = inspect(load_checkpoint(options.checkpoint))
+    print(json.dumps(facts, indent=2, allow_nan=False) if options.json else describe(facts))
+    return 0
+
+
+# ------------------------------------------------------------------------------------------- analyze
+
+
+def _add_analyze(commands: Any) -> None:
+    parser = commands.add_parser("analyze", help="run clips through a checkpoint and write a report")
+    parser.add_argument("checkpoint", type=Path, metavar="CKPT")
+    parser.add_argument("clips", type=Path, nargs="+", metavar="CLIPS", help="motion files, or folders of them")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (needed unless --json)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
+    parser.add_argument("--max-frames", type=int, metavar="N", help="measure a random subset of this many frames")
+    parser.add_argument("--seed", type=int, default=0, help="of the subset and of the intervals (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print the content of report.json alone")
+    parser.set_defaults(run=_analyze)
+
+
+def _analyze(options: argparse.Namespace) -> int:
+    from rvq_core.analysis import analyze
+    from rvq_core.loading import load_checkpoint
+    from rvq_core.report import refuse_foreign_folder
+
+    if options.out is None and not options.json:
+        raise SettingsError("rvq-lens analyze", expected="--out DIR", found="none", do="say where the report goes")
+    if options.out is not None:
+        refuse_foreign_folder(options.out)
+    checkpoint = load_checkpoint(options.checkpoint)
+    clips = _read_clips(options.clips)
+    with _progress("clips") as progress, warnings.catch_warnings():
+        # What analyze warns about stands in the manifest, which is told line by line below.
+        warnings.simplefilter("ignore")
+        report = analyze(
+            checkpoint,
+            clips.clips,
+            device=options.device,
+            max_frames=options.max_frames,
+            seed=options.seed,
+            progress=progress,
+            left_out=clips.left_out,
+            command=options.command_line,
+        )
+    for entry in report.manifest["left_out"]:
+        print(f"rvq-lens: left out {entry['clip']}: {entry['reason']}", file=sys.stderr)
+    if options.out is not None:
+        report.save(options.out)
+    print(report.json().rstrip("\n") if options.json else _summary(report, options.out))
+    return 0
+
+
+def _summary(report: Report, out: Path) -> str:
+    """A few lines for the terminal: what was measured, a row a layer, the error at full depth."""
+    clips, checkpoint = report.manifest["clips"], report.manifest["checkpoint"]
+    lines = [
+        f"{checkpoint['name']} ({checkpoint['format']}) on {clips['count']} clips, {clips['frames']} frames, "
+        f"{clips['seconds']:.1f} s, {int(report.layers['tokens'].iloc[0])} tokens a layer",
+        "",
+        "layer   codes  unseen  perplexity  (95 %)             residual energy",
+    ]
+    for row in report.layers.to_dict("records"):
+        known = row["perplexity_low"] == row["perplexity_low"]
+        interval = f"({row['perplexity_low']:.1f} to {row['perplexity_high']:.1f})" if known else "(under 5 clips)"
+        lines.append(
+            f"{row['layer']:>5}{row['codes']:>8}{row['unseen']:>8}{row['perplexity']:>12.1f}  {interval:<18}"
+            f"{row['residual_energy']:>14.3f}"
+        )
+    lines.append("")
+    full = report.reconstruction[report.reconstruction["n_active"] == len(report.layers)]
+    for row in full.to_dict("records"):
+        unit = "" if row["unit"] == "1" else f" {row['unit']}"
+        lines.append(f"{row['metric']}: {row['value']:.4g}{unit} with all quantizers, {row['reference']:.4g}{unit} unquantised")
+    lines += ["", f"report: {out}"]
+    return "\n".join(lines)
+
+
+# --------------------------------------------------------------------------------------------- train
+
+
+def _add_train(commands: Any) -> None:
+    parser = commands.add_parser("train", help="train a model on motion clips")
+    parser.add_argument("clips", type=Path, nargs="+", metavar="CLIPS", help="motion files, or folders of them")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML or JSON")
+    parser.add_argument("--iterations", type=int, metavar="N", help="optimizer steps")
+    parser.add_argument("--held-out", metavar="NAMES", help="clips never trained on: names with commas, or a file of names")
+    parser.add_argument("--seed", type=int, help="of weights, batches and the draw of held-out clips")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="any other setting, such as nb_code=1024"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=_train)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from rvq_core.training import TrainSettings, train
+    from rvq_core.training.settings import read_settings
+
+    base = TrainSettings()
+    settings = base if options.config is None else read_settings(options.config, base)
+    settings = settings.changed(_settings_from_flags(options), "rvq-lens train")
+    clips = _read_clips(options.clips)
+    for path, reason in clips.left_out:
+        print(f"rvq-lens: left out {path}: {reason}", file=sys.stderr)
+    path = train(clips.clips, options.out, settings, command=options.command_line, quiet=options.quiet)
+    print(f"checkpoint: {path}")
+    return 0
+
+
+def _settings_from_flags(options: argparse.Namespace) -> dict[str, Any]:
+    values = dict(_assignment(text) for text in options.set)
+    for name in ("iterations", "seed"):
+        if getattr(options, name) is not None:
+            values[name] = getattr(options, name)
+    if options.held_out is not None:
+        file = Path(options.held_out)
+        text = file.read_text(encoding="utf-8") if file.is_file() else options.held_out.replace(",", "\n")
+        values["held_out"] = [name.strip() for name in text.splitlines() if name.strip()]
+    return values
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """``name=value``, the value read as JSON where it is JSON and as text where not."""
+    import json
+
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise SettingsError(f"--set {text}", expected="NAME=VALUE", found=repr(text), do="write it like nb_code=1024")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+# -------------------------------------------------------------------------------------------- shared
+
+
+def _read_clips(paths: list[Path]) -> ClipSet:
+    from rvq_core.clips.load import read_clips
+
+    return read_clips(paths)
+
+
+@contextmanager
+def _progress(unit: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar on stderr, where that is a terminal."""
+    from tqdm import tqdm
+
+    with tqdm(unit=f" {unit}", disable=None, file=sys.stderr, leave=False) as bar:
+
+        def show(done: int, total: int, what: str) -> None:
+            bar.total = total
+            bar.n = done
+            bar.set_postfix_str(what)
+
+        yield show

@@ -1,0 +1,50 @@
+"""Where the codes of a codebook lie: norms, nearest neighbours, duplicates. Codebooks are [K, C]."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+DUPLICATE_SHARE = 1e-3
+"""Two codes are duplicates when closer than this share of the layer's median nearest-neighbour distance."""
+
+_ROWS_AT_ONCE = 1024
+
+
+class Neighbours(NamedTuple):
+    """Of each code [K]: the nearest other code, -1 where there is none, and its L2 distance, NaN where there is none."""
+
+    code: NDArray[np.int64]
+    distance: NDArray[np.float64]
+
+
+def norms(codebook: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """L2 norm of each code [K]."""
+    return np.linalg.norm(codebook.astype(np.float64), axis=1)
+
+
+def nearest_neighbours(codebook: NDArray[np.floating[Any]]) -> Neighbours:
+    """The nearest other code of each code, the lowest number among equals."""
+    codes = codebook.astype(np.float64)
+    count = len(codes)
+    if count < 2:
+        return Neighbours(np.full(count, -1), np.full(count, np.nan))
+    squares = np.square(codes).sum(axis=1)
+    nearest = np.empty(count, dtype=np.int64)
+    for start in range(0, count, _ROWS_AT_ONCE):
+        block = codes[start : start + _ROWS_AT_ONCE]
+        distances = squares - 2 * block @ codes.T
+        distances[np.arange(len(block)), start + np.arange(len(block))] = np.inf
+        nearest[start : start + len(block)] = distances.argmin(axis=1)
+    # The product finds the neighbour; the difference tells its distance without cancellation.
+    return Neighbours(nearest, np.linalg.norm(codes - codes[nearest], axis=1))
+
+
+def is_duplicate(neighbours: Neighbours) -> NDArray[np.bool_]:
+    """Codes [K] that lie, but for rounding, on another one."""
+    distance = neighbours.distance
+    if not len(distance) or np.isnan(distance).all():
+        return np.zeros(len(distance), dtype=bool)
+    return (distance == 0) | (distance < DUPLICATE_SHARE * np.median(distance))

@@ -1,0 +1,105 @@
+"""How a codebook is used: perplexity, unseen and rare codes, and how sure the figures are.
+
+Counts are [K] (one layer) or [M, K] (clip by clip) non-negative integers. Definitions: docs/metrics.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Counts = NDArray[np.integer[Any]]
+
+FEWEST_CLIPS_FOR_INTERVAL = 5
+RARE_SHARE = 0.1
+"""A code is rare below this fraction of the uniform share 1 / K."""
+
+_NORMAL_95 = 1.959963984540054
+
+
+def count_codes(indices: NDArray[np.integer[Any]], codes: int) -> NDArray[np.int64]:
+    """Counts [K] of one layer's indices [N]."""
+    return np.bincount(indices, minlength=codes).astype(np.int64)
+
+
+def entropy(counts: Counts) -> float:
+    """-sum p ln p in nats, exact over these counts; 0 for no tokens."""
+    total = int(counts.sum())
+    if total == 0:
+        return 0.0
+    return max(0.0, float(np.log(total) - _n_ln_n(counts).sum() / total))
+
+
+def perplexity(counts: Counts) -> float:
+    """exp(entropy): the number of codes that, equally used, would carry as much; 1 for no tokens."""
+    return float(np.exp(entropy(counts)))
+
+
+def chao_shen_perplexity(counts: Counts) -> float | None:
+    """Perplexity corrected for codes not yet seen; None where every token is of a code of its own.
+
+    Chao and Shen (2003): shares shrunk by the Good-Turing coverage 1 - f1 / N, each term divided by the probability
+    that its code was seen at all. The plug-in estimate is too low on few tokens; this one much less so.
+    """
+    total = int(counts.sum())
+    singletons = int((counts == 1).sum())
+    if total == 0 or singletons == total:
+        return None
+    share = (1 - singletons / total) * counts[counts > 0] / total
+    seen = -np.expm1(total * np.log1p(-np.minimum(share, 1.0), where=share < 1, out=np.full(len(share), -np.inf)))
+    return float(np.exp(-(share * np.log(share) / seen).sum()))
+
+
+def perplexity_interval(by_clip: Counts) -> tuple[float, float] | None:
+    """95 % interval of the perplexity of clips' pooled counts [M, K]; None under 5 clips with tokens.
+
+    exp(ln ppl +- 1.96 SE), SE by delete-one-clip jackknife of ln ppl: how far the figure would move with other clips
+    of the same number. A percentile bootstrap would not do: resampling loses codes, so it lies below the estimate.
+    """
+    by_clip = by_clip[by_clip.sum(axis=1) > 0]
+    clips = len(by_clip)
+    if clips < FEWEST_CLIPS_FOR_INTERVAL:
+        return None
+    total = by_clip.sum(axis=0)
+    without = np.array([entropy(total - one) for one in by_clip])
+    error = float(np.sqrt((clips - 1) / clips * np.square(without - without.mean()).sum()))
+    centre = entropy(total)
+    return float(np.exp(centre - _NORMAL_95 * error)), float(np.exp(centre + _NORMAL_95 * error))
+
+
+def unseen_mass(counts: Counts) -> float | None:
+    """Good-Turing estimate of the share of tokens to come that fall on codes not seen yet: f1 / N; None without tokens."""
+    total = int(counts.sum())
+    return float((counts == 1).sum() / total) if total else None
+
+
+def rare_is_decidable(counts: Counts) -> bool:
+    """Whether N >= 10 K: with fewer tokens a code below a tenth of the uniform share cannot be told from an unseen one."""
+    return int(counts.sum()) * RARE_SHARE >= len(counts)
+
+
+def is_rare(counts: Counts) -> NDArray[np.bool_]:
+    """Codes [K] that were seen, with a share below a tenth of 1 / K; all False where that cannot be decided."""
+    if not rare_is_decidable(counts):
+        return np.zeros(len(counts), dtype=bool)
+    return (counts > 0) & (counts * len(counts) < RARE_SHARE * counts.sum())
+
+
+def perplexity_as_logged(indices: NDArray[np.integer[Any]], codes: int, batch_tokens: int) -> float:
+    """What a training log shows for one layer: exp(-sum p ln(p + 1e-7)) of each batch of tokens, averaged.
+
+    ``indices`` [N] are cut into batches of ``batch_tokens`` in their order; a shorter last batch counts as one.
+    """
+    values: list[float] = []
+    for start in range(0, len(indices), batch_tokens):
+        counts = count_codes(indices[start : start + batch_tokens], codes)
+        share = counts / counts.sum()
+        values.append(float(np.exp(-(share * np.log(share + 1e-7)).sum())))
+    return float(np.mean(values)) if values else 1.0
+
+
+def _n_ln_n(counts: Counts) -> NDArray[np.float64]:
+    n = counts.astype(np.float64)
+    return n * np.log(np.maximum(n, 1.0))

@@ -1,0 +1,116 @@
+"""Clips to tokens, and back at every depth: one clip at a time through encoder, quantizer and decoder."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rvq_core.autoencoder import RVQVAE
+from rvq_core.clips.clip import Clip
+from rvq_core.clips.fit import fit_clip
+from rvq_core.errors import CheckpointError, SettingsError
+from rvq_core.loading.checkpoint import Checkpoint
+
+FRAMES_AT_ONCE = 16_384
+"""Frames decoded in one batch: enough to fill the processor, and memory stays flat."""
+
+UNQUANTISED = -1
+"""In place of a number of active quantizers: the decoder's answer to the latents themselves."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """A clip after encoder and quantizer.
+
+    ``features`` [T, D] normalised; ``latents`` [C, T']; ``indices`` [T', Q] int64; ``partial`` [Q + 1, C, T'] the sums
+    of the codes of the first 0..Q layers.
+    """
+
+    clip: Clip
+    features: Tensor
+    latents: Tensor
+    indices: NDArray[np.int64]
+    partial: Tensor
+
+
+class Pipeline:
+    """A checkpoint's model on a device, ready to take clips."""
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
+        if checkpoint.model is None or checkpoint.config is None:
+            raise CheckpointError(
+                str(checkpoint.path), expected="a whole model, to encode clips", found="codebooks only",
+                do="give the checkpoint of the whole model",
+            )  # fmt: skip
+        self.checkpoint = checkpoint
+        self.config = checkpoint.config
+        self.device = choose_device(device)
+        on_cpu = self.device.type == "cpu"
+        self.model: RVQVAE = checkpoint.model if on_cpu else copy.deepcopy(checkpoint.model).to(self.device)
+
+    def fit(self, clip: Clip) -> Clip:
+        """The clip as this checkpoint takes it: its features, frame rate, a whole number of tokens. Raises ClipError."""
+        return fit_clip(
+            clip,
+            dim=self.config.input_dim,
+            fps=self.checkpoint.fps,
+            stride=self.config.stride,
+            representation=self.checkpoint.representation,
+        )
+
+    @torch.inference_mode()
+    def encode(self, clip: Clip) -> Encoded:
+        """Encode and quantize a fitted clip."""
+        features = self.normalise(clip.features)
+        latents = self.model.encode(features[None])
+        _, indices, _, _, codes = self.model.quantizer(latents, return_all_codes=True)
+        sums = torch.cat([torch.zeros_like(codes[:1, 0]), _running_sums(codes[:, 0])])
+        return Encoded(clip, features, latents[0], indices[0].cpu().numpy(), sums.transpose(1, 2))
+
+    @torch.inference_mode()
+    def decode(self, encoded: Encoded) -> Iterator[tuple[int, Tensor]]:
+        """Normalised reconstructions [T, D] with n = 0..Q active quantizers and, last, from the latents (n = -1)."""
+        depths = [*range(len(encoded.partial)), UNQUANTISED]
+        inputs = torch.cat([encoded.partial, encoded.latents[None]])
+        at_once = max(1, FRAMES_AT_ONCE // encoded.clip.frames)
+        for start in range(0, len(depths), at_once):
+            decoded = self.model.decode(inputs[start : start + at_once])
+            yield from zip(depths[start : start + at_once], decoded, strict=True)
+
+    def normalise(self, features: NDArray[Any]) -> Tensor:
+        """Raw features to the model's input, on its device."""
+        tensor = torch.from_numpy(features).to(self.device)
+        return tensor if self.checkpoint.normalizer is None else self.checkpoint.normalizer.apply(tensor)
+
+    def restore(self, features: Tensor) -> Tensor:
+        """The model's output to raw features."""
+        return features if self.checkpoint.normalizer is None else self.checkpoint.normalizer.invert(features)
+
+
+def choose_device(name: str) -> torch.device:
+    """'auto' is a GPU where there is one. Raises SettingsError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise SettingsError(
+            "device", expected="auto, cpu or an available device such as cuda", found=repr(name), do="choose another"
+        ) from error
+    return device
+
+
+def _running_sums(codes: Tensor) -> Tensor:
+    """Sums over the first 1..Q layers of codes [Q, ...], added in the quantizer's order so that they equal its output."""
+    sums = codes.clone()
+    for q in range(1, len(codes)):
+        sums[q] = sums[q - 1] + codes[q]
+    return sums

@@ -1,0 +1,84 @@
+"""Training batches: random windows of random clips, padded, turned and mirrored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rvq_core.clips import smplx
+from rvq_core.clips.rotations import matrix_to_rot6d, rot6d_to_matrix
+from rvq_core.loading.checkpoint import Normalizer
+
+HEADINGS = 8
+"""Equally spaced headings that stand for a random one. Eight suffice for a normalizer: first and second moments of a
+heading are sums of waves of at most twice the angle."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Raw features [B, T, D] and ``present`` [B, T], False where a clip had ended and its last frame is repeated."""
+
+    features: Tensor
+    present: Tensor
+
+
+def mirrored(features: Tensor) -> Tensor:
+    """The left-right image of ``smplx_rot6d`` features [..., D]: sides swapped, rotations reflected at x = 0.
+
+    A reflection S turns a rotation R into S R S; with S = diag(-1, 1, 1) that changes the sign of R[0, 1], R[0, 2],
+    R[1, 0] and R[2, 0], of which the first two rows hold three.
+    """
+    swapped = features.unflatten(-1, (-1, 6))[..., list(smplx.canonical_skeleton().mirrored), :]
+    signs = features.new_tensor([1, -1, -1, -1, 1, 1])
+    return (swapped * signs).flatten(-2)
+
+
+def turned(features: Tensor, yaw: Tensor) -> Tensor:
+    """``smplx_rot6d`` features [B, T, D] with each sample's pelvis turned about the vertical by ``yaw`` [B] radians."""
+    cos, sin, zero, one = yaw.cos(), yaw.sin(), torch.zeros_like(yaw), torch.ones_like(yaw)
+    turn = torch.stack((cos, zero, sin, zero, one, zero, -sin, zero, cos), dim=-1).view(-1, 1, 3, 3)
+    pelvis = matrix_to_rot6d(turn @ rot6d_to_matrix(features[..., :6]))
+    return torch.cat((pelvis, features[..., 6:]), dim=-1)
+
+
+def in_all_headings(clip: Tensor) -> list[Tensor]:
+    """A clip [T, D] of ``smplx_rot6d`` features turned to each of the equally spaced headings."""
+    angles = torch.arange(HEADINGS) * (2 * torch.pi / HEADINGS)
+    return list(turned(clip.expand(HEADINGS, -1, -1), angles))
+
+
+def fit_normalizer(clips: Sequence[Tensor], yaw: bool) -> Normalizer:
+    """Mean and std of features [T, D] over all frames, with ``yaw`` in all headings."""
+    frames = torch.cat([view for clip in clips for view in (in_all_headings(clip) if yaw else [clip])]).double()
+    return Normalizer(frames.mean(dim=0).float(), frames.std(dim=0, correction=0).float())
+
+
+class WindowSampler:
+    """Draws batches of ``window`` frames from clips [T, D], each clip as often as it has frames (at least a window)."""
+
+    def __init__(self, clips: Sequence[Tensor], *, window: int, batch_size: int, yaw: bool, seed: int) -> None:
+        self._clips = list(clips)
+        self._window = window
+        self._batch_size = batch_size
+        self._yaw = yaw
+        self._weights = torch.tensor([float(max(len(clip), window)) for clip in self._clips])
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def draw(self) -> Batch:
+        """One batch."""
+        chosen = torch.multinomial(self._weights, self._batch_size, replacement=True, generator=self._generator)
+        features, present = zip(*(self._window_of(self._clips[i]) for i in chosen.tolist()), strict=True)
+        batch = torch.stack(features)
+        if self._yaw:
+            angles = torch.rand(self._batch_size, generator=self._generator) * (2 * torch.pi)
+            batch = turned(batch, angles)
+        return Batch(batch, torch.stack(present))
+
+    def _window_of(self, clip: Tensor) -> tuple[Tensor, Tensor]:
+        spare = len(clip) - self._window
+        start = int(torch.randint(0, spare + 1, (), generator=self._generator)) if spare > 0 else 0
+        position = torch.arange(start, start + self._window)
+        return clip[position.clamp(max=len(clip) - 1)], position < len(clip)

@@ -1,0 +1,110 @@
+"""What a training run can be told, and reading it from a file."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+from rvq_core.autoencoder import RVQVAEConfig
+from rvq_core.errors import SettingsError
+
+RECONSTRUCTION_LOSSES = ("l1_smooth", "l2")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """Settings of a run; the model's own stand in ``model``.
+
+    ``window`` frames a sample, ``batch_size`` samples a step, ``fps`` frames a second. Losses: ``reconstruction`` on
+    normalised features, plus ``velocity``, ``commit`` and ``position`` times theirs (position: mean joint distance in
+    metres by forward kinematics, 0 turns it off). ``learning_rate`` rises over ``warm_up`` steps, then falls as a
+    cosine to a twentieth. ``held_out`` names clips that are never trained on; where empty, ``held_out_share`` of the
+    clips is drawn. ``yaw`` turns each sample about the vertical by a random angle; ``mirror`` adds left-right images.
+    ``evaluate_every`` steps the held-out error is measured and the checkpoint written.
+    """
+
+    model: RVQVAEConfig = field(default_factory=lambda: RVQVAEConfig(width=128, nb_code=256))
+    iterations: int = 10_000
+    batch_size: int = 32
+    window: int = 128
+    fps: float = 30.0
+    reconstruction: str = "l1_smooth"
+    velocity: float = 0.5
+    commit: float = 0.02
+    position: float = 5.0
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    warm_up: int = 300
+    held_out: tuple[str, ...] = ()
+    held_out_share: float = 0.1
+    yaw: bool = True
+    mirror: bool = True
+    evaluate_every: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "batch_size", "window", "evaluate_every"):
+            self._require(name, getattr(self, name) >= 1, "an integer >= 1")
+        for name in ("velocity", "commit", "position", "weight_decay", "warm_up"):
+            self._require(name, getattr(self, name) >= 0, "a number >= 0")
+        self._require("fps", self.fps > 0, "a number > 0")
+        self._require("learning_rate", self.learning_rate > 0, "a number > 0")
+        self._require("held_out_share", 0 <= self.held_out_share < 1, "a number in 0..1 (below 1)")
+        self._require("reconstruction", self.reconstruction in RECONSTRUCTION_LOSSES, " or ".join(RECONSTRUCTION_LOSSES))
+        self._require("window", self.window % self.model.stride == 0, f"a multiple of the stride {self.model.stride}")
+        upsampling = 2**self.model.down_t
+        self._require_model("stride_t", self.model.stride == upsampling, "2, the decoder's upsampling")
+
+    def _require(self, name: str, fits: bool, expected: str) -> None:
+        if not fits:
+            raise SettingsError(
+                f"training: {name}", expected=expected, found=repr(getattr(self, name)), do="change this setting"
+            )
+
+    def _require_model(self, name: str, fits: bool, expected: str) -> None:
+        if not fits:
+            raise SettingsError(
+                f"model config: {name}", expected=expected, found=repr(getattr(self.model, name)), do="change this setting"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings by name, the model's under ``model``."""
+        return asdict(self)
+
+    def changed(self, values: dict[str, Any], where: str) -> TrainSettings:
+        """These settings with others by name, the model's own names included; errors name ``where``."""
+        own = {f.name for f in fields(TrainSettings)} - {"model"}
+        of_model = {f.name for f in fields(RVQVAEConfig)}
+        given = dict(values)
+        if isinstance(given.get("model"), dict):
+            given |= cast(dict[str, Any], given.pop("model"))
+        unknown = sorted(set(given) - own - of_model)
+        if unknown:
+            raise SettingsError(
+                f"{where}: {unknown[0]}", expected="a setting: " + ", ".join(sorted(own | of_model)),
+                found=repr(unknown[0]), do="remove or rename it",
+            )  # fmt: skip
+        if "held_out" in given:
+            given["held_out"] = tuple(cast(list[str], given["held_out"]))
+        try:
+            model = replace(self.model, **{name: value for name, value in given.items() if name in of_model})
+            return replace(self, model=model, **{name: value for name, value in given.items() if name in own})
+        except TypeError as error:
+            raise SettingsError(where, expected="numbers and names", found=str(error), do="correct the value") from error
+
+
+def read_settings(path: Path, base: TrainSettings) -> TrainSettings:
+    """``base`` changed by a TOML or JSON file; model settings may stand under ``model``. Raises SettingsError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SettingsError(
+            str(path), expected="a TOML or JSON file of settings", found=str(error), do="correct the file"
+        ) from error
+    if not isinstance(values, dict):
+        raise SettingsError(str(path), expected="names and values", found=type(values).__name__, do="correct the file")
+    return base.changed(cast(dict[str, Any], values), str(path))
