@@ -1,0 +1,141 @@
+"""Overview: one summary, the health of each layer, the two figures that tell the story."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import components, words
+from dashboard.figures.perplexity import perplexity_figure
+from dashboard.figures.reconstruction import error_figure
+from rvq_core.loading import Checkpoint
+from rvq_core.report import Report
+
+
+def main() -> None:
+    st.title("Overview", anchor=False)
+    ckpt = components.checkpoint_or_stop()
+    describe(ckpt)
+    report = components.report_or_stop(ckpt)
+    components.measured_on(report)
+    st.markdown(words.summary(report.layers, report.reconstruction))
+    show_numbers(report)
+    show_figures(report)
+    show_layers(report)
+    show_notes(ckpt, report)
+
+
+def describe(ckpt: Checkpoint) -> None:
+    sizes = [len(codes) for codes in ckpt.codebooks]
+    same = f"{len(sizes)} × {sizes[0]:,}" if len(set(sizes)) == 1 else " + ".join(f"{size:,}" for size in sizes)
+    facts = [f"**{ckpt.name}**", f"format {ckpt.format}", f"{same} codes of {ckpt.codebooks[0].shape[1]} dimensions"]
+    if ckpt.config is not None:
+        facts.append(f"{ckpt.config.input_dim} features a frame, {ckpt.config.stride} frames a token")
+    if ckpt.representation:
+        facts.append(ckpt.representation)
+    if ckpt.fps:
+        facts.append(f"{ckpt.fps:g} fps")
+    st.markdown(" · ".join(facts))
+
+
+def show_numbers(report: Report) -> None:
+    layers, rows = report.layers, words.headline_metric(report.reconstruction)
+    with st.container(horizontal=True):
+        st.metric(
+            "Tokens", f"{layers['tokens'].iloc[0]:,}", border=True, help="Latent positions, one for every stride."
+        )
+        st.metric(
+            "Perplexity, mean of layers", f"{layers['perplexity'].mean():.1f}", border=True,
+            help=f"On {layers['tokens'].iloc[0]:,} tokens; each layer's own figure stands below.",
+        )  # fmt: skip
+        st.metric(
+            "Codes unseen", f"{layers['unseen'].sum():,} of {layers['codes'].sum():,}", border=True,
+            help="Chosen by none of these tokens, all layers together.",
+        )  # fmt: skip
+        if len(rows):
+            full = rows.iloc[-1]
+            st.metric(
+                "MPJPE, all layers" if full["metric"] == "mpjpe" else "Feature MSE, all layers",
+                words.amount(full["value"], str(full["unit"])), border=True,
+                help="Mean over all frames; its interval and the error with fewer quantizers stand below.",
+            )  # fmt: skip
+
+
+def show_figures(report: Report) -> None:
+    left, right = st.columns(2, gap="medium")
+    with left:
+        components.heading("Perplexity per layer", "perplexity")
+        layers = report.layers
+        values = ", ".join(f"{value:.0f}" for value in layers["perplexity"])
+        components.chart(perplexity_figure(layers), alt=f"Bars of perplexity per layer: {values}", key="perplexity")
+    with right:
+        components.heading("Error per quantizer", "reconstruction")
+        rows = words.headline_metric(report.reconstruction)
+        if rows.empty:
+            st.info("This checkpoint and these clips give no reconstruction error.")
+        else:
+            values = ", ".join(f"{value:.3g}" for value in rows["value"])
+            components.chart(
+                error_figure(rows), alt=f"Error against active quantizers, from none to all: {values}", key="error"
+            )
+
+
+def show_layers(report: Report) -> None:
+    st.subheader("Health of each layer", anchor=False)
+    st.dataframe(health_table(report.layers), hide_index=True, column_config=COLUMNS)
+    for note in (words.few_tokens_note(report.layers), words.corpus_note(report.layers)):
+        if note:
+            st.caption(note)
+
+
+def health_table(layers: pd.DataFrame) -> pd.DataFrame:
+    columns = [name for name in COLUMNS if name in layers and layers[name].notna().any()]
+    return layers[columns]
+
+
+def show_notes(ckpt: Checkpoint, report: Report) -> None:
+    notes = [*ckpt.notes, *report.manifest["notes"]]
+    with st.expander("Notes and provenance", icon=":material/description:"):
+        for note in notes:
+            st.markdown(f"- {note}")
+        st.markdown(f"- sha256 of the checkpoint `{ckpt.sha256}`")
+        st.markdown(f"- fingerprint of the clips `{report.manifest['clips']['fingerprint']}`")
+
+
+COLUMNS = {
+    "layer": st.column_config.NumberColumn("layer", pinned=True, width="small"),
+    "tokens": st.column_config.NumberColumn("tokens", format="localized"),
+    "perplexity": st.column_config.NumberColumn(
+        "perplexity", format="%.1f", help="exp(entropy), exact over all tokens"
+    ),
+    "perplexity_low": st.column_config.NumberColumn("from", format="%.1f", help="95 % interval over clips (jackknife)"),
+    "perplexity_high": st.column_config.NumberColumn("to", format="%.1f", help="95 % interval over clips (jackknife)"),
+    "perplexity_corrected": st.column_config.NumberColumn(
+        "corrected", format="%.1f", help="Chao-Shen estimate: corrected for codes that these tokens are too few to show"
+    ),
+    "perplexity_ratio": st.column_config.ProgressColumn(
+        "perplexity / K", format="percent", min_value=0, max_value=1, help="1 means that all codes are used equally"
+    ),
+    "used": st.column_config.NumberColumn("used", help="Codes chosen at least once"),
+    "unseen": st.column_config.NumberColumn("unseen", help="Codes chosen by no token"),
+    "rare": st.column_config.NumberColumn("rare", help="Codes below a tenth of the uniform share; needs 10 K tokens"),
+    "duplicates": st.column_config.NumberColumn("duplicates", help="Codes that lie on another code"),
+    "top1_share": st.column_config.NumberColumn("top code", format="percent", help="Share of the most used code"),
+    "entropy_bits": st.column_config.NumberColumn("bits", format="%.2f", help="Entropy: log2 of the perplexity"),
+    "unseen_mass": st.column_config.NumberColumn(
+        "new-code risk", format="percent", help="Good-Turing: share of further tokens that would fall on unseen codes"
+    ),
+    "residual_energy": st.column_config.NumberColumn(
+        "variance left", format="percent", help="Part of the latents' variance left after this layer"
+    ),
+    "train_perplexity": st.column_config.NumberColumn(
+        "perplexity, training", format="%.1f", help="Over the whole training corpus, from counts in the checkpoint"
+    ),
+    "train_unseen": st.column_config.NumberColumn("unseen, training", help="Over the whole training corpus"),
+    "train_tokens": st.column_config.NumberColumn("tokens, training", format="localized"),
+    "held_out_perplexity": st.column_config.NumberColumn("perplexity, held out", format="%.1f"),
+    "held_out_unseen": st.column_config.NumberColumn("unseen, held out"),
+    "held_out_tokens": st.column_config.NumberColumn("tokens, held out", format="localized"),
+}
+
+main()

@@ -1,0 +1,116 @@
+"""Parts that all pages share: the report or a box that says why not, charts with their explanation, captions."""
+
+from __future__ import annotations
+
+import time
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from dashboard import data, state, words
+from dashboard.figures.theme import CONFIG
+from rvq_core.clips import ClipSet
+from rvq_core.errors import RVQLensError
+from rvq_core.loading import Checkpoint
+from rvq_core.report import Report
+
+
+def checkpoint_or_stop() -> Checkpoint:
+    """Open the chosen checkpoint, or say why not and end the page."""
+    path = state.current().checkpoint
+    if path is None:
+        st.info(
+            "There is no checkpoint to show yet. Upload one in the sidebar, or start with "
+            "`rvq-lens dash --checkpoints FOLDER`.",
+            icon=":material/inbox:",
+        )
+        st.stop()
+    try:
+        return data.checkpoint(path)
+    except RVQLensError as error:
+        error_box(error)
+        st.stop()
+
+
+def report_or_stop(ckpt: Checkpoint) -> Report:
+    """Analyse the chosen clips with ``ckpt``, showing the progress; or say why not and end the page."""
+    if ckpt.model is None:
+        codebooks_only()
+        st.stop()
+    place = st.empty()
+    try:
+        report = data.report(ckpt, _chosen_clips(ckpt), _Progress(place))
+    except RVQLensError as error:
+        place.empty()
+        error_box(error)
+        st.stop()
+    place.empty()
+    return report
+
+
+def codebooks_only() -> None:
+    """Say what a checkpoint without encoder cannot show."""
+    st.info(
+        "This file holds codebooks without an encoder and a decoder: no clip can be run through it. This page needs a "
+        "whole model; the Codebook map shows the codes.",
+        icon=":material/info:",
+    )
+
+
+def error_box(error: RVQLensError) -> None:
+    """One box that says what was expected, what was found and what to do."""
+    uploads = f"{data.upload_folder().path}/"
+    where, expected, found, do = (
+        " ".join(part.split()).replace(uploads, "").replace("`", "'")
+        for part in (error.where, error.expected, error.found, error.do)
+    )
+    lines = f"Expected: {_escaped(expected)}  \nFound: {_escaped(found)}  \nWhat to do: {_escaped(do)}"
+    st.error(f"**{_escaped(where)}**\n\n{lines}", icon=":material/error:")
+
+
+def measured_on(report: Report) -> None:
+    """Caption with tokens, clips, seconds and held-out clips, and the list of clips left out."""
+    st.caption(words.measured_on(report.manifest, report.clips))
+    left_out = report.manifest["left_out"]
+    if left_out:
+        with st.expander(f"{len(left_out)} left out, the rest is analysed", icon=":material/warning:"):
+            uploads = f"{data.upload_folder().path}/"
+            shown = [{name: str(value).replace(uploads, "") for name, value in entry.items()} for entry in left_out]
+            st.dataframe(shown, hide_index=True, column_config={"clip": "file", "reason": "why"})
+
+
+def heading(title: str, what: str) -> None:
+    """A figure's heading with its explanation beside it."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(title, anchor=False, width="content")
+        with st.popover("what is this?", type="tertiary", icon=":material/help:"):
+            st.markdown(words.WHAT[what])
+
+
+def chart(figure: go.Figure, *, alt: str, key: str) -> None:
+    """A figure as wide as its place, with a description for those who cannot see it."""
+    st.plotly_chart(figure, alt=alt, key=key, config=CONFIG)
+
+
+class _Progress:
+    """A bar with what is being done and, once it can be told, the time left."""
+
+    def __init__(self, place: st.delta_generator.DeltaGenerator) -> None:
+        self._place = place
+        self._started = time.monotonic()
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        spent = time.monotonic() - self._started
+        left = f", about {spent / done * (total - done):.0f} s left" if done and spent > 1 else ""
+        self._place.progress(done / max(total, 1), text=f"Analysing {what}: {done} of {total} clips{left}")
+
+
+def _chosen_clips(ckpt: Checkpoint) -> ClipSet:
+    selection = state.current()
+    chosen = data.clips(selection.clips)
+    return data.held_out(ckpt, chosen) if selection.held_out_only else chosen
+
+
+def _escaped(text: str) -> str:
+    """Text as it stands: names of files are full of what Markdown takes for markup."""
+    return "".join(f"\\{character}" if character in "\\*_[]<>$#~:|" else character for character in text)

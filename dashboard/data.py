@@ -1,0 +1,133 @@
+"""All that is cached, and nothing else caches: checkpoints, clips, reports and coordinates of codes.
+
+Keys are the sha256 of the checkpoint, the fingerprint of the clips and the parameters. Arrays go in as ``_arguments``,
+which Streamlit does not hash: it would hash a sample of a large array, and show the old result for a changed one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+import rvq_core
+from dashboard import projection_store
+from dashboard.background import BackgroundJobs, Job
+from dashboard.sources import FileStamp, UploadFolder, clip_stamps, stamp
+from rvq_core.clips import Clip, ClipSet, fingerprint, read_clips
+from rvq_core.errors import ClipError
+from rvq_core.loading import Checkpoint, load_checkpoint
+from rvq_core.report import Report
+from rvq_core.stats.projection import Projection, pca
+
+Progress = Callable[[int, int, str], None]
+KEPT_REPORTS = 16
+
+
+def checkpoint(path: Path) -> Checkpoint:
+    """Open a checkpoint. Raises CheckpointError."""
+    return _checkpoint(stamp(path))
+
+
+def clips(paths: Sequence[Path]) -> ClipSet:
+    """Read clips, once for every state of their files. Raises ClipError."""
+    return _clips(tuple(map(str, paths)), clip_stamps(list(paths)))
+
+
+def report(ckpt: Checkpoint, chosen: ClipSet, progress: Progress) -> Report:
+    """Analyse the clips with the checkpoint, unless that was done before. Raises RVQLensError.
+
+    Not a cached function: the progress that it draws must not be recorded and drawn again on a hit.
+    """
+    kept = _reports()
+    key = (ckpt.sha256, fingerprint(chosen.clips), tuple(str(path) for path, _ in chosen.left_out))
+    if key not in kept:
+        kept[key] = _analyse(ckpt, chosen, progress)
+        while len(kept) > KEPT_REPORTS:
+            kept.popitem(last=False)
+    return kept[key]
+
+
+def held_out(ckpt: Checkpoint, chosen: ClipSet) -> ClipSet:
+    """Those of the clips that the checkpoint names as held out. Raises ClipError where there is none."""
+    names = ckpt.trained_on[1]
+    kept: list[Clip] = [clip for clip in chosen.clips if clip.name in names]
+    if not kept:
+        raise ClipError(
+            f"clips held out from {ckpt.name}",
+            expected="at least one of these clips",
+            found=f"none of the {len(names)} it names" if names else "no list of them in this checkpoint",
+            do="choose 'all' in the sidebar, or other clips",
+        )
+    return ClipSet(kept, chosen.left_out)
+
+
+@st.cache_resource(scope="session", on_release=lambda folder: folder.close(), show_spinner=False)
+def upload_folder() -> UploadFolder:
+    """Return this session's folder for uploads; it is removed when the session ends."""
+    return UploadFolder()
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def pca_of(sha256: str, scale: str, layers: tuple[int, ...], _codebooks: list[NDArray[np.float32]]) -> Projection:
+    """Principal components of the codes of ``layers`` (1-based)."""
+    del sha256  # part of the key: it stands for the codebooks
+    return relabelled(pca([_codebooks[layer - 1] for layer in layers], scale=scale), layers)
+
+
+def umap_of(settings: projection_store.UmapSettings, codebooks: list[NDArray[np.float32]]) -> Projection | None:
+    """Coordinates computed earlier with these settings, in this run or another one; None where there are none."""
+    return projection_store.find(settings, codebooks)
+
+
+def umap_name(settings: projection_store.UmapSettings, codebooks: list[NDArray[np.float32]]) -> str:
+    """Name of the job that computes these coordinates."""
+    return projection_store.key(settings, codebooks)
+
+
+def start_umap(settings: projection_store.UmapSettings, codebooks: list[NDArray[np.float32]]) -> Job:
+    """Begin computing UMAP coordinates behind the page, or join the job that already does."""
+    name = umap_name(settings, codebooks)
+    return umap_jobs().start(name, lambda: projection_store.compute(settings, codebooks))
+
+
+@st.cache_resource(show_spinner=False)
+def umap_jobs() -> BackgroundJobs:
+    """Return the computations going on behind the pages, of all sessions."""
+    return BackgroundJobs()
+
+
+def relabelled(projection: Projection, layers: Sequence[int]) -> Projection:
+    """Number the layers of a projection as the checkpoint does: 1, 2, .. become ``layers``."""
+    numbers = np.asarray(layers)[projection.table["layer"].to_numpy() - 1]
+    return projection._replace(table=projection.table.assign(layer=numbers))
+
+
+@st.cache_resource(max_entries=4, show_spinner="Opening the checkpoint …")
+def _checkpoint(file: FileStamp) -> Checkpoint:
+    return load_checkpoint(file.path)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Reading the clips …")
+def _clips(paths: tuple[str, ...], stamps: tuple[FileStamp, ...]) -> ClipSet:
+    del stamps  # part of the key: they change with the files
+    return read_clips(paths[0] if len(paths) == 1 else paths)
+
+
+@st.cache_resource(show_spinner=False)
+def _reports() -> OrderedDict[tuple[object, ...], Report]:
+    return OrderedDict()
+
+
+def _analyse(ckpt: Checkpoint, chosen: ClipSet, progress: Progress) -> Report:
+    with warnings.catch_warnings():
+        # Clips left out stand in the manifest, and the page lists them.
+        warnings.filterwarnings("ignore", message="left out")
+        return rvq_core.analyze(
+            ckpt, chosen.clips, progress=progress, left_out=chosen.left_out, command="rvq-lens dash"
+        )

@@ -1,0 +1,84 @@
+"""The codes on a plane, coloured by usage, layer or norm; unseen codes have a symbol of their own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.figures.theme import GREY, USAGE_SCALE, VERMILLION, hover, laid_out, layer_colour
+
+COLOURS = ("usage", "layer", "norm")
+MAX_SVG_POINTS = 2000
+"""Above this the figure is drawn by WebGL, which is faster but becomes pixels in an exported SVG."""
+
+HOVER_COLUMNS = ["layer", "code", "count", "share", "norm", "nearest_distance", "status"]
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "star", "hexagon", "triangle-down")
+
+
+def codebook_map(
+    points: pd.DataFrame, *, colour: str = "usage", x: str = "component 1", y: str = "component 2"
+) -> go.Figure:
+    """Draw ``points``: one row per code, with ``x``, ``y`` and the columns of the codes table.
+
+    ``customdata`` starts with layer and code, so that a selection can be traced back.
+    """
+    unseen = points["count"] == 0
+    figure = go.Figure(_by_layer(points, unseen) if colour == "layer" else _by_value(points, unseen, colour))
+    laid_out(figure, x=x, y=y, height=620)
+    # One unit is as long on both axes: distances are what the picture is about.
+    figure.update_yaxes(scaleanchor="x", scaleratio=1, zeroline=False)
+    figure.update_xaxes(zeroline=False, constrain="domain")
+    figure.update_layout(dragmode="pan", uirevision="map")
+    return figure
+
+
+def _by_layer(points: pd.DataFrame, unseen: pd.Series) -> list[go.Scatter | go.Scattergl]:
+    traces = []
+    for key, group in points.groupby("layer"):
+        layer = int(str(key))
+        dark = unseen.loc[group.index]
+        marker = {"color": layer_colour(layer), "symbol": SYMBOLS[(layer - 1) % len(SYMBOLS)], "size": 7}
+        traces.append(_points(points, group[~dark], f"layer {layer}", marker | {"opacity": 0.8}))
+        if dark.any():
+            cross = {"color": layer_colour(layer), "symbol": "x-thin-open", "size": 7, "opacity": 0.7}
+            traces.append(_points(points, group[dark], f"layer {layer}, unseen", cross))
+    return traces
+
+
+def _by_value(points: pd.DataFrame, unseen: pd.Series, colour: str) -> list[go.Scatter | go.Scattergl]:
+    seen = points[~unseen]
+    if colour == "usage":
+        values, bar = np.log10(seen["share"]), _share_bar(seen["share"])
+    else:
+        values, bar = seen["norm"], {"title": {"text": "L2 norm"}}
+    marker = {
+        "color": values, "colorscale": USAGE_SCALE, "size": 7, "opacity": 0.9, "showscale": bool(len(seen)),
+        "colorbar": bar | {"thickness": 14, "len": 0.9}, "line": {"width": 0.5, "color": GREY},
+    }  # fmt: skip
+    cross = {"color": VERMILLION, "symbol": "x-thin-open", "size": 6, "opacity": 0.7}
+    return [_points(points, seen, "seen", marker), _points(points, points[unseen], "unseen", cross)]
+
+
+def _points(everything: pd.DataFrame, some: pd.DataFrame, name: str, marker: dict) -> go.Scatter | go.Scattergl:
+    kind = go.Scatter if len(everything) <= MAX_SVG_POINTS else go.Scattergl
+    return kind(
+        x=some["x"], y=some["y"], mode="markers", name=f"{name} ({len(some):,})", marker=marker,
+        customdata=some[HOVER_COLUMNS].astype(object).to_numpy(),
+        hovertemplate=hover(
+            "<b>layer %{customdata[0]}, code %{customdata[1]}</b>: %{customdata[6]}",
+            "%{customdata[2]:,} tokens (%{customdata[3]:.2%})",
+            "norm %{customdata[4]:.3g}, nearest code of its layer at %{customdata[5]:.3g}",
+        ),
+    )  # fmt: skip
+
+
+def _share_bar(shares: pd.Series) -> dict:
+    if shares.empty:
+        return {}
+    ticks = range(int(np.floor(np.log10(shares.min()))), int(np.ceil(np.log10(shares.max()))) + 1)
+    return {
+        "title": {"text": "share of<br>the layer's<br>tokens"},
+        "tickvals": list(ticks),
+        "ticktext": [f"{10.0 ** (tick + 2):g} %" for tick in ticks],
+    }

@@ -1,0 +1,100 @@
+"""What each further quantizer buys: the error with the first n of them, and the step from one n to the next."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.figures.theme import BLUE, GREY, VERMILLION, hover, laid_out, layer_axis, translucent
+
+METRIC_NAMES = {
+    "feature_mse": "feature MSE",
+    "mpjpe": "canonical-skeleton MPJPE, body",
+    "mpjpe_hands": "canonical-skeleton MPJPE, hands",
+    "velocity_error": "joint velocity error",
+    "rotation_error": "joint rotation error",
+}
+"""What a metric is called on an axis."""
+
+
+def axis_name(metric: str, unit: str) -> str:
+    """Metric with its unit, as an axis title; normalised features have none."""
+    name = METRIC_NAMES.get(metric, metric)
+    return f"{name} (normalised features)" if unit == "1" else f"{name} ({unit})"
+
+
+def error_figure(rows: pd.DataFrame) -> go.Figure:
+    """Error against the number of active quantizers for one metric: line, 95 % band, unquantised reference."""
+    rows = rows.sort_values("n_active")
+    metric, unit = str(rows["metric"].iloc[0]), str(rows["unit"].iloc[0])
+    shown = "" if unit == "1" else f" {unit}"
+    figure = go.Figure([*_band(rows), _line(rows, shown), *_worse(rows, shown)])
+    if rows["reference"].notna().any():
+        figure.add_trace(_reference(rows, shown))
+    laid_out(figure, x="active quantizers (first n layers)", y=axis_name(metric, unit), height=400)
+    figure.update_yaxes(rangemode="tozero")
+    return layer_axis(figure, rows["n_active"].tolist())
+
+
+def gain_figure(rows: pd.DataFrame) -> go.Figure:
+    """How much each quantizer lowers the error of one metric; a bar below zero makes it worse."""
+    rows = rows[rows["n_active"] > 0].sort_values("n_active")
+    metric, unit = str(rows["metric"].iloc[0]), str(rows["unit"].iloc[0])
+    worse = rows["gain"] < 0
+    figure = go.Figure()
+    for name, colour, part in (("lowers the error", BLUE, rows[~worse]), ("raises the error", VERMILLION, rows[worse])):
+        if len(part):
+            figure.add_trace(_gain_bars(part, name, colour, "" if unit == "1" else f" {unit}"))
+    laid_out(figure, x="quantizer (layer)", y=f"gain: {axis_name(metric, unit)}", height=360, legend=bool(worse.any()))
+    return layer_axis(figure, rows["n_active"].tolist())
+
+
+def _line(rows: pd.DataFrame, unit: str) -> go.Scatter:
+    return go.Scatter(
+        x=rows["n_active"], y=rows["value"], mode="lines+markers", name="quantised",
+        line={"color": BLUE, "width": 2.5}, marker={"size": 8}, customdata=rows[["low", "high", "gain"]],
+        hovertemplate=hover(
+            f"first %{{x}} quantizers: <b>%{{y:.4g}}{unit}</b>", f"the last of them bought %{{customdata[2]:.3g}}{unit}"
+        ),
+    )  # fmt: skip
+
+
+def _band(rows: pd.DataFrame) -> list[go.Scatter]:
+    """Interval as a filled area; nothing where there is none (one clip)."""
+    known = rows.dropna(subset=["low", "high"])
+    if known.empty:
+        return []
+    return [
+        go.Scatter(
+            x=[*known["n_active"], *known["n_active"][::-1]], y=[*known["high"], *known["low"][::-1]], fill="toself",
+            fillcolor=translucent(BLUE, 0.2), line={"width": 0}, name="95 % interval over clips", hoverinfo="skip",
+        )
+    ]  # fmt: skip
+
+
+def _worse(rows: pd.DataFrame, unit: str) -> list[go.Scatter]:
+    flagged = rows[rows["worse"].astype(bool)]
+    if flagged.empty:
+        return []
+    return [
+        go.Scatter(
+            x=flagged["n_active"], y=flagged["value"], mode="markers", name="worse than one quantizer fewer",
+            marker={"symbol": "triangle-up", "size": 15, "color": VERMILLION}, customdata=flagged["gain"].abs(),
+            hovertemplate=hover(f"quantizer %{{x}} makes it <b>worse by %{{customdata:.3g}}{unit}</b>"),
+        )
+    ]  # fmt: skip
+
+
+def _reference(rows: pd.DataFrame, unit: str) -> go.Scatter:
+    return go.Scatter(
+        x=[rows["n_active"].min() - 0.6, rows["n_active"].max() + 0.6], y=[rows["reference"].iloc[0]] * 2,
+        mode="lines", name="without quantization", line={"color": GREY, "dash": "dash", "width": 2},
+        hovertemplate=hover(f"decoder on the latents themselves: <b>%{{y:.4g}}{unit}</b>", "no code can do better"),
+    )  # fmt: skip
+
+
+def _gain_bars(part: pd.DataFrame, name: str, colour: str, unit: str) -> go.Bar:
+    return go.Bar(
+        x=part["n_active"], y=part["gain"], name=name, marker_color=colour,
+        hovertemplate=hover(f"quantizer %{{x}} {name} by <b>%{{y:.3g}}{unit}</b>"),
+    )  # fmt: skip

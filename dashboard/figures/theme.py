@@ -1,0 +1,72 @@
+"""What all figures share: colours that colour-blind readers can tell apart, one layout, wording of hover texts.
+
+Nothing here sets a text or a background colour: the figure takes those of the page, in the light theme and the dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+# Okabe and Ito (2008), without the black and the yellow, which vanish on one of the two backgrounds.
+BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
+GREY = "#8A8F98"
+"""Reference lines and secondary marks: readable on white and on black."""
+
+LAYER_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, GREY, "#A6761D")
+LAYER_DASHES = ("solid", "dash", "dot", "dashdot")
+
+STATUS_COLOURS = {"used": BLUE, "rare": SKY, "duplicate": PURPLE, "unseen": VERMILLION}
+"""Colour of a code's status, in the order in which they are stacked."""
+
+USAGE_SCALE = "Cividis"
+
+CONFIG = {"displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
+"""Options of the chart's own toolbar: the camera saves a vector image."""
+
+
+def layer_colour(layer: int) -> str:
+    """Colour of a layer (1-based); they repeat after eight, told apart by ``layer_dash``."""
+    return LAYER_COLOURS[(layer - 1) % len(LAYER_COLOURS)]
+
+
+def layer_dash(layer: int) -> str:
+    """Line style of a layer (1-based), another one after every eight."""
+    return LAYER_DASHES[(layer - 1) // len(LAYER_COLOURS) % len(LAYER_DASHES)]
+
+
+def laid_out(figure: go.Figure, *, x: str, y: str, height: int = 380, legend: bool = True) -> go.Figure:
+    """Give ``figure`` the common layout, with the axis titles ``x`` and ``y`` (units in them)."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 16, "t": 40 if legend else 16, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        showlegend=legend,
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0, "title": {"text": ""}},
+        hoverlabel={"align": "left"},
+        font={"size": 13},
+        bargap=0.35,
+    )
+    # automargin: long tick labels widen the margin instead of being cut.
+    figure.update_xaxes(title={"text": x, "standoff": 8}, automargin=True)
+    figure.update_yaxes(title={"text": y, "standoff": 8}, automargin=True)
+    return figure
+
+
+def layer_axis(figure: go.Figure, layers: Sequence[int]) -> go.Figure:
+    """Show every layer number on the x axis, and nothing between them."""
+    figure.update_xaxes(tickmode="array", tickvals=list(layers), range=[min(layers) - 0.6, max(layers) + 0.6])
+    return figure
+
+
+def hover(*lines: str) -> str:
+    """Make a hover template of lines, without the box that repeats the trace's name."""
+    return "<br>".join(lines) + "<extra></extra>"
+
+
+def translucent(colour: str, alpha: float) -> str:
+    """Turn ``#rrggbb`` into ``rgba(...)``."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"

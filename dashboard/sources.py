@@ -1,0 +1,108 @@
+"""Where checkpoints and clips can come from: bundled folders, folders given at start, uploads."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+from typing import NamedTuple
+
+from rvq_core.bundled import bundled_checkpoints, bundled_clips
+
+CHECKPOINTS_VARIABLE = "RVQ_LENS_CHECKPOINTS"
+CLIPS_VARIABLE = "RVQ_LENS_CLIPS"
+"""How the command line hands its folders over."""
+
+CHECKPOINT_ENDINGS = (".safetensors", ".pt", ".pth", ".pth.tar", ".ckpt", ".bin")
+CLIP_ENDINGS = (".npz", ".npy", ".txt")
+
+
+class FileStamp(NamedTuple):
+    """A file as it is now: a changed file has another stamp, so nothing cached under the old one is shown."""
+
+    path: str
+    modified_ns: int
+    size: int
+
+
+def stamp(path: Path) -> FileStamp:
+    """Stamp of a file, or of nothing (-1) where it cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return FileStamp(str(path), -1, -1)
+    return FileStamp(str(path), found.st_mtime_ns, found.st_size)
+
+
+def given_checkpoints() -> Path | None:
+    """Folder (or file) of checkpoints named at start."""
+    return _named_by(CHECKPOINTS_VARIABLE)
+
+
+def given_clips() -> Path | None:
+    """Folder (or file) of clips named at start."""
+    return _named_by(CLIPS_VARIABLE)
+
+
+def list_checkpoints() -> dict[str, Path]:
+    """Checkpoints to choose from by name: those of the folder given at start, then the bundled ones."""
+    given = given_checkpoints()
+    found = {} if given is None else _checkpoints_in(given)
+    bundled = {path.stem: path for path in _checkpoints_in(bundled_checkpoints()).values()}
+    return found | {name: path for name, path in sorted(bundled.items(), key=_healthy_first) if name not in found}
+
+
+def clip_folders() -> dict[str, Path]:
+    """Clip folders to choose from by name: the one given at start, then the bundled one."""
+    given = given_clips()
+    return ({} if given is None else {"folder": given}) | {"bundled": bundled_clips()}
+
+
+def clip_stamps(paths: list[Path]) -> tuple[FileStamp, ...]:
+    """Stamps of all files below ``paths``: they change when a clip is added, removed or written again."""
+    files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    return tuple(stamp(file) for file in files if file.suffix.lower() in CLIP_ENDINGS or not file.exists())
+
+
+class UploadFolder:
+    """A temporary folder for the uploads of one session, removed with it."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="rvq-lens-uploads-"))
+        self.close = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def keep(self, kind: str, name: str, file_id: str, content: memoryview | bytes) -> Path:
+        """Write an uploaded file under a safe name, once; ``file_id`` tells uploads of one name apart."""
+        folder = self.path / kind / re.sub(r"[^A-Za-z0-9-]", "", file_id)
+        target = folder / safe_name(name)
+        if not target.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        return target
+
+
+def safe_name(name: str) -> str:
+    """The last part of a path from elsewhere, with only letters, digits, dot, dash and underscore; never hidden."""
+    last = re.split(r"[/\\]", name)[-1]
+    return re.sub(r"[^\w.-]", "_", last, flags=re.ASCII).lstrip(".")[-120:] or "file"
+
+
+def _named_by(variable: str) -> Path | None:
+    value = os.environ.get(variable)
+    return Path(value).expanduser() if value else None
+
+
+def _checkpoints_in(folder: Path) -> dict[str, Path]:
+    """Checkpoint files of a folder by their path in it; a file stands for itself."""
+    if folder.is_file():
+        return {folder.name: folder}
+    files = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(CHECKPOINT_ENDINGS))
+    shown = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    return {path.relative_to(folder).as_posix(): path for path in shown if path.is_file()}
+
+
+def _healthy_first(entry: tuple[str, Path]) -> tuple[bool, str]:
+    return entry[0] != "healthy", entry[0]

@@ -1,0 +1,130 @@
+"""What is chosen: checkpoint and clips, in the sidebar and in the address of the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import data, sources
+
+ALL, HELD_OUT = "all", "held-out"
+UPLOADED = "uploaded"
+_SELECTION = "_selection"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Paths of the chosen checkpoint and clips; ``checkpoint`` is None where there is none to choose."""
+
+    checkpoint: Path | None
+    clips: tuple[Path, ...]
+    held_out_only: bool
+
+
+def current() -> Selection:
+    """What the sidebar says in this run."""
+    return st.session_state[_SELECTION]
+
+
+def choose() -> None:
+    """Draw the sidebar and remember what is chosen for the page of this run."""
+    with st.sidebar:
+        checkpoint = _choose_checkpoint()
+        clips = _choose_clips()
+        held_out_only = _choose_split() == HELD_OUT
+        _upload()
+    st.session_state[_SELECTION] = Selection(checkpoint, clips, held_out_only)
+
+
+def _choose_checkpoint() -> Path | None:
+    found = _uploads("checkpoint") | sources.list_checkpoints()
+    given = sources.given_checkpoints()
+    if given is not None and not any(path.is_relative_to(given) for path in found.values()):
+        st.warning(f"No checkpoint in `{given}`: expected files ending in {', '.join(sources.CHECKPOINT_ENDINGS)}.")
+    if not found:
+        return None
+    _tell_lost_link("checkpoint", list(found))
+    name = st.selectbox(
+        "Checkpoint", list(found), index=_first_not_uploaded(found), key="checkpoint", bind="query-params",
+        help="Bundled checkpoints, those of the folder given at start, and your uploads.",
+    )  # fmt: skip
+    return found.get(name) if name else None
+
+
+def _choose_clips() -> tuple[Path, ...]:
+    folders = {name: (path,) for name, path in sources.clip_folders().items()}
+    uploaded = tuple(_uploads("clips").values())
+    options = folders | ({UPLOADED: uploaded} if uploaded else {})
+    labels = {"bundled": "bundled clips", "folder": "folder given at start", UPLOADED: f"uploaded ({len(uploaded)})"}
+    _tell_lost_link("clips", [labels[name] for name in options])
+    name = st.selectbox(
+        "Clips", [labels[option] for option in options], key="clips", bind="query-params",
+        help="The motion that is run through the checkpoint. Figures below are measured on it.",
+    )  # fmt: skip
+    return next(paths for option, paths in options.items() if labels[option] == name)
+
+
+def _choose_split() -> str:
+    return (
+        st.segmented_control(
+            "Of these clips", [ALL, HELD_OUT], default=ALL, required=True, key="split", bind="query-params",
+            help="Held-out clips are those the checkpoint was not trained on, where it stores their names.",
+        )
+        or ALL
+    )  # fmt: skip
+
+
+def _upload() -> None:
+    with st.expander("Your own files", icon=":material/upload:"):
+        st.file_uploader(
+            "Checkpoint", key="checkpoint_upload", on_change=_take_checkpoint,
+            help="A .safetensors file written by rvq-lens train.",
+        )  # fmt: skip
+        st.file_uploader(
+            "Clips", key="clips_upload", accept_multiple_files=True, on_change=_take_clips,
+            help=f"Motion files ending in {', '.join(sources.CLIP_ENDINGS)}.",
+        )  # fmt: skip
+        st.caption("Uploads stay on the machine that runs this page and are removed when the page is closed.")
+
+
+def _take_checkpoint() -> None:
+    """Keep a new upload and choose it; when it was taken away, fall back to the first choice."""
+    file = st.session_state["checkpoint_upload"]
+    kept: dict[str, Path] = {}
+    if file is not None:
+        path = data.upload_folder().keep("checkpoints", file.name, file.file_id, file.getbuffer())
+        kept[f"{path.name} ({UPLOADED})"] = path
+    st.session_state["_uploads_checkpoint"] = kept
+    _select("checkpoint", next(iter(kept), None))
+
+
+def _take_clips() -> None:
+    folder = data.upload_folder()
+    files = st.session_state["clips_upload"] or []
+    kept = {file.file_id: folder.keep("clips", file.name, file.file_id, file.getbuffer()) for file in files}
+    st.session_state["_uploads_clips"] = kept
+    _select("clips", f"uploaded ({len(kept)})" if kept else None)
+
+
+def _select(key: str, value: str | None) -> None:
+    if value is None:
+        st.session_state.pop(key, None)
+    else:
+        st.session_state[key] = value
+
+
+def _uploads(kind: str) -> dict[str, Path]:
+    return st.session_state.get(f"_uploads_{kind}", {})
+
+
+def _first_not_uploaded(found: dict[str, Path]) -> int:
+    return next((i for i, name in enumerate(found) if not name.endswith(f"({UPLOADED})")), 0)
+
+
+def _tell_lost_link(key: str, options: list[str]) -> None:
+    """Say so where a copied link names something that is not here; the first choice is shown instead."""
+    wanted = st.query_params.get(key)
+    if wanted and wanted not in options:
+        st.warning(f"The link asks for the {key} `{wanted}`, which is not here; showing another one.")

@@ -1,0 +1,133 @@
+"""Sentences about a report, in plain words: the summary, the captions, what each figure is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from dashboard.figures.reconstruction import METRIC_NAMES
+
+WHAT = {
+    "perplexity": (
+        "Perplexity is the number of equally used codes that would carry as much as the real, uneven use. It can exceed "
+        "neither K, the codes there are, nor N, the tokens measured; the bar's line says how far it would move with "
+        "other clips of the same number."
+    ),
+    "reconstruction": (
+        "The decoder gets the sum of the first n codes of every token, for n = 0 to all, and its motion is compared "
+        "with the clip. The dashed line is the same decoder without quantization: the gap to it is the price of codes."
+    ),
+    "status": (
+        "Every code counts once: unseen (no token chose it), else duplicate (it lies on another code), else rare (less "
+        "than a tenth of the uniform share), else used. Unseen means unseen in these N tokens; such a code's true "
+        "share is below 3 / N with 95 % confidence."
+    ),
+    "image": (
+        "Each row is a layer, each cell a code or a few of them, and its colour says how often it is chosen compared "
+        "with equal use of all codes. A row that is bright on the left and orange on the right lives on few codes."
+    ),
+    "curves": (
+        "The codes of each layer, sorted from the most to the least used, with the share of tokens each gets. A curve "
+        "that stays near the dotted line uses its codes evenly; one that ends early leaves the rest unseen."
+    ),
+    "map": (
+        "Every code vector as a point: principal components keep distances as far as two axes can, UMAP keeps who is "
+        "whose neighbour but not distances. All layers share one space, so deeper ones lie closer to the origin."
+    ),
+    "gain": (
+        "How much the error falls when one more quantizer is used; a bar below zero makes it worse. Quantizers whose "
+        "bar is near zero cost bits and buy nothing on this metric."
+    ),
+    "residual": (
+        "What each layer leaves of the variance of the encoder's latents. It should fall with every layer: where it "
+        "rises, codes are added that point away from what is left."
+    ),
+    "clips": (
+        "The error of every clip with all quantizers, the worst on top. Clips that the model was trained on flatter "
+        "it: judge by the held-out ones."
+    ),
+}
+"""What a figure is, in two sentences or so."""
+
+
+def measured_on(manifest: dict[str, Any], clips: pd.DataFrame) -> str:
+    """What the figures of a report are measured on."""
+    count, tokens = len(clips), int(clips["tokens"].sum())
+    known = clips["held_out"].dropna()
+    if known.empty:
+        told = "this checkpoint does not tell training clips from held-out ones"
+    else:
+        told = f"{int(known.astype(bool).sum())} held out, {int((~known.astype(bool)).sum())} trained on"
+        told += f", {count - len(known)} unknown to the checkpoint" if len(known) < count else ""
+    seconds = float(manifest["clips"]["seconds"])
+    return f"Measured on **{tokens:,} tokens** of {_many(count, 'clip')} ({seconds:,.1f} s): {told}."
+
+
+def summary(layers: pd.DataFrame, reconstruction: pd.DataFrame) -> str:
+    """One paragraph that a reader without time can take away."""
+    first, last = layers.iloc[0], layers.iloc[-1]
+    codes, depth = int(first["codes"]), int(last["layer"])
+    parts = [
+        f"Layer 1 uses its {codes:,} codes as if **{first['perplexity']:.0f}** of them were used equally"
+        + (f", layer {depth} as if **{last['perplexity']:.0f}** were" if len(layers) > 1 else "")
+        + f"; **{layers['unseen'].sum() / layers['codes'].sum():.0%}** of all codes are unseen in these tokens."
+    ]
+    rows = headline_metric(reconstruction)
+    if len(rows):
+        parts.append(_depth_sentence(rows))
+    return " ".join(parts)
+
+
+def headline_metric(reconstruction: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the metric that tells most: joint positions where there is a skeleton, else features."""
+    present = set(reconstruction["metric"])
+    metric = next((name for name in ("mpjpe", "feature_mse") if name in present), None)
+    return reconstruction[reconstruction["metric"] == metric].sort_values("n_active")
+
+
+def corpus_note(layers: pd.DataFrame) -> str | None:
+    """Why the counts stored in the checkpoint differ from those of these clips; None where it stores none."""
+    if layers["train_tokens"].isna().all():
+        return None
+    tokens, trained = int(layers["tokens"].iloc[0]), int(layers["train_tokens"].dropna().iloc[0])
+    return (
+        f"The checkpoint stores how often each code was chosen over its whole training corpus ({trained:,} tokens); "
+        f"these clips have {tokens:,}. So few cannot show all of {int(layers['codes'].max()):,} codes in their true "
+        "proportion: a code unseen here may be well used there."
+    )
+
+
+def few_tokens_note(layers: pd.DataFrame) -> str | None:
+    """Say that rare codes cannot be told with so few tokens; None where they can."""
+    if layers["rare"].notna().all():
+        return None
+    tokens, codes = int(layers["tokens"].iloc[0]), int(layers["codes"].max())
+    return (
+        f"{tokens:,} tokens are too few to call codes of {codes:,} rare: that takes {10 * codes:,}. Codes unseen in "
+        f"{tokens:,} tokens have a true share below {3 / max(tokens, 1):.2%} each (95 %)."
+    )
+
+
+def amount(value: float, unit: str) -> str:
+    """A value with its unit, rounded for reading."""
+    return f"{value:.3g}" if unit == "1" else f"{value:,.1f} {unit}"
+
+
+def _depth_sentence(rows: pd.DataFrame) -> str:
+    full, none = rows.iloc[-1], rows.iloc[0]
+    name, unit = METRIC_NAMES.get(str(full["metric"]), str(full["metric"])), str(full["unit"])
+    text = (
+        f"All {full['n_active']} quantizers bring the {name} from {amount(none['value'], unit)} to "
+        f"**{amount(full['value'], unit)}**"
+    )
+    if pd.notna(full["reference"]):
+        text += f" (without quantization {amount(full['reference'], unit)})"
+    worse = rows.loc[rows["worse"].astype(bool), "n_active"].tolist()
+    if worse:
+        return f"{text}; quantizer {', '.join(map(str, worse))} makes it worse."
+    return f"{text}; the last one buys {amount(full['gain'], unit)}."
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
