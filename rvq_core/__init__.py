@@ -33,8 +33,16 @@ _HOMES = {
     "load_clips": "rvq_core.clips",
 }
 
-__all__ = [  # noqa: PLE0604 - the table above is the list
-    *_HOMES,
+__all__ = [
+    "RVQVAE",
+    "QuantizeEMAReset",
+    "RVQLensError",
+    "RVQVAEConfig",
+    "Report",
+    "ResidualVQ",
+    "analyze",
+    "load_checkpoint",
+    "load_clips",
 ]
 
 

@@ -6,6 +6,7 @@ import datetime
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,8 @@ def analyze(
     """Run clips through a checkpoint and measure it.
 
     ``max_frames`` limits the frames by taking clips in a random order of ``seed``; the last one is cut. Clips that do
-    not fit the checkpoint are listed in the manifest, beside those of ``left_out`` (which could not be read); a warning tells
-    each. Raises ClipError when none is left, SettingsError for settings out of range.
+    not fit the checkpoint are listed in the manifest, beside those of ``left_out`` (which could not be read); a
+    warning tells each. Raises ClipError when none is left, SettingsError for settings out of range.
     """
     pipeline = Pipeline(ckpt, device)
     fitted, refused = _fit_all(pipeline, clips)
@@ -76,7 +77,7 @@ def _fit_all(pipeline: Pipeline, clips: Sequence[Clip]) -> tuple[list[Clip], lis
         except ClipError as error:
             if len(clips) == 1:
                 raise
-            refused.append(LeftOut(clip.source or clip.name, str(error)))
+            refused.append(LeftOut(clip.source or Path(clip.name), str(error)))
             warnings.warn(f"left out {clip.name}: {error}", stacklevel=3)
     if not fitted:
         raise ClipError(
@@ -147,9 +148,7 @@ class _Sums:
         return [float(left / spread) for left in self.residuals]
 
 
-def _build_report(
-    pipeline: Pipeline, clips: list[Clip], sums: _Sums, manifest: dict[str, Any], seed: int
-) -> Report:
+def _build_report(pipeline: Pipeline, clips: list[Clip], sums: _Sums, manifest: dict[str, Any], seed: int) -> Report:
     facts = _layer_facts(pipeline.checkpoint, sums)
     errors = pd.DataFrame(sums.rows, columns=list(ErrorRow._fields))
     reconstruction = reconstruction_table(errors, seed)

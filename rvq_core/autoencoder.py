@@ -27,8 +27,8 @@ class RVQVAEConfig:
 
     ``input_dim`` D features a frame; ``width`` channels inside; ``code_dim`` C; ``nb_code`` K; ``num_quantizers`` Q;
     ``down_t`` halvings in time, each by ``stride_t``; ``depth`` residual blocks a halving, their dilations the powers
-    of ``dilation_growth_rate``; ``norm`` None, 'LN', 'GN' or 'BN'; codes whose EMA count is below ``reset_threshold`` (hits
-    a batch) are reset, 0 turns that off.
+    of ``dilation_growth_rate``; ``norm`` None, 'LN', 'GN' or 'BN'; codes whose EMA count (hits a batch) is below
+    ``reset_threshold`` are reset, 0 turns that off.
     """
 
     input_dim: int = 330
@@ -49,8 +49,8 @@ class RVQVAEConfig:
 
     def __post_init__(self) -> None:
         for name in ("input_dim", "width", "code_dim", "nb_code", "num_quantizers", "stride_t", "depth"):
-            self._require(name, isinstance(getattr(self, name), int) and getattr(self, name) >= 1, "an integer >= 1")
-        self._require("down_t", isinstance(self.down_t, int) and self.down_t >= 0, "an integer >= 0")
+            self._require(name, _is_integer(getattr(self, name)) and getattr(self, name) >= 1, "an integer >= 1")
+        self._require("down_t", _is_integer(self.down_t) and self.down_t >= 0, "an integer >= 0")
         self._require("dilation_growth_rate", self.dilation_growth_rate >= 1, "an integer >= 1")
         self._require("activation", self.activation in ACTIVATIONS, " or ".join(ACTIVATIONS))
         self._require("norm", self.norm in (None, "LN", "GN", "BN"), "null, LN, GN or BN")
@@ -87,6 +87,11 @@ class RVQVAEConfig:
                 do="remove or rename it",
             )
         return cls(**values)
+
+
+def _is_integer(value: object) -> bool:
+    # Values come from JSON, where true is not a size.
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 class RVQVAE(nn.Module):
@@ -197,7 +202,7 @@ class ResidualBlock(nn.Module):
 class _ChannelNorm(nn.LayerNorm):
     """LayerNorm over the channels of [B, W, T]."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the base class's name
+    def forward(self, input: Tensor) -> Tensor:
         return super().forward(input.transpose(1, 2)).transpose(1, 2)
 
 
@@ -214,5 +219,3 @@ def _norm(kind: str | None, width: int) -> nn.Module:
 def count_parameters(model: nn.Module) -> int:
     """Number of trained weights; codebooks are buffers and are not among them."""
     return sum(p.numel() for p in model.parameters())
-
-

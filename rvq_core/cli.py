@@ -11,7 +11,7 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,6 +20,8 @@ from rvq_core import __version__
 from rvq_core.errors import RVQLensError, SettingsError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from rvq_core.clips.load import ClipSet
     from rvq_core.report import Report
 
@@ -94,7 +96,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_dash(commands: Any) -> None:
     parser = commands.add_parser("dash", help="open the dashboard (also: rvq-lens alone)")
-    parser.add_argument("--checkpoints", type=Path, metavar="DIR", help="folder of checkpoints (default: the bundled ones)")
+    parser.add_argument(
+        "--checkpoints", type=Path, metavar="DIR", help="folder of checkpoints (default: the bundled ones)"
+    )
     parser.add_argument("--clips", type=Path, metavar="DIR", help="folder of motion clips (default: the bundled ones)")
     parser.add_argument("--port", type=int, metavar="N", help="port on 127.0.0.1 (default: 8501)")
     parser.set_defaults(run=_dash)
@@ -180,7 +184,7 @@ def _analyze(options: argparse.Namespace) -> int:
     return 0
 
 
-def _summary(report: Report, out: Path) -> str:
+def _summary(report: Report, out: Path | None) -> str:
     """A few lines for the terminal: what was measured, a row a layer, the error at full depth."""
     clips, checkpoint = report.manifest["clips"], report.manifest["checkpoint"]
     lines = [
@@ -189,7 +193,7 @@ def _summary(report: Report, out: Path) -> str:
         "",
         "layer   codes  unseen  perplexity  (95 %)             residual energy",
     ]
-    for row in report.layers.to_dict("records"):
+    for row in _rows(report.layers):
         known = row["perplexity_low"] == row["perplexity_low"]
         interval = f"({row['perplexity_low']:.1f} to {row['perplexity_high']:.1f})" if known else "(under 5 clips)"
         lines.append(
@@ -197,12 +201,18 @@ def _summary(report: Report, out: Path) -> str:
             f"{row['residual_energy']:>14.3f}"
         )
     lines.append("")
-    full = report.reconstruction[report.reconstruction["n_active"] == len(report.layers)]
-    for row in full.to_dict("records"):
+    full = report.reconstruction.query("n_active == n_active.max()")
+    for row in _rows(full):
         unit = "" if row["unit"] == "1" else f" {row['unit']}"
-        lines.append(f"{row['metric']}: {row['value']:.4g}{unit} with all quantizers, {row['reference']:.4g}{unit} unquantised")
+        lines.append(
+            f"{row['metric']}: {row['value']:.4g}{unit} with all quantizers, {row['reference']:.4g}{unit} unquantised"
+        )
     lines += ["", f"report: {out}"]
     return "\n".join(lines)
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [dict(zip(table.columns, values, strict=True)) for values in table.itertuples(index=False)]
 
 
 # --------------------------------------------------------------------------------------------- train
@@ -214,7 +224,9 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML or JSON")
     parser.add_argument("--iterations", type=int, metavar="N", help="optimizer steps")
-    parser.add_argument("--held-out", metavar="NAMES", help="clips never trained on: names with commas, or a file of names")
+    parser.add_argument(
+        "--held-out", metavar="NAMES", help="clips never trained on: names with commas, or a file of names"
+    )
     parser.add_argument("--seed", type=int, help="of weights, batches and the draw of held-out clips")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="any other setting, such as nb_code=1024"
@@ -273,7 +285,7 @@ def _read_clips(paths: list[Path]) -> ClipSet:
 
 
 @contextmanager
-def _progress(unit: str) -> Iterator[Callable[[int, int, str], None]]:
+def _progress(unit: str) -> Generator[Callable[[int, int, str], None]]:
     """A progress bar on stderr, where that is a terminal."""
     from tqdm import tqdm
 

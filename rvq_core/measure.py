@@ -93,5 +93,3 @@ def _measure(truth: _Truth, normalised: Tensor, raw: Tensor) -> Iterator[tuple[s
     if truth.rotations is not None and rotations is not None:
         found, wanted = rotations[:, body].cpu().numpy(), truth.rotations[:, body].cpu().numpy()
         yield "rotation_error", float(errors.rotation_error(found, wanted))
-
-

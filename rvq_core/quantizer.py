@@ -166,9 +166,7 @@ class QuantizeEMAReset(nn.Module):
             state[prefix + "code_sum"] = codebook
             state[prefix + "code_count"] = torch.ones(codebook.shape[0])
             state[prefix + "init"] = torch.ones((), dtype=torch.bool)
-        super()._load_from_state_dict(
-            state, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-        )
+        super()._load_from_state_dict(state, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
         self.ema_known = not absent
 
     def extra_repr(self) -> str:
@@ -205,7 +203,8 @@ class ResidualVQ(nn.Module):
             raise ValueError(f"quantize_dropout_prob must lie in 0..1, got {quantize_dropout_prob}")
         if not 0 <= quantize_dropout_cutoff_index < num_quantizers:
             raise ValueError(
-                f"quantize_dropout_cutoff_index must lie in 0..{num_quantizers - 1}, got {quantize_dropout_cutoff_index}"
+                f"quantize_dropout_cutoff_index must lie in 0..{num_quantizers - 1}, "
+                f"got {quantize_dropout_cutoff_index}"
             )
         self.num_quantizers = num_quantizers
         self.shared_codebook = shared_codebook
@@ -241,10 +240,12 @@ class ResidualVQ(nn.Module):
 
         ``force_dropout_index`` k keeps exactly the first k layers (0..Q; -1: not forced). ``sample_codebook_temp``
         samples codes in training; None means the nearest code. ``mask`` [B, T] bool marks the positions that are
-        data: the others (padding) get index -1 and zeros, and count in nothing. Returns ``(quantized [B, C, T], indices [B, T, Q]
-        int64 with -1 where a layer is not used, commit_loss [], perplexity [])`` and ``all_codes [Q, B, T, C]`` when
-        asked. In eval ``quantized`` equals ``get_codebook_entry(indices)`` bit for bit; in training it has the same
-        values, and its gradient goes straight to ``x``. Per-layer figures: ``self.last``.
+        data: the others (padding) get index -1 and zeros, and count in nothing.
+
+        Returns ``(quantized [B, C, T], indices [B, T, Q] int64 with -1 where a layer is not used, commit_loss [],
+        perplexity [])`` and ``all_codes [Q, B, T, C]`` when asked. In eval ``quantized`` equals
+        ``get_codebook_entry(indices)`` bit for bit; in training it is the sum of the codes before this step's update,
+        and its gradient goes straight to ``x``. Per-layer figures: ``self.last``.
         """
         _check_latents(x, self.code_dim)
         active = self._active_layers(force_dropout_index)
@@ -334,7 +335,7 @@ class ResidualVQ(nn.Module):
                 f"indices must be integers [B, T, q] with q <= {self.num_quantizers}, "
                 f"got {indices.dtype} {list(indices.shape)}"
             )
-        if indices.numel() and not (-1 <= int(indices.min()) and int(indices.max()) < self.nb_code):
+        if indices.numel() and not (int(indices.min()) >= -1 and int(indices.max()) < self.nb_code):
             raise ValueError(
                 f"indices must lie in -1..{self.nb_code - 1}, got {int(indices.min())}..{int(indices.max())}"
             )
@@ -353,9 +354,7 @@ def _check_latents(x: Tensor, code_dim: int) -> None:
 
 def _checked_mask(mask: Tensor, x: Tensor) -> Tensor:
     if mask.dtype != torch.bool or mask.shape != (x.shape[0], x.shape[2]):
-        raise ValueError(
-            f"mask must be bool [{x.shape[0]}, {x.shape[2]}], got {mask.dtype} {list(mask.shape)}"
-        )
+        raise ValueError(f"mask must be bool [{x.shape[0]}, {x.shape[2]}], got {mask.dtype} {list(mask.shape)}")
     return mask.reshape(-1)
 
 

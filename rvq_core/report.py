@@ -147,9 +147,7 @@ def _read_manifest(source: Path) -> dict[str, Any]:
         ) from error  # fmt: skip
     schema = cast(dict[str, Any], manifest).get("schema") if isinstance(manifest, dict) else None
     if schema != SCHEMA:
-        raise ReportError(
-            f"{path}: schema", expected=str(SCHEMA), found=repr(schema), do="run rvq-lens analyze again"
-        )
+        raise ReportError(f"{path}: schema", expected=str(SCHEMA), found=repr(schema), do="run rvq-lens analyze again")
     return cast(dict[str, Any], manifest)
 
 

@@ -56,7 +56,7 @@ class Pipeline:
         self.model: RVQVAE = checkpoint.model if on_cpu else copy.deepcopy(checkpoint.model).to(self.device)
 
     def fit(self, clip: Clip) -> Clip:
-        """The clip as this checkpoint takes it: its features, frame rate, a whole number of tokens. Raises ClipError."""
+        """The clip at this checkpoint's frame rate, cut to a whole number of tokens. Raises ClipError."""
         return fit_clip(
             clip,
             dim=self.config.input_dim,
@@ -109,7 +109,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def _running_sums(codes: Tensor) -> Tensor:
-    """Sums over the first 1..Q layers of codes [Q, ...], added in the quantizer's order so that they equal its output."""
+    """Sums of codes [Q, ...] over the first 1..Q layers, added in the quantizer's order: they equal its output."""
     sums = codes.clone()
     for q in range(1, len(codes)):
         sums[q] = sums[q - 1] + codes[q]

@@ -61,7 +61,10 @@ def _override_config(checkpoint: Checkpoint, overrides: dict[str, Any]) -> Check
         return checkpoint
     if checkpoint.model is None or checkpoint.config is None:
         raise CheckpointError(
-            str(checkpoint.path), expected="a model", found="codebooks only", do="leave " + ", ".join(overrides) + " out"
+            str(checkpoint.path),
+            expected="a model",
+            found="codebooks only",
+            do="leave " + ", ".join(overrides) + " out",
         )
     config = dataclasses.replace(checkpoint.config, **overrides)
     model = RVQVAE(config)
@@ -97,9 +100,14 @@ def _read_values(name: str, values: Values, dim: int | None) -> Tensor:
         array = np.load(values, allow_pickle=False) if isinstance(values, str | PathLike) else np.asarray(values)
         tensor = torch.as_tensor(array.astype(np.float32))
     except (OSError, ValueError) as error:
-        raise CheckpointError(where, expected="a .npy file of numbers", found=str(error), do="check the path") from error
+        raise CheckpointError(
+            where, expected="a .npy file of numbers", found=str(error), do="check the path"
+        ) from error
     if tensor.dim() != 1 or (dim is not None and tensor.shape[0] != dim) or not bool(torch.isfinite(tensor).all()):
         raise CheckpointError(
-            where, expected=f"{dim or 'D'} finite values", found=f"shape {tuple(tensor.shape)}", do="give the file of this model"
+            where,
+            expected=f"{dim or 'D'} finite values",
+            found=f"shape {tuple(tensor.shape)}",
+            do="give the file of this model",
         )
     return tensor

@@ -14,7 +14,7 @@ _ROWS_AT_ONCE = 1024
 
 
 class Neighbours(NamedTuple):
-    """Of each code [K]: the nearest other code, -1 where there is none, and its L2 distance, NaN where there is none."""
+    """Of each code [K]: the nearest other code and its L2 distance; -1 and NaN where there is no other."""
 
     code: NDArray[np.int64]
     distance: NDArray[np.float64]

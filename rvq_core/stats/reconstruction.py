@@ -19,7 +19,7 @@ UNQUANTISED = -1
 Values = NDArray[np.floating[Any]]
 
 
-def weighted_mean(values: Values, weights: Values) -> NDArray[np.float64]:
+def weighted_mean(values: Values, weights: Values) -> Values:
     """Mean over clips: ``values`` [M, ...] with ``weights`` [M] (frames) -> [...]."""
     return np.tensordot(weights.astype(np.float64), values.astype(np.float64), axes=1) / weights.sum()
 
@@ -44,38 +44,35 @@ def reconstruction_table(clip_errors: pd.DataFrame, seed: int) -> pd.DataFrame:
     ``gain`` is what the n-th quantizer took off; ``worse`` marks one that added instead. ``reference`` is the same
     metric of the unquantised path.
     """
-    parts = [
-        _one_metric(metric, clip_errors[clip_errors["metric"] == metric], seed)
-        for metric in UNITS
-        if (clip_errors["metric"] == metric).any()
-    ]
+    by_metric = dict(iter(clip_errors.groupby("metric")))
+    parts = [_one_metric(metric, by_metric[metric], seed) for metric in UNITS if metric in by_metric]
     return pd.concat(parts, ignore_index=True)
 
 
 def clip_columns(clip_errors: pd.DataFrame, depth: int) -> pd.DataFrame:
     """One row a clip, one column a metric: the error with all ``depth`` quantizers."""
-    full = clip_errors[clip_errors["n_active"] == depth]
-    wide = full.pivot(index="clip", columns="metric", values="value")
-    return wide[[metric for metric in UNITS if metric in wide.columns]]
+    wide = clip_errors[clip_errors["n_active"] == depth].pivot(index="clip", columns="metric", values="value")
+    return wide.reindex(columns=[metric for metric in UNITS if metric in wide.columns])
 
 
 def _one_metric(metric: str, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    # A clip for which the metric does not exist (velocity of one frame) counts in none of its figures.
     wide = rows.pivot(index="clip", columns="n_active", values="value").dropna()
-    weights = rows.drop_duplicates("clip").set_index("clip")["weight"].loc[wide.index].to_numpy(dtype=np.float64)
-    means = pd.Series(weighted_mean(wide.to_numpy(), weights), index=wide.columns)
-    depths = wide.columns[wide.columns != UNQUANTISED]
-    interval = bootstrap_interval(wide[depths].to_numpy(), weights, seed)
-    value = means[depths].to_numpy()
-    gain = np.concatenate([[np.nan], -np.diff(value)])
+    weights = rows.groupby("clip")["weight"].first().reindex(wide.index).to_numpy(dtype=np.float64)
+    reference = float(weighted_mean(wide.pop(UNQUANTISED).to_numpy(), weights)) if len(wide) else np.nan
+    values = wide.to_numpy()
+    mean = weighted_mean(values, weights) if len(wide) else np.full(values.shape[1], np.nan)
+    interval = bootstrap_interval(values, weights, seed)
+    gain = np.concatenate([[np.nan], -np.diff(mean)])
     return pd.DataFrame(
         {
-            "n_active": depths.to_numpy(dtype=np.int64),
+            "n_active": wide.columns.to_numpy(dtype=np.int64),
             "metric": metric,
-            "value": value,
+            "value": mean,
             "low": interval[0] if interval else np.nan,
             "high": interval[1] if interval else np.nan,
             "unit": UNITS[metric],
-            "reference": means[UNQUANTISED],
+            "reference": reference,
             "gain": gain,
             "worse": np.nan_to_num(gain) < 0,
         }

@@ -70,13 +70,13 @@ def perplexity_interval(by_clip: Counts) -> tuple[float, float] | None:
 
 
 def unseen_mass(counts: Counts) -> float | None:
-    """Good-Turing estimate of the share of tokens to come that fall on codes not seen yet: f1 / N; None without tokens."""
+    """Good-Turing share of tokens to come that fall on codes not seen yet: f1 / N; None without tokens."""
     total = int(counts.sum())
     return float((counts == 1).sum() / total) if total else None
 
 
 def rare_is_decidable(counts: Counts) -> bool:
-    """Whether N >= 10 K: with fewer tokens a code below a tenth of the uniform share cannot be told from an unseen one."""
+    """Whether N >= 10 K: with fewer tokens a rare code cannot be told from an unseen one."""
     return int(counts.sum()) * RARE_SHARE >= len(counts)
 
 

@@ -41,12 +41,7 @@ def training_losses(
     position = predicted.new_zeros(())
     if settings.position > 0:
         position = position_loss(representation, normalizer.invert(predicted), normalizer.invert(truth), present)
-    total = (
-        reconstruction
-        + settings.velocity * velocity
-        + settings.commit * commit_loss
-        + settings.position * position
-    )
+    total = reconstruction + settings.velocity * velocity + settings.commit * commit_loss + settings.position * position
     return Losses(total, reconstruction, velocity, commit_loss, position)
 
 

@@ -53,7 +53,9 @@ class TrainSettings:
         self._require("fps", self.fps > 0, "a number > 0")
         self._require("learning_rate", self.learning_rate > 0, "a number > 0")
         self._require("held_out_share", 0 <= self.held_out_share < 1, "a number in 0..1 (below 1)")
-        self._require("reconstruction", self.reconstruction in RECONSTRUCTION_LOSSES, " or ".join(RECONSTRUCTION_LOSSES))
+        self._require(
+            "reconstruction", self.reconstruction in RECONSTRUCTION_LOSSES, " or ".join(RECONSTRUCTION_LOSSES)
+        )
         self._require("window", self.window % self.model.stride == 0, f"a multiple of the stride {self.model.stride}")
         upsampling = 2**self.model.down_t
         self._require_model("stride_t", self.model.stride == upsampling, "2, the decoder's upsampling")
@@ -67,7 +69,10 @@ class TrainSettings:
     def _require_model(self, name: str, fits: bool, expected: str) -> None:
         if not fits:
             raise SettingsError(
-                f"model config: {name}", expected=expected, found=repr(getattr(self.model, name)), do="change this setting"
+                f"model config: {name}",
+                expected=expected,
+                found=repr(getattr(self.model, name)),
+                do="change this setting",
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,7 +98,9 @@ class TrainSettings:
             model = replace(self.model, **{name: value for name, value in given.items() if name in of_model})
             return replace(self, model=model, **{name: value for name, value in given.items() if name in own})
         except TypeError as error:
-            raise SettingsError(where, expected="numbers and names", found=str(error), do="correct the value") from error
+            raise SettingsError(
+                where, expected="numbers and names", found=str(error), do="correct the value"
+            ) from error
 
 
 def read_settings(path: Path, base: TrainSettings) -> TrainSettings:

@@ -255,7 +255,9 @@ def _loop(run: _Run, quiet: bool) -> None:
 def _one_line(row: dict[str, Any]) -> str:
     error = row["held_out_mpjpe"]
     shown = "" if error is None else f"held-out {error:.0f} mm, "
-    return f"{shown}loss {row['reconstruction']:.3f}, perplexity {row['perplexity'][0]:.0f}..{row['perplexity'][-1]:.0f}"
+    return (
+        f"{shown}loss {row['reconstruction']:.3f}, perplexity {row['perplexity'][0]:.0f}..{row['perplexity'][-1]:.0f}"
+    )
 
 
 def _warm_up_then_cosine(
@@ -268,5 +270,3 @@ def _warm_up_then_cosine(
         return 0.05 + 0.95 * 0.5 * (1 + float(np.cos(np.pi * min(1.0, share))))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-
-

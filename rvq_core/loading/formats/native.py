@@ -43,7 +43,9 @@ def save_native(path: Path, model: RVQVAE, normalizer: Normalizer | None, header
         later = tuple(f"quantizer.layers.{q}." for q in range(1, header.config.num_quantizers))
         tensors = {key: value for key, value in tensors.items() if not key.startswith(later)}
     if not all(layer.ema_known for layer in model.quantizer.ema_layers()):
-        tensors = {key: value for key, value in tensors.items() if not key.endswith((".code_sum", ".code_count", ".init"))}
+        tensors = {
+            key: value for key, value in tensors.items() if not key.endswith((".code_sum", ".code_count", ".init"))
+        }
     if normalizer is not None:
         tensors |= {"normalizer.mean": normalizer.mean.contiguous(), "normalizer.std": normalizer.std.contiguous()}
     entry = {
@@ -91,7 +93,9 @@ def _read_header(raw: RawFile) -> NativeHeader:
     try:
         entry = json.loads(raw.metadata[_ENTRY])
     except (json.JSONDecodeError, RecursionError) as error:
-        raise CheckpointError(where, expected="JSON", found=f"unreadable text ({error})", do="write it again") from error
+        raise CheckpointError(
+            where, expected="JSON", found=f"unreadable text ({error})", do="write it again"
+        ) from error
     if not isinstance(entry, dict) or cast(dict[str, Any], entry).get("schema") != SCHEMA:
         raise CheckpointError(
             where,
