@@ -6,6 +6,7 @@ import time
 
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import data, state, words
 from dashboard.figures.theme import CONFIG
@@ -95,7 +96,7 @@ def chart(figure: go.Figure, *, alt: str, key: str) -> None:
 class _Progress:
     """A bar with what is being done and, once it can be told, the time left."""
 
-    def __init__(self, place: st.delta_generator.DeltaGenerator) -> None:
+    def __init__(self, place: DeltaGenerator) -> None:
         self._place = place
         self._started = time.monotonic()
 

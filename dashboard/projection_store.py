@@ -46,13 +46,15 @@ def find(settings: UmapSettings, codebooks: list[NDArray[np.float32]]) -> Projec
     path = _path(key(settings, codebooks))
     try:
         entry = json.loads(path.read_text(encoding="utf-8"))
-        table = pd.DataFrame({column: entry["table"][column] for column in _COLUMNS})
+        numbers = np.array([entry["table"][column] for column in _COLUMNS], dtype=np.float64)  # [4, K]
         made_by = dict(entry["made_by"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None  # missing or damaged: it is computed again and written over
     expected = sum(len(codebooks[layer - 1]) for layer in settings.layers)
-    whole = len(table) == expected and all(np.issubdtype(table[c].dtype, np.number) for c in _COLUMNS)
-    return Projection(table, made_by) if whole and np.isfinite(table[["x", "y"]].to_numpy(float)).all() else None
+    if numbers.shape != (len(_COLUMNS), expected) or not np.isfinite(numbers).all():
+        return None
+    table = pd.DataFrame(dict(zip(_COLUMNS, numbers, strict=True)))
+    return Projection(table.astype({"layer": np.int64, "code": np.int64}), made_by)
 
 
 def compute(settings: UmapSettings, codebooks: list[NDArray[np.float32]]) -> Projection:

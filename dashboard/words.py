@@ -10,9 +10,9 @@ from dashboard.figures.reconstruction import METRIC_NAMES
 
 WHAT = {
     "perplexity": (
-        "Perplexity is the number of equally used codes that would carry as much as the real, uneven use. It can exceed "
-        "neither K, the codes there are, nor N, the tokens measured; the bar's line says how far it would move with "
-        "other clips of the same number."
+        "Perplexity is the number of equally used codes that would carry as much as the real, uneven use. It can "
+        "exceed neither K, the codes there are, nor N, the tokens measured; the bar's line says how far it would "
+        "move with other clips of the same number."
     ),
     "reconstruction": (
         "The decoder gets the sum of the first n codes of every token, for n = 0 to all, and its motion is compared "
@@ -116,7 +116,7 @@ def amount(value: float, unit: str) -> str:
 
 def _depth_sentence(rows: pd.DataFrame) -> str:
     full, none = rows.iloc[-1], rows.iloc[0]
-    name, unit = METRIC_NAMES.get(str(full["metric"]), str(full["metric"])), str(full["unit"])
+    name, unit = METRIC_NAMES.get(str(full["metric"]), str(full["metric"])).split(",")[0], str(full["unit"])
     text = (
         f"All {full['n_active']} quantizers bring the {name} from {amount(none['value'], unit)} to "
         f"**{amount(full['value'], unit)}**"
@@ -125,7 +125,8 @@ def _depth_sentence(rows: pd.DataFrame) -> str:
         text += f" (without quantization {amount(full['reference'], unit)})"
     worse = rows.loc[rows["worse"].astype(bool), "n_active"].tolist()
     if worse:
-        return f"{text}; quantizer {', '.join(map(str, worse))} makes it worse."
+        named = ", ".join(map(str, worse))
+        return f"{text}; quantizer{'s' * (len(worse) > 1)} {named} make{'s' * (len(worse) == 1)} it worse."
     return f"{text}; the last one buys {amount(full['gain'], unit)}."
 
 

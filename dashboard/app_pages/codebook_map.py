@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,17 +74,17 @@ def project(
     """Coordinates and axis titles; principal components until UMAP coordinates are there."""
     if method == "UMAP":
         settings = umap_settings(layers, scale)
-        found = data.umap_of(settings, codebooks) if settings else None
-        if settings and found is None:
-            found = offer_umap(settings, codebooks)
+        found = data.umap_of(settings, codebooks)
         if found is not None:
             return found, ("UMAP 1 (no unit)", "UMAP 2 (no unit)")
+        offer_umap(settings, codebooks)
     projection = data.pca_of(ckpt.sha256, scale, layers, codebooks)
     first, second = projection.made_by["explained"]
     return projection, (f"component 1 ({first:.0%} of the variance)", f"component 2 ({second:.0%} of the variance)")
 
 
 def umap_settings(layers: tuple[int, ...], scale: str) -> UmapSettings:
+    """Ask for the parameters of UMAP."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         neighbors = st.number_input(
             "n_neighbors", 2, 200, 15, key="n_neighbors", bind="query-params", width=150,
@@ -101,8 +102,8 @@ def umap_settings(layers: tuple[int, ...], scale: str) -> UmapSettings:
     return UmapSettings(layers, int(neighbors), float(min_dist), str(metric), int(seed), scale)
 
 
-def offer_umap(settings: UmapSettings, codebooks: list[np.ndarray]) -> Projection | None:
-    """A button; once pressed, wait for the coordinates. They are kept on disk for next time."""
+def offer_umap(settings: UmapSettings, codebooks: list[np.ndarray]) -> None:
+    """Show a button; once pressed, wait for the coordinates and begin the page again with them."""
     count = sum(len(codebooks[layer - 1]) for layer in settings.layers)
     name = data.umap_name(settings, codebooks)
     job = data.umap_jobs().get(name)
@@ -114,15 +115,15 @@ def offer_umap(settings: UmapSettings, codebooks: list[np.ndarray]) -> Projectio
         if job is not None and job.error is not None:
             tell(job.error)
         if not pressed:
-            return None
+            return
         job = data.start_umap(settings, codebooks)
     with st.spinner(f"UMAP of {count:,} codes; it goes on while you look at other pages", show_time=True):
         while not job.done.wait(0.5):
             time.sleep(0)  # gives Streamlit the chance to end this run when something else is chosen
     if job.error is not None:
         tell(job.error)
-        return None
-    return data.umap_of(settings, codebooks)
+        return
+    st.rerun()  # without the button: the coordinates are there now
 
 
 def tell(error: Exception) -> None:
@@ -149,7 +150,7 @@ def show_map(points: pd.DataFrame, colour: str, axes: tuple[str, str], projectio
     show_selected(points, event["selection"]["points"])
 
 
-def show_selected(points: pd.DataFrame, selected: list[dict]) -> None:
+def show_selected(points: pd.DataFrame, selected: list[dict[str, Any]]) -> None:
     if not selected:
         st.caption("Click a code, or draw around some with the box or the lasso of the chart, to list them here.")
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -83,7 +85,7 @@ def show_clips(report: Report, rows: pd.DataFrame) -> None:
 WHICH = {True: "held out", False: "trained on"}
 
 
-def columns(unit: str) -> dict:
+def columns(unit: str) -> dict[str, Any]:
     shown = "" if unit == "1" else f" ({unit})"
     return {
         "seconds": st.column_config.NumberColumn("seconds", format="%.1f"),

@@ -87,7 +87,7 @@ def show_codes(report: Report) -> None:
 
 def code_table(rows: pd.DataFrame) -> pd.DataFrame:
     columns = [name for name in COLUMNS if name in rows and (rows[name].notna().any() or name == "count")]
-    return rows.sort_values("count", ascending=False)[columns]
+    return rows.assign(cause=rows["cause"].fillna("")).sort_values("count", ascending=False)[columns]
 
 
 COLUMNS = {
@@ -95,13 +95,13 @@ COLUMNS = {
     "status": st.column_config.TextColumn("status"),
     "count": st.column_config.NumberColumn("tokens", format="localized"),
     "share": st.column_config.NumberColumn("share", format="percent"),
-    "cause": st.column_config.TextColumn("why", width="large"),
     "norm": st.column_config.NumberColumn("norm", format="%.3g"),
     "nearest_code": st.column_config.NumberColumn("nearest code"),
     "nearest_distance": st.column_config.NumberColumn("at distance", format="%.3g"),
     "ema_count": st.column_config.NumberColumn("EMA count", format="%.2f"),
     "train_count": st.column_config.NumberColumn("tokens, training", format="localized"),
     "held_out_count": st.column_config.NumberColumn("tokens, held out", format="localized"),
+    "cause": st.column_config.TextColumn("why", width="large"),
 }
 
 main()

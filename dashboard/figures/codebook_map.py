@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.theme import GREY, USAGE_SCALE, VERMILLION, hover, laid_out, layer_colour
+from dashboard.figures.theme import GREY, POINT_SCALE, VERMILLION, hover, laid_out, layer_colour, share_ticks
 
 COLOURS = ("usage", "layer", "norm")
 MAX_SVG_POINTS = 2000
 """Above this the figure is drawn by WebGL, which is faster but becomes pixels in an exported SVG."""
 
+Points = go.Scatter | go.Scattergl
 HOVER_COLUMNS = ["layer", "code", "count", "share", "norm", "nearest_distance", "status"]
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "star", "hexagon", "triangle-down")
 
@@ -33,34 +36,44 @@ def codebook_map(
     return figure
 
 
-def _by_layer(points: pd.DataFrame, unseen: pd.Series) -> list[go.Scatter | go.Scattergl]:
-    traces = []
+def _by_layer(points: pd.DataFrame, unseen: pd.Series) -> list[Points]:
+    seen_traces: list[Points] = []
+    unseen_traces: list[Points] = []
     for key, group in points.groupby("layer"):
         layer = int(str(key))
-        dark = unseen.loc[group.index]
-        marker = {"color": layer_colour(layer), "symbol": SYMBOLS[(layer - 1) % len(SYMBOLS)], "size": 7}
-        traces.append(_points(points, group[~dark], f"layer {layer}", marker | {"opacity": 0.8}))
+        name, dark = f"layer {layer}", unseen.loc[group.index]
+        marker = {
+            "color": layer_colour(layer),
+            "symbol": SYMBOLS[(layer - 1) % len(SYMBOLS)],
+            "size": 7,
+            "opacity": 0.8,
+        }
+        cross = {"color": layer_colour(layer), "symbol": "x-thin-open", "size": 5, "opacity": 0.55}
+        seen_traces.append(_points(points, group[~dark], name, marker).update(legendgroup=name))
         if dark.any():
-            cross = {"color": layer_colour(layer), "symbol": "x-thin-open", "size": 7, "opacity": 0.7}
-            traces.append(_points(points, group[dark], f"layer {layer}, unseen", cross))
-    return traces
+            unseen_traces.append(_points(points, group[dark], f"{name}, unseen", cross).update(legendgroup=name))
+    # One entry a layer switches both of its traces; the first cross tells what crosses are.
+    for number, trace in enumerate(unseen_traces):
+        trace.update(showlegend=number == 0, name="× unseen")
+    return [*unseen_traces, *seen_traces]
 
 
-def _by_value(points: pd.DataFrame, unseen: pd.Series, colour: str) -> list[go.Scatter | go.Scattergl]:
+def _by_value(points: pd.DataFrame, unseen: pd.Series, colour: str) -> list[Points]:
     seen = points[~unseen]
     if colour == "usage":
         values, bar = np.log10(seen["share"]), _share_bar(seen["share"])
     else:
-        values, bar = seen["norm"], {"title": {"text": "L2 norm"}}
+        values, bar = seen["norm"], {"title": {"text": "L2 norm", "font": {"size": 12}}}
     marker = {
-        "color": values, "colorscale": USAGE_SCALE, "size": 7, "opacity": 0.9, "showscale": bool(len(seen)),
+        "color": values, "colorscale": POINT_SCALE, "size": 7, "opacity": 0.9, "showscale": bool(len(seen)),
         "colorbar": bar | {"thickness": 14, "len": 0.9}, "line": {"width": 0.5, "color": GREY},
     }  # fmt: skip
-    cross = {"color": VERMILLION, "symbol": "x-thin-open", "size": 6, "opacity": 0.7}
-    return [_points(points, seen, "seen", marker), _points(points, points[unseen], "unseen", cross)]
+    cross = {"color": VERMILLION, "symbol": "x-thin-open", "size": 5, "opacity": 0.55}
+    # Unseen codes go below: they are many, and what is used must stay visible.
+    return [_points(points, points[unseen], "unseen", cross), _points(points, seen, "seen", marker)]
 
 
-def _points(everything: pd.DataFrame, some: pd.DataFrame, name: str, marker: dict) -> go.Scatter | go.Scattergl:
+def _points(everything: pd.DataFrame, some: pd.DataFrame, name: str, marker: dict[str, Any]) -> Points:
     kind = go.Scatter if len(everything) <= MAX_SVG_POINTS else go.Scattergl
     return kind(
         x=some["x"], y=some["y"], mode="markers", name=f"{name} ({len(some):,})", marker=marker,
@@ -73,12 +86,12 @@ def _points(everything: pd.DataFrame, some: pd.DataFrame, name: str, marker: dic
     )  # fmt: skip
 
 
-def _share_bar(shares: pd.Series) -> dict:
+def _share_bar(shares: pd.Series) -> dict[str, Any]:
     if shares.empty:
         return {}
-    ticks = range(int(np.floor(np.log10(shares.min()))), int(np.ceil(np.log10(shares.max()))) + 1)
+    ticks = share_ticks(shares.min(), shares.max())
     return {
-        "title": {"text": "share of<br>the layer's<br>tokens"},
-        "tickvals": list(ticks),
-        "ticktext": [f"{10.0 ** (tick + 2):g} %" for tick in ticks],
+        "title": {"text": "share of<br>the layer's<br>tokens", "font": {"size": 12}},
+        "tickvals": np.log10(ticks["tickvals"]).tolist(),
+        "ticktext": ticks["ticktext"],
     }

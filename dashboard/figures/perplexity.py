@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from dashboard.figures.theme import BLUE, GREEN, GREY, ORANGE, hover, laid_out, layer_axis
 
-CORPORA = (("train", "training corpus", "diamond", ORANGE), ("held_out", "held-out corpus", "square", GREEN))
+CORPORA = (("train", "training", "diamond", ORANGE), ("held_out", "held out", "square", GREEN))
 """Counts that a checkpoint may carry: column prefix, name, symbol, colour."""
 
 
@@ -20,9 +20,9 @@ def perplexity_figure(layers: pd.DataFrame) -> go.Figure:
     for prefix, name, symbol, colour in CORPORA:
         if layers[f"{prefix}_perplexity"].notna().any():
             figure.add_trace(_corpus(layers, prefix, name, symbol, colour))
-    figure.add_trace(_limit(layers, "codes", "all K codes equally used", "dot"))
+    figure.add_trace(_limit(layers, "codes", "K: all codes equally used", "dot"))
     if (layers["ceiling"] < layers["codes"]).any():
-        figure.add_trace(_limit(layers, "ceiling", "ceiling: as many codes as tokens", "dash"))
+        figure.add_trace(_limit(layers, "ceiling", "ceiling: one code a token", "dash"))
     laid_out(figure, x="layer", y="perplexity (codes)", height=400)
     figure.update_yaxes(rangemode="tozero")
     return layer_axis(figure, layers["layer"].tolist())
@@ -42,7 +42,7 @@ def _bars(layers: pd.DataFrame) -> go.Bar:
         x=layers["layer"],
         y=layers["perplexity"],
         error_y=errors if interval else None,
-        name=f"these clips ({layers['tokens'].iloc[0]:,} tokens)",
+        name=f"these clips, {layers['tokens'].iloc[0]:,} tokens",
         marker_color=BLUE,
         customdata=layers[["perplexity_ratio", "tokens", "codes", "perplexity_low", "perplexity_high"]],
         hovertemplate=hover(
@@ -58,7 +58,7 @@ def _corrected(layers: pd.DataFrame) -> go.Scatter:
         x=layers["layer"],
         y=layers["perplexity_corrected"],
         mode="markers",
-        name="corrected for codes not yet seen",
+        name="the same, bias-corrected",
         marker={"symbol": "circle-open", "size": 9, "color": GREY, "line": {"width": 2}},
         hovertemplate=hover(
             "layer %{x}: <b>%{y:.1f}</b> after Chao and Shen", "few tokens make the plain figure too low"
@@ -72,11 +72,11 @@ def _corpus(layers: pd.DataFrame, prefix: str, name: str, symbol: str, colour: s
         x=layers["layer"],
         y=layers[f"{prefix}_perplexity"],
         mode="markers",
-        name=f"{name} ({int(tokens.dropna().iloc[0]):,} tokens)",
+        name=f"{name}, {int(tokens.dropna().iloc[0]):,} tokens",
         marker={"symbol": symbol, "size": 10, "color": colour},
         customdata=tokens,
         hovertemplate=hover(
-            f"layer %{{x}}, whole {name}: perplexity <b>%{{y:.1f}}</b>",
+            f"layer %{{x}}, whole {name} corpus: perplexity <b>%{{y:.1f}}</b>",
             "%{customdata:,} tokens, counts stored in the checkpoint",
         ),
     )

@@ -66,8 +66,9 @@ def _band(rows: pd.DataFrame) -> list[go.Scatter]:
         return []
     return [
         go.Scatter(
-            x=[*known["n_active"], *known["n_active"][::-1]], y=[*known["high"], *known["low"][::-1]], fill="toself",
-            fillcolor=translucent(BLUE, 0.2), line={"width": 0}, name="95 % interval over clips", hoverinfo="skip",
+            x=[*known["n_active"], *known["n_active"][::-1]], y=[*known["high"], *known["low"][::-1]],
+            mode="lines", fill="toself", fillcolor=translucent(BLUE, 0.2), line={"width": 0},
+            name="95 % interval", hoverinfo="skip",
         )
     ]  # fmt: skip
 
@@ -78,7 +79,7 @@ def _worse(rows: pd.DataFrame, unit: str) -> list[go.Scatter]:
         return []
     return [
         go.Scatter(
-            x=flagged["n_active"], y=flagged["value"], mode="markers", name="worse than one quantizer fewer",
+            x=flagged["n_active"], y=flagged["value"], mode="markers", name="worse than with one fewer",
             marker={"symbol": "triangle-up", "size": 15, "color": VERMILLION}, customdata=flagged["gain"].abs(),
             hovertemplate=hover(f"quantizer %{{x}} makes it <b>worse by %{{customdata:.3g}}{unit}</b>"),
         )

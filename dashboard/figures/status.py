@@ -13,7 +13,6 @@ MEANINGS = {
     "duplicate": "lies on top of another code: one of the two is wasted",
     "unseen": "not chosen once by these tokens",
 }
-PATTERNS = {"used": "", "rare": "/", "duplicate": "x", "unseen": "."}
 
 
 def status_table(codes: pd.DataFrame) -> pd.DataFrame:
@@ -28,13 +27,13 @@ def status_figure(codes: pd.DataFrame) -> go.Figure:
     totals = table.sum(axis=1)
     figure = go.Figure()
     for status, colour in STATUS_COLOURS.items():
-        if table[status].any() or status != "duplicate":
+        if table[status].any() or status in ("used", "unseen"):
             figure.add_trace(
                 go.Bar(
                     x=table.index,
                     y=table[status],
                     name=status,
-                    marker={"color": colour, "pattern": {"shape": PATTERNS[status], "size": 6, "fgopacity": 0.35}},
+                    marker_color=colour,
                     customdata=table[status] / totals,
                     hovertemplate=hover(
                         f"layer %{{x}}: <b>%{{y:,}} {status}</b> (%{{customdata:.1%}})", MEANINGS[status]

@@ -5,7 +5,9 @@ Nothing here sets a text or a background colour: the figure takes those of the p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -21,6 +23,8 @@ STATUS_COLOURS = {"used": BLUE, "rare": SKY, "duplicate": PURPLE, "unseen": VERM
 """Colour of a code's status, in the order in which they are stacked."""
 
 USAGE_SCALE = "Cividis"
+POINT_SCALE = ["#35608D", "#2A788E", "#21918C", "#22A884", "#44BF70", "#7AD151", "#BDDF26", "#FDE725"]
+"""Viridis without its dark end, which points on a dark page would be lost in."""
 
 CONFIG = {"displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
 """Options of the chart's own toolbar: the camera saves a vector image."""
@@ -59,6 +63,13 @@ def layer_axis(figure: go.Figure, layers: Sequence[int]) -> go.Figure:
     """Show every layer number on the x axis, and nothing between them."""
     figure.update_xaxes(tickmode="array", tickvals=list(layers), range=[min(layers) - 0.6, max(layers) + 0.6])
     return figure
+
+
+def share_ticks(low: float, high: float) -> dict[str, list[Any]]:
+    """Ticks of a logarithmic axis of shares between ``low`` and ``high``: 1, 2 and 5 of each decade, as percentages."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    values = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    return {"tickvals": values, "ticktext": [f"{100 * value:g} %" for value in values]}
 
 
 def hover(*lines: str) -> str:

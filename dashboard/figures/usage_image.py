@@ -72,7 +72,8 @@ def _row(values: Grid, size: int, columns: int) -> Grid:
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = count / present / uniform if total > 0 else count * 0.0
     first = np.arange(columns) * size
-    return np.stack([relative, count, (cells == 0).sum(axis=1), first, first + np.maximum(present, 1) - 1])
+    last = first + np.maximum(present, 1) - 1
+    return np.stack([relative, count, (cells == 0).sum(axis=1), first, last]).astype(np.float64)
 
 
 def _seen_cells(grid: UsageGrid, seen: Grid, columns: Grid, order: str) -> go.Heatmap:
@@ -83,7 +84,7 @@ def _seen_cells(grid: UsageGrid, seen: Grid, columns: Grid, order: str) -> go.He
         z=logs, x=columns, y=grid.layers, xtype="array", zmin=low, zmax=high, colorscale=USAGE_SCALE,
         customdata=_hover_data(grid), hoverongaps=False, hovertemplate=_hover(order, unseen=False), ygap=3,
         colorbar={
-            "title": {"text": "times the<br>uniform share"}, "tickvals": ticks, "thickness": 14,
+            "title": {"text": "times the<br>uniform share", "font": {"size": 12}}, "tickvals": ticks, "thickness": 14,
             "ticktext": [f"{10.0**tick:g}×" for tick in ticks],
         },
     )  # fmt: skip
