@@ -1,0 +1,168 @@
+"""Small reports made by hand, tiny checkpoints and clips for the pages."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from rvq_core.autoencoder import RVQVAE, RVQVAEConfig
+from rvq_core.loading import Normalizer
+from rvq_core.loading.formats.native import NativeHeader, save_native
+from rvq_core.report import SCHEMA, Report
+
+METRICS = {"feature_mse": "1", "mpjpe": "mm", "velocity_error": "mm/s", "rotation_error": "deg"}
+
+
+def synthetic_codes(quantizers: int, size: int, *, corpora: bool = True, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    layers = []
+    for layer in range(1, quantizers + 1):
+        counts = np.floor(rng.pareto(1.0, size) * 3).astype(int)
+        counts[rng.random(size) < 0.2] = 0
+        layers.append(pd.DataFrame({"layer": layer, "code": np.arange(size), "count": counts}))
+    codes = pd.concat(layers, ignore_index=True)
+    codes["share"] = codes["count"] / codes.groupby("layer")["count"].transform("sum")
+    codes["norm"] = rng.random(len(codes)) + 0.5
+    codes["nearest_code"] = pd.array(rng.integers(size, size=len(codes)), dtype="Int64")
+    codes["nearest_distance"] = rng.random(len(codes))
+    codes["ema_count"] = np.nan
+    codes["status"] = np.where(codes["count"] == 0, "unseen", np.where(codes["count"] == 1, "rare", "used"))
+    codes.loc[codes.index % 17 == 3, "status"] = "duplicate"
+    codes["cause"] = None
+    for corpus in ("train", "held_out"):
+        stored = codes["count"] * 40 + 1 if corpora else [None] * len(codes)
+        codes[f"{corpus}_count"] = pd.array(stored, dtype="Int64")
+    return codes
+
+
+def synthetic_layers(codes: pd.DataFrame, *, corpora: bool = True, interval: bool = True) -> pd.DataFrame:
+    rows = []
+    for key, group in codes.groupby("layer"):
+        layer = int(str(key))
+        share = group["share"][group["share"] > 0]
+        perplexity = float(np.exp(-(share * np.log(share)).sum()))
+        rows.append(
+            {
+                "layer": layer, "codes": len(group), "tokens": int(group["count"].sum()),
+                "used": int((group["count"] > 0).sum()), "unseen": int((group["count"] == 0).sum()), "rare": None,
+                "perplexity": perplexity, "perplexity_low": perplexity * 0.8 if interval else np.nan,
+                "perplexity_high": perplexity * 1.3 if interval else np.nan, "perplexity_corrected": perplexity * 1.2,
+                "perplexity_logged": perplexity * 0.9, "perplexity_ratio": perplexity / len(group),
+                "ceiling": min(len(group), int(group["count"].sum())), "entropy_bits": np.log2(perplexity),
+                "top1_share": group["share"].max(), "unseen_mass": 0.1, "duplicates": 1,
+                "residual_energy": 0.5**layer,
+                "train_tokens": 5000 if corpora else None, "train_unseen": 2 if corpora else None,
+                "train_perplexity": perplexity * 1.5 if corpora else np.nan,
+                "held_out_tokens": 900 if corpora else None, "held_out_unseen": 5 if corpora else None,
+                "held_out_perplexity": perplexity * 1.1 if corpora else np.nan,
+            }
+        )  # fmt: skip
+    table = pd.DataFrame(rows)
+    whole = ["rare", "train_tokens", "train_unseen", "held_out_tokens", "held_out_unseen"]
+    return table.astype(dict.fromkeys(whole, "Int64"))
+
+
+def synthetic_reconstruction(quantizers: int, *, worse_at: int | None = None, interval: bool = True) -> pd.DataFrame:
+    rows = []
+    for metric, unit in METRICS.items():
+        values = [100.0 / (n + 1) for n in range(quantizers + 1)]
+        if worse_at is not None:
+            values[worse_at] = values[worse_at - 1] + 5
+        for n, value in enumerate(values):
+            gain = values[n - 1] - value if n else np.nan
+            low, high = (value * 0.9, value * 1.1) if interval else (np.nan, np.nan)
+            rows.append((n, metric, value, low, high, unit, 8.0, gain, bool(n and gain < 0)))
+    names = ["n_active", "metric", "value", "low", "high", "unit", "reference", "gain", "worse"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def synthetic_clips(count: int, held_out: list[bool | None]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    clips = pd.DataFrame(
+        {
+            "clip": [f"clip_{i}" for i in range(count)], "frames": 100, "seconds": 100 / 30, "fps": 30.0, "tokens": 50,
+            "held_out": pd.array([held_out[i % len(held_out)] for i in range(count)], dtype="boolean"), "notes": "",
+        }
+    )  # fmt: skip
+    errors = []
+    for m, metric in enumerate(METRICS):
+        clips[metric] = [10.0 * (m + 1) + i for i in range(count)]
+        errors += [(clip, -1, metric, 5.0 + i, 100.0) for i, clip in enumerate(clips["clip"])]
+    return clips, pd.DataFrame(errors, columns=["clip", "n_active", "metric", "value", "weight"])
+
+
+def synthetic_report(quantizers: int = 3, size: int = 64, *, corpora: bool = True, interval: bool = True) -> Report:
+    codes = synthetic_codes(quantizers, size, corpora=corpora)
+    clips, clip_errors = synthetic_clips(6, [True, False, None])
+    manifest = {
+        "schema": SCHEMA, "rvq_lens": "0", "created": "2026-01-01T00:00:00+00:00", "command": "test",
+        "checkpoint": {"name": "test", "file": "test.safetensors", "format": "rvq-lens", "sha256": "0" * 64},
+        "clips": {"count": 6, "frames": 600, "seconds": 20.0, "fingerprint": "1" * 64},
+        "settings": {}, "left_out": [], "notes": [], "verdicts": [],
+    }  # fmt: skip
+    return Report(
+        manifest=manifest, layers=synthetic_layers(codes, corpora=corpora, interval=interval), codes=codes,
+        reconstruction=synthetic_reconstruction(quantizers), clips=clips, clip_errors=clip_errors,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def report() -> Report:
+    return synthetic_report()
+
+
+@pytest.fixture
+def make_report() -> Callable[..., Report]:
+    return synthetic_report
+
+
+@pytest.fixture
+def make_codes() -> Callable[..., pd.DataFrame]:
+    return synthetic_codes
+
+
+@pytest.fixture
+def make_reconstruction() -> Callable[..., pd.DataFrame]:
+    return synthetic_reconstruction
+
+
+def save_tiny_checkpoint(path: Path, *, quantizers: int = 2, size: int = 16, training: dict | None = None) -> Path:
+    """A whole model of a few kilobytes on raw features, its codes drawn at random."""
+    torch.manual_seed(quantizers)
+    config = RVQVAEConfig(input_dim=12, width=8, code_dim=4, nb_code=size, num_quantizers=quantizers, depth=1)
+    model = RVQVAE(config)
+    for number, layer in enumerate(model.quantizer.ema_layers()):
+        layer.codebook.copy_(torch.randn(size, 4) * 0.3 / 2**number)
+        layer.init.fill_(True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    normalizer = Normalizer(torch.zeros(12), torch.ones(12))
+    save_native(path, model, normalizer, NativeHeader(config, None, 30.0, training or {}))
+    return path
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Path:
+    """A folder of two whole checkpoints, ``a`` that names its clips and ``b`` that does not."""
+    folder = tmp_path / "checkpoints"
+    training = {"train_clips": ["one", "two"], "held_out_clips": ["three"]}
+    save_tiny_checkpoint(folder / "a.safetensors", training=training)
+    save_tiny_checkpoint(folder / "b.safetensors", quantizers=3)
+    return folder
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """A folder of three clips of raw features."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, frames in (("one", 40), ("two", 64), ("three", 31)):
+        np.save(folder / f"{name}.npy", rng.normal(size=(frames, 12)).astype(np.float32))
+    return folder
+
+
+@pytest.fixture
+def save_checkpoint() -> Callable[..., Path]:
+    return save_tiny_checkpoint

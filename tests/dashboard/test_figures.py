@@ -1,0 +1,226 @@
+import json
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+from numpy.testing import assert_allclose
+
+from dashboard.figures import theme
+from dashboard.figures.clip_errors import MAX_CLIPS, clip_error_figure, clip_table
+from dashboard.figures.codebook_map import MAX_SVG_POINTS, codebook_map
+from dashboard.figures.perplexity import perplexity_figure
+from dashboard.figures.reconstruction import error_figure, gain_figure
+from dashboard.figures.residual import residual_figure
+from dashboard.figures.status import status_figure
+from dashboard.figures.usage_curves import MAX_POINTS, usage_curve, usage_curves_figure
+from dashboard.figures.usage_image import MAX_COLUMNS, usage_grid, usage_image
+
+
+def trace(figure: go.Figure, start: str) -> go.Scatter:
+    return next(trace for trace in figure.data if (trace.name or "").startswith(start))
+
+
+def rows_of(make_reconstruction, metric: str = "mpjpe", **options) -> pd.DataFrame:
+    table = make_reconstruction(4, **options)
+    return table[table["metric"] == metric]
+
+
+def test_perplexity_bars_are_the_table_with_its_interval(report):
+    layers = report.layers
+    figure = perplexity_figure(layers)
+    bars = trace(figure, "these clips")
+    assert f"{layers['tokens'].iloc[0]:,} tokens" in bars.name
+    assert_allclose(bars.y, layers["perplexity"])
+    assert_allclose(bars.y + bars.error_y.array, layers["perplexity_high"])
+    assert_allclose(bars.y - bars.error_y.arrayminus, layers["perplexity_low"])
+
+
+def test_perplexity_shows_stored_corpora_and_limits(report):
+    figure = perplexity_figure(report.layers)
+    assert_allclose(trace(figure, "training").y, report.layers["train_perplexity"])
+    assert trace(figure, "training").name == "training, 5,000 tokens"
+    assert_allclose(trace(figure, "held out").y, report.layers["held_out_perplexity"])
+    assert set(trace(figure, "K:").y) == {64}
+
+
+def test_perplexity_leaves_out_what_is_not_known(make_report):
+    figure = perplexity_figure(make_report(corpora=False, interval=False).layers)
+    assert not any(trace.name.startswith(("training", "held out")) for trace in figure.data)
+    assert figure.data[0].error_y.array is None
+
+
+def test_ceiling_is_drawn_where_tokens_are_fewer_than_codes(report):
+    layers = report.layers.assign(tokens=40, ceiling=40)
+    assert set(trace(perplexity_figure(layers), "ceiling").y) == {40}
+
+
+def test_every_code_counts_once_in_the_status_bars(report):
+    figure = status_figure(report.codes)
+    counts = {bar.name: np.array(bar.y) for bar in figure.data}
+    assert (sum(counts.values()) == 64).all()
+    expected = report.codes[report.codes["status"] == "unseen"].groupby("layer").size()
+    assert counts["unseen"].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("order", ["usage", "code"])
+def test_usage_cells_are_counts_relative_to_equal_use(make_codes, order):
+    codes = make_codes(2, 64)
+    grid = usage_grid(codes, order=order)
+    first = codes[codes["layer"] == 1]["count"].to_numpy(float)
+    expected = np.sort(first)[::-1] if order == "usage" else first
+    assert_allclose(grid.count[0], expected)
+    assert_allclose(grid.relative[0], expected / expected.mean())
+    figure = usage_image(grid, order=order)
+    seen, unseen = figure.data
+    assert_allclose(10 ** np.array(seen.z[0])[expected > 0], (expected / expected.mean())[expected > 0])
+    assert (~np.isnan(np.array(unseen.z, float)[0]) == (expected == 0)).all()
+
+
+def test_large_codebooks_are_put_together_in_cells_that_keep_every_token(make_codes):
+    codes = make_codes(8, 8192)
+    grid = usage_grid(codes)
+    assert grid.count.shape == (8, MAX_COLUMNS)
+    assert_allclose(np.nansum(grid.count, axis=1), codes.groupby("layer")["count"].sum())
+    assert grid.unseen.sum() == (codes["count"] == 0).sum()
+    assert (grid.last[:, -1] == 8191).all()
+    assert len(json.dumps(usage_image(grid).to_plotly_json(), default=lambda value: np.asarray(value).tolist())) < 4e6
+
+
+def test_layers_of_different_size_leave_cells_empty(make_codes):
+    codes = pd.concat([make_codes(1, 10), make_codes(1, 4).assign(layer=2)])
+    grid = usage_grid(codes)
+    assert np.isnan(grid.count[1]).tolist() == [False] * 4 + [True] * 6
+    usage_image(grid)
+
+
+def test_a_layer_without_tokens_is_all_unseen(make_codes):
+    codes = make_codes(1, 8).assign(count=0)
+    assert np.isnan(np.array(usage_image(usage_grid(codes)).data[0].z, float)).all()
+
+
+def test_curves_end_at_the_last_code_seen(report):
+    figure = usage_curves_figure(report.codes)
+    first = report.codes[report.codes["layer"] == 1]
+    curve = trace(figure, "layer 1")
+    seen = np.sort(first["count"][first["count"] > 0])[::-1]
+    assert_allclose(curve.y, seen / seen.sum())
+    assert curve.x[-1] == len(seen)
+    assert_allclose(trace(figure, "equal use").y, 1 / 64)
+
+
+def test_long_curves_are_thinned_but_keep_their_ends():
+    counts = pd.Series(np.arange(8192, 0, -1))
+    codes = pd.DataFrame({"layer": 1, "count": counts})
+    drawn = trace(usage_curves_figure(codes), "layer 1")
+    assert len(drawn.x) <= MAX_POINTS
+    assert (drawn.x[0], drawn.x[-1]) == (1, 8192)
+    assert_allclose(usage_curve(counts)["share"].sum(), 1)
+
+
+def map_points(codes: pd.DataFrame) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    return codes.assign(x=rng.normal(size=len(codes)), y=rng.normal(size=len(codes)))
+
+
+@pytest.mark.parametrize("colour", ["usage", "layer", "norm"])
+def test_map_draws_every_code_once_and_marks_the_unseen(make_codes, colour):
+    points = map_points(make_codes(3, 64))
+    figure = codebook_map(points, colour=colour)
+    drawn = np.concatenate([np.array(trace.customdata)[:, :2].astype(int) for trace in figure.data])
+    assert sorted(map(tuple, drawn)) == sorted(zip(points["layer"], points["code"], strict=True))
+    crosses = [trace for trace in figure.data if trace.marker.symbol == "x-thin-open"]
+    assert sum(len(trace.x) for trace in crosses) == (points["count"] == 0).sum()
+    assert all(trace.type == "scatter" for trace in figure.data)
+
+
+def test_map_colours_by_usage_on_a_logarithmic_scale(make_codes):
+    points = map_points(make_codes(1, 64))
+    seen = points[points["count"] > 0]
+    assert_allclose(trace(codebook_map(points), "seen").marker.color, np.log10(seen["share"]))
+    assert_allclose(trace(codebook_map(points, colour="norm"), "seen").marker.color, seen["norm"])
+
+
+def test_large_maps_use_webgl(make_codes):
+    points = map_points(make_codes(4, MAX_SVG_POINTS // 2))
+    assert {trace.type for trace in codebook_map(points, colour="layer").data} == {"scattergl"}
+
+
+def test_map_without_usage_or_without_any_seen_code(make_codes):
+    points = map_points(make_codes(1, 8))
+    unknown = points.assign(count=np.nan, share=np.nan)
+    assert len(trace(codebook_map(unknown, colour="norm"), "seen").x) == 8
+    codebook_map(points.assign(count=0, share=0.0))
+
+
+def test_error_curve_is_the_table_with_band_and_reference(make_reconstruction):
+    rows = rows_of(make_reconstruction)
+    figure = error_figure(rows)
+    assert_allclose(trace(figure, "quantised").y, rows["value"])
+    band = np.array(trace(figure, "95 %").y)
+    assert_allclose(band, [*rows["high"], *rows["low"][::-1]])
+    assert set(trace(figure, "without").y) == {8.0}
+    assert figure.layout.yaxis.title.text == "canonical-skeleton MPJPE, body (mm)"
+    assert not any(trace.name.startswith("worse") for trace in figure.data)
+
+
+def test_steps_that_make_it_worse_are_flagged(make_reconstruction):
+    rows = rows_of(make_reconstruction, worse_at=3)
+    flagged = trace(error_figure(rows), "worse")
+    assert list(flagged.x) == [3]
+    bars = gain_figure(rows)
+    assert list(trace(bars, "raises").x) == [3]
+    assert_allclose(trace(bars, "raises").y, -5.0)
+
+
+def test_gain_bars_are_the_table(make_reconstruction):
+    rows = rows_of(make_reconstruction)
+    assert_allclose(gain_figure(rows).data[0].y, rows["gain"].dropna())
+
+
+def test_one_clip_has_no_band(make_reconstruction):
+    figure = error_figure(rows_of(make_reconstruction, interval=False))
+    assert not any(trace.name.startswith("95 %") for trace in figure.data)
+
+
+def test_residual_begins_with_everything_and_flags_rises(report):
+    assert_allclose(residual_figure(report.layers).data[0].y, [1.0, 0.5, 0.25, 0.125])
+    rising = report.layers.assign(residual_energy=[0.5, 0.6, 0.1])
+    assert list(trace(residual_figure(rising), "more").x) == [2]
+
+
+def test_clips_are_told_apart_by_training_and_sorted_by_error(report):
+    table = clip_table(report.clips, report.clip_errors, "mpjpe")
+    assert table["error"].is_monotonic_decreasing
+    assert_allclose(table["unquantised"], [10, 9, 8, 7, 6, 5])
+    figure = clip_error_figure(table, "mpjpe", "mm")
+    clips = report.clips.set_index("clip")
+    for name, value in (("held out", True), ("trained on", False)):
+        drawn = trace(figure, name)
+        assert (clips.loc[list(drawn.y), "held_out"] == value).all()
+        assert_allclose(drawn.x, clips.loc[list(drawn.y), "mpjpe"])
+    assert len(trace(figure, "clip").y) == 2
+
+
+def test_of_many_clips_the_worst_are_drawn(report):
+    table = clip_table(report.clips, report.clip_errors, "mpjpe")
+    many = pd.concat([table.assign(clip=table["clip"] + f"_{i}", error=float(i)) for i in range(20)])
+    many = many.sort_values("error", ascending=False)
+    figure = clip_error_figure(many, "mpjpe", "mm")
+    assert len(figure.layout.yaxis.categoryarray) == MAX_CLIPS
+    assert min(value for trace in figure.data[1:] for value in trace.x) == 10
+
+
+def test_figures_take_the_colours_of_the_page(report, make_reconstruction):
+    figures = [perplexity_figure(report.layers), status_figure(report.codes), residual_figure(report.layers),
+               usage_image(usage_grid(report.codes)), usage_curves_figure(report.codes),
+               error_figure(rows_of(make_reconstruction)), codebook_map(map_points(report.codes))]  # fmt: skip
+    for figure in figures:
+        assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
+        assert figure.layout.font.color is None
+        assert figure.layout.xaxis.title.text and figure.layout.yaxis.title.text
+
+
+def test_layer_styles_repeat_only_after_all_colours():
+    styles = {(theme.layer_colour(layer), theme.layer_dash(layer)) for layer in range(1, 33)}
+    assert len(styles) == 32
