@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+import streamlit as st
+
+from dashboard import launch, sources
+
+
+@pytest.fixture
+def started(monkeypatch) -> list[dict]:
+    """What Streamlit would have been started with."""
+    calls: list[dict] = []
+
+    class App:
+        def __init__(self, script_path: str) -> None:
+            self.script_path = script_path
+
+        def run(self, *, config: dict) -> None:
+            calls.append({"script": self.script_path} | config)
+
+    monkeypatch.setattr(st, "App", App)
+    monkeypatch.delenv(sources.CHECKPOINTS_VARIABLE, raising=False)
+    monkeypatch.delenv(sources.CLIPS_VARIABLE, raising=False)
+    # launch sets both; setting and deleting first makes monkeypatch take them back afterwards
+    for variable in (sources.CHECKPOINTS_VARIABLE, sources.CLIPS_VARIABLE):
+        monkeypatch.setenv(variable, "")
+    return calls
+
+
+def test_it_serves_this_machine_only_and_asks_nothing(started):
+    launch.launch()
+    (call,) = started
+    assert Path(call["script"]).name == "app.py" and Path(call["script"]).is_file()
+    assert call["server.address"] == "127.0.0.1"
+    assert call["server.showEmailPrompt"] is False
+    assert call["browser.gatherUsageStats"] is False
+    assert "server.port" not in call
+    assert sources.given_checkpoints() is None and sources.given_clips() is None
+
+
+def test_folders_and_port_are_handed_over(started, tmp_path: Path):
+    launch.launch(tmp_path, tmp_path / "clips", 8765)
+    assert started[0]["server.port"] == 8765
+    assert sources.given_checkpoints() == tmp_path.resolve()
+    assert sources.given_clips() == tmp_path.resolve() / "clips"
+
+
+def test_the_configuration_beside_the_app_keeps_the_page_private():
+    import tomllib
+
+    config = tomllib.loads((launch.APP.parent / ".streamlit" / "config.toml").read_text())
+    assert config["server"]["address"] == "127.0.0.1"
+    assert config["server"]["enableXsrfProtection"] and config["server"]["enableCORS"]
+    assert config["client"]["showErrorDetails"] == "none"
+    assert config["browser"]["gatherUsageStats"] is False

@@ -1,0 +1,229 @@
+"""Each page in its states, without a browser."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+import dashboard.app
+from dashboard import projection_store, sources
+from dashboard.words import WHAT
+
+PAGES = ("overview", "usage", "codebook_map", "reconstruction")
+CHARTS = {"overview": 2, "usage": 3, "codebook_map": 1, "reconstruction": 4}
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path: Path, monkeypatch, checkpoints: Path, clips: Path):
+    """Nothing of this machine: bundled folders, caches and folders given at start are the test's own."""
+    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: checkpoints)
+    monkeypatch.setattr(sources, "bundled_clips", lambda: clips)
+    monkeypatch.setattr(projection_store, "user_cache_dir", lambda name: str(tmp_path / name))
+    monkeypatch.delenv(sources.CHECKPOINTS_VARIABLE, raising=False)
+    monkeypatch.delenv(sources.CLIPS_VARIABLE, raising=False)
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+def open_page(page: str = "overview", **query: str) -> AppTest:
+    at = AppTest.from_file(str(Path(dashboard.app.__file__)), default_timeout=60)
+    for name, value in query.items():
+        at.query_params[name] = value
+    at.run()
+    return at if page == "overview" else at.switch_page(f"app_pages/{page}.py").run()
+
+
+def healthy(at: AppTest) -> AppTest:
+    assert not at.exception, at.exception
+    assert not at.error, [box.value for box in at.error]
+    return at
+
+
+def spec(at: AppTest, number: int = 0) -> dict:
+    return json.loads(at.get("plotly_chart")[number].proto.spec)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_shows_results_at_once(page):
+    at = healthy(open_page(page))
+    assert len(at.title) == 1
+    charts = at.get("plotly_chart")
+    assert len(charts) == CHARTS[page]
+    assert all(json.loads(chart.proto.spec)["data"] for chart in charts)
+    assert all(chart.proto.alt for chart in charts)
+    assert any("**67 tokens** of 3 clips" in caption.value for caption in at.caption)
+
+
+def test_overview_tells_training_from_held_out_and_shows_the_health_of_each_layer():
+    at = healthy(open_page())
+    assert any("1 held out, 2 trained on" in caption.value for caption in at.caption)
+    table = at.dataframe[0].value
+    assert table["layer"].tolist() == [1, 2]
+    bars = spec(at)["data"][0]
+    assert "67 tokens" in bars["name"]
+
+
+def test_another_checkpoint_is_analysed_when_chosen():
+    at = open_page()
+    at.selectbox(key="checkpoint").select("b").run()
+    assert healthy(at).dataframe[0].value["layer"].tolist() == [1, 2, 3]
+    assert any("does not tell" in caption.value for caption in at.caption)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_held_out_clips_alone(page):
+    at = healthy(open_page(page, split="held-out"))
+    assert any("15 tokens** of 1 clip " in caption.value for caption in at.caption)
+
+
+def test_held_out_without_any_says_what_to_do():
+    at = open_page(checkpoint="b", split="held-out")
+    assert len(at.error) == 1
+    assert "choose 'all'" in at.error[0].value
+    assert not at.exception
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint" * 40], ids=["empty", "foreign"])
+def test_a_broken_checkpoint_is_one_box(page, content, checkpoints: Path):
+    (checkpoints / "bad.safetensors").write_bytes(content)
+    at = open_page(page, checkpoint="bad")
+    assert not at.exception
+    assert len(at.error) == 1
+    assert all(word in at.error[0].value for word in ("bad.safetensors", "Expected", "Found", "What to do"))
+    assert len(at.title) == 1
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_checkpoint_at_all_says_so(page, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: tmp_path / "none")
+    at = open_page(page)
+    assert not at.exception and not at.error
+    assert "no checkpoint" in at.info[0].value
+
+
+def test_a_folder_without_checkpoints_says_so_and_falls_back(tmp_path: Path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv(sources.CHECKPOINTS_VARIABLE, str(tmp_path / "empty"))
+    at = healthy(open_page())
+    assert "No checkpoint in" in at.warning[0].value
+    assert at.selectbox(key="checkpoint").value == "a"
+
+
+def test_the_folders_given_at_start_come_first(tmp_path: Path, monkeypatch, save_checkpoint):
+    save_checkpoint(tmp_path / "mine" / "run" / "best.safetensors", quantizers=4)
+    monkeypatch.setenv(sources.CHECKPOINTS_VARIABLE, str(tmp_path / "mine"))
+    at = healthy(open_page())
+    assert at.selectbox(key="checkpoint").value == "run/best.safetensors"
+    assert len(at.dataframe[0].value) == 4
+
+
+def test_clips_that_cannot_be_used_are_listed_and_the_rest_is_analysed(clips: Path):
+    np.save(clips / "bad_nan.npy", np.full((20, 12), np.nan, np.float32))
+    np.save(clips / "bad_width.npy", np.zeros((20, 7), np.float32))
+    np.save(clips / "bad_short.npy", np.zeros((1, 12), np.float32))
+    at = healthy(open_page())
+    assert any("of 3 clips" in caption.value for caption in at.caption)
+    expander = next(e for e in at.expander if "left out" in e.label)
+    assert expander.label.startswith("3 left out")
+    listed = expander.dataframe[0].value.astype(str).to_string()
+    assert all(name in listed for name in ("bad_nan", "bad_width", "bad_short"))
+
+
+def test_no_clip_at_all_is_one_box(tmp_path: Path, monkeypatch):
+    (tmp_path / "no_clips").mkdir()
+    monkeypatch.setenv(sources.CLIPS_VARIABLE, str(tmp_path / "no_clips"))
+    at = open_page()
+    assert not at.exception
+    assert len(at.error) == 1
+
+
+def test_a_link_to_something_that_is_not_here_says_so():
+    at = healthy(open_page(checkpoint="gone"))
+    assert "`gone`" in at.warning[0].value
+    assert at.selectbox(key="checkpoint").value == "a"
+
+
+@pytest.mark.parametrize("page", ["overview", "usage", "reconstruction"])
+def test_codebooks_alone_say_what_the_page_needs(page, codebooks_only):
+    at = healthy(open_page(page))
+    assert "without an encoder" in at.info[0].value
+
+
+def test_codebooks_alone_are_on_the_map(codebooks_only):
+    at = healthy(open_page("codebook_map"))
+    points = sum(len(trace["x"]) if isinstance(trace["x"], list) else 1 for trace in spec(at)["data"])
+    assert points
+    assert "usage" not in at.button_group(key="colour").options
+
+
+@pytest.fixture
+def codebooks_only(monkeypatch):
+    import dataclasses
+
+    from dashboard import data
+
+    whole = data.checkpoint
+    monkeypatch.setattr(data, "checkpoint", lambda path: dataclasses.replace(whole(path), model=None, config=None))
+
+
+def test_usage_can_be_shown_by_code_number():
+    at = open_page("usage", order="code number")
+    assert spec(healthy(at), 1)["layout"]["xaxis"]["title"]["text"] == "code number"
+
+
+def test_codes_can_be_filtered_by_status():
+    at = open_page("usage", layer="2", status_filter="unseen")
+    table = healthy(at).dataframe[-1].value
+    assert set(table["status"]) == {"unseen"}
+
+
+def test_each_metric_can_be_chosen():
+    at = open_page("reconstruction", error="feature MSE")
+    assert "normalised features" in spec(healthy(at))["layout"]["yaxis"]["title"]["text"]
+
+
+def test_map_links_restore_colour_layers_and_scale():
+    at = open_page("codebook_map", colour="layer", map_layers="layer 2", scale="per layer")
+    names = [trace["name"] for trace in spec(healthy(at))["data"]]
+    assert any(name.startswith("layer 2 (") for name in names)
+    assert not any(name.startswith("layer 1") for name in names)
+    assert any("scale = per_layer" in caption.value for caption in at.caption)
+
+
+def test_selected_codes_are_listed():
+    at = open_page("codebook_map")
+    at.session_state["map"] = {"selection": {"points": [{"customdata": [2, 5]}, {"customdata": [1, 3]}]}}
+    at.run()
+    assert healthy(at).dataframe[-1].value[["layer", "code"]].to_numpy().tolist() == [[1, 3], [2, 5]]
+
+
+@pytest.mark.slow
+def test_umap_is_computed_on_request_and_found_at_the_next_start():
+    at = healthy(open_page("codebook_map", projection="UMAP"))
+    assert "component 1" in spec(at)["layout"]["xaxis"]["title"]["text"]
+    at.button[0].click().run(timeout=240)
+    assert spec(healthy(at))["layout"]["xaxis"]["title"]["text"].startswith("UMAP")
+    assert not at.button
+    st.cache_resource.clear()
+    again = healthy(open_page("codebook_map", projection="UMAP"))
+    assert spec(again)["layout"]["xaxis"]["title"]["text"].startswith("UMAP")
+
+
+def test_a_failed_umap_says_so_and_keeps_the_principal_components(monkeypatch):
+    def fail(*_args, **_settings):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(projection_store, "umap_projection", fail)
+    at = open_page("codebook_map", projection="UMAP")
+    at.button[0].click().run()
+    assert not at.exception
+    assert "no room" in at.error[0].value
+    assert len(at.get("plotly_chart")) == 1
+
+
+def test_every_explanation_has_at_most_three_sentences():
+    assert all(1 <= text.count(". ") + 1 <= 3 for text in WHAT.values())

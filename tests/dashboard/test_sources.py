@@ -1,0 +1,68 @@
+import gc
+from pathlib import Path
+
+import pytest
+
+from dashboard import sources
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("walk_01.npz", "walk_01.npz"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\data\\best model.pt", "best_model.pt"),
+        (".hidden", "hidden"),
+        ("naïve;rm -rf.npy", "na_ve_rm_-rf.npy"),
+        ("..", "file"),
+        ("", "file"),
+        ("x" * 300 + ".npz", "x" * 116 + ".npz"),
+    ],
+)
+def test_uploaded_names_become_safe(name, kept):
+    assert sources.safe_name(name) == kept
+
+
+def test_uploads_stay_in_their_folder_and_go_with_it():
+    folder = sources.UploadFolder()
+    root = folder.path
+    path = folder.keep("clips", "../../x.npz", "id/../1", b"abc")
+    assert path.is_relative_to(root)
+    assert path.read_bytes() == b"abc"
+    del folder
+    gc.collect()
+    assert not root.exists()
+
+
+def test_uploads_of_one_name_stay_apart():
+    folder = sources.UploadFolder()
+    first, second = (folder.keep("clips", "x.npz", number, number.encode()) for number in ("1", "2"))
+    assert (first.read_bytes(), second.read_bytes()) == (b"1", b"2")
+
+
+def test_the_folder_given_at_start_comes_before_the_bundled_one(tmp_path: Path, monkeypatch):
+    bundled = tmp_path / "bundled"
+    given = tmp_path / "given"
+    for path in (bundled / "a.safetensors", bundled / "healthy.safetensors", given / "run" / "best.pth.tar",
+                 given / ".trash" / "old.pt", given / "notes.txt"):  # fmt: skip
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: bundled)
+    monkeypatch.setenv(sources.CHECKPOINTS_VARIABLE, str(given))
+    assert list(sources.list_checkpoints()) == ["run/best.pth.tar", "healthy", "a"]
+    monkeypatch.delenv(sources.CHECKPOINTS_VARIABLE)
+    assert list(sources.list_checkpoints()) == ["healthy", "a"]
+
+
+def test_a_changed_clip_has_another_stamp(tmp_path: Path):
+    clip = tmp_path / "sub" / "one.npy"
+    clip.parent.mkdir()
+    clip.write_bytes(b"1")
+    before = sources.clip_stamps([tmp_path])
+    clip.write_bytes(b"12")
+    assert [stamp.size for stamp in before] == [1]
+    assert sources.clip_stamps([tmp_path]) != before
+
+
+def test_a_missing_file_has_a_stamp_too(tmp_path: Path):
+    assert sources.clip_stamps([tmp_path / "none.npz"])[0].size == -1

@@ -1,0 +1,40 @@
+from dashboard import words
+
+
+def test_the_caption_counts_tokens_clips_and_held_out_ones(report):
+    text = words.measured_on(report.manifest, report.clips)
+    assert "**300 tokens** of 6 clips (20.0 s): 2 held out, 2 trained on, 2 unknown to the checkpoint" in text
+
+
+def test_a_checkpoint_that_names_no_clips_is_said_so(report):
+    clips = report.clips.assign(held_out=None)
+    assert "does not tell" in words.measured_on(report.manifest, clips)
+
+
+def test_the_summary_names_first_and_last_layer_and_the_gain(report):
+    text = words.summary(report.layers, report.reconstruction)
+    first, last = report.layers.iloc[0], report.layers.iloc[-1]
+    assert f"Layer 1 uses its 64 codes as if **{first['perplexity']:.0f}**" in text
+    assert f"layer 3 as if **{last['perplexity']:.0f}** were" in text
+    assert "from 100.0 mm to **25.0 mm** (without quantization 8.0 mm); the last one buys 8.3 mm" in text
+
+
+def test_the_summary_says_which_quantizers_make_it_worse(report, make_reconstruction):
+    assert "quantizer 2 makes it worse" in words.summary(report.layers, make_reconstruction(3, worse_at=2))
+
+
+def test_without_a_skeleton_the_features_speak(make_reconstruction):
+    table = make_reconstruction(2)
+    rows = words.headline_metric(table[table["metric"].isin(["feature_mse", "rotation_error"])])
+    assert set(rows["metric"]) == {"feature_mse"}
+
+
+def test_stored_corpora_are_explained_only_where_there_are_any(make_report):
+    assert "5,000 tokens" in (words.corpus_note(make_report().layers) or "")
+    assert words.corpus_note(make_report(corpora=False).layers) is None
+
+
+def test_few_tokens_are_named_with_the_bound(report):
+    layers = report.layers.assign(tokens=300)
+    assert "true share below 1.00%" in (words.few_tokens_note(layers) or "")
+    assert words.few_tokens_note(layers.assign(rare=0)) is None
