@@ -49,6 +49,7 @@ def _choose_checkpoint() -> Path | None:
     name = st.selectbox(
         "Checkpoint", list(found), index=_first_not_uploaded(found), key="checkpoint", bind="query-params",
         help="Bundled checkpoints, those of the folder given at start, and your uploads.",
+        on_change=_forget_lost_link, args=("checkpoint",),
     )  # fmt: skip
     return found.get(name) if name else None
 
@@ -61,7 +62,8 @@ def _choose_clips() -> tuple[Path, ...]:
     _tell_lost_link("clips", [labels[name] for name in options])
     name = st.selectbox(
         "Clips", [labels[option] for option in options], key="clips", bind="query-params",
-        help="The motion that is run through the checkpoint. Figures below are measured on it.",
+        help="The motion that is run through the checkpoint: all figures are measured on it.",
+        on_change=_forget_lost_link, args=("clips",),
     )  # fmt: skip
     return next(paths for option, paths in options.items() if labels[option] == name)
 
@@ -109,6 +111,7 @@ def _take_clips() -> None:
 
 
 def _select(key: str, value: str | None) -> None:
+    _forget_lost_link(key)
     if value is None:
         st.session_state.pop(key, None)
     else:
@@ -124,7 +127,14 @@ def _first_not_uploaded(found: dict[str, Path]) -> int:
 
 
 def _tell_lost_link(key: str, options: list[str]) -> None:
-    """Say so where a copied link names something that is not here; the first choice is shown instead."""
+    """Say so, until something is chosen, where the link that was opened names something that is not here."""
+    lost: dict[str, str] = st.session_state.setdefault("_lost_links", {})
     wanted = st.query_params.get(key)
-    if wanted and wanted not in options:
-        st.warning(f"The link asks for the {key} `{wanted}`, which is not here; showing another one.")
+    if _SELECTION not in st.session_state and wanted and wanted not in options:
+        lost[key] = wanted
+    if key in lost:
+        st.warning(f"The link asks for the {key} `{lost[key]}`, which is not here; another choice is shown.")
+
+
+def _forget_lost_link(key: str) -> None:
+    st.session_state.get("_lost_links", {}).pop(key, None)

@@ -145,6 +145,43 @@ def test_a_link_to_something_that_is_not_here_says_so():
     at = healthy(open_page(checkpoint="gone"))
     assert "`gone`" in at.warning[0].value
     assert at.selectbox(key="checkpoint").value == "a"
+    at.selectbox(key="checkpoint").select("b").run()
+    assert not at.warning
+
+
+def test_an_uploaded_checkpoint_is_chosen_and_forgotten_when_taken_away(tmp_path: Path, save_checkpoint):
+    content = save_checkpoint(tmp_path / "up.safetensors", quantizers=4).read_bytes()
+    at = open_page()
+    at.file_uploader[0].set_value(("up.safetensors", content, "application/octet-stream")).run()
+    assert len(healthy(at).dataframe[0].value) == 4
+    assert at.selectbox(key="checkpoint").value == "up.safetensors (uploaded)"
+    at.file_uploader[0].clear().run()
+    assert at.selectbox(key="checkpoint").value == "a"
+    assert len(healthy(at).dataframe[0].value) == 2
+
+
+def test_an_uploaded_file_that_is_no_checkpoint_is_one_box_without_our_folders():
+    at = open_page()
+    at.file_uploader[0].set_value(("odd name.pt", b"nothing", "application/octet-stream")).run()
+    assert not at.exception
+    assert len(at.error) == 1
+    assert "odd\\_name.pt" in at.error[0].value and "rvq-lens-uploads" not in at.error[0].value
+
+
+def test_uploaded_clips_are_analysed_and_bad_ones_among_them_told():
+    import io
+
+    def npy(features: np.ndarray) -> bytes:
+        file = io.BytesIO()
+        np.save(file, features.astype(np.float32))
+        return file.getvalue()
+
+    at = open_page()
+    good, bad = npy(np.sin(np.arange(600).reshape(50, 12))), npy(np.zeros((9, 5)))
+    at.file_uploader[1].set_value([("good.npy", good, "x"), ("bad.npy", bad, "x")]).run()
+    assert at.selectbox(key="clips").value == "uploaded (2)"
+    assert any("**25 tokens** of 1 clip " in caption.value for caption in healthy(at).caption)
+    assert any(expander.label.startswith("1 left out") for expander in at.expander)
 
 
 @pytest.mark.parametrize("page", ["overview", "usage", "reconstruction"])
