@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
 from dashboard.sources import CHECKPOINTS_VARIABLE, CLIPS_VARIABLE
+from rvq_core.errors import SettingsError
 
+ADDRESS = "127.0.0.1"
 APP = Path(__file__).resolve().parent / "app.py"
 
 
 def launch(checkpoints: Path | None = None, clips: Path | None = None, port: int | None = None) -> None:
     """Serve the dashboard on 127.0.0.1 until it is stopped; prints the address and asks nothing.
 
-    ``checkpoints`` and ``clips`` are folders (or files) to choose from beside the bundled ones.
+    ``checkpoints`` and ``clips`` are folders (or files) to choose from beside the bundled ones. Without a ``port`` the
+    first free one from 8501 on is taken; raises SettingsError where the one that is given cannot be had.
     """
     import streamlit as st
+
+    if port is not None:
+        _check_port(port)
 
     for variable, path in ((CHECKPOINTS_VARIABLE, checkpoints), (CLIPS_VARIABLE, clips)):
         if path is not None:
@@ -24,10 +31,25 @@ def launch(checkpoints: Path | None = None, clips: Path | None = None, port: int
     st.App(str(APP)).run(config=settings(port))
 
 
+def _check_port(port: int) -> None:
+    """Say in our own words what Streamlit would say in its log."""
+    if not 1 <= port <= 65535:
+        raise SettingsError("--port", expected="a number in 1..65535", found=str(port), do="choose another port")
+    with socket.socket() as probe:
+        # As the server does: a port that a dashboard has just left can be taken again at once.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError as error:
+            raise SettingsError(
+                f"--port {port}", expected="a free port", found=error.strerror or str(error), do="choose another port"
+            ) from error
+
+
 def settings(port: int | None) -> dict[str, Any]:
     """Return Streamlit's options that must hold wherever it is started; the rest stands in .streamlit/config.toml."""
     fixed: dict[str, Any] = {
-        "server.address": "127.0.0.1",
+        "server.address": ADDRESS,
         "browser.gatherUsageStats": False,
         "server.showEmailPrompt": False,
     }

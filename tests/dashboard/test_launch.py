@@ -1,9 +1,11 @@
+import socket
 from pathlib import Path
 
 import pytest
 import streamlit as st
 
 from dashboard import launch, sources
+from rvq_core.errors import SettingsError
 
 
 @pytest.fixture
@@ -39,10 +41,29 @@ def test_it_serves_this_machine_only_and_asks_nothing(started):
 
 
 def test_folders_and_port_are_handed_over(started, tmp_path: Path):
-    launch.launch(tmp_path, tmp_path / "clips", 8765)
-    assert started[0]["server.port"] == 8765
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    launch.launch(tmp_path, tmp_path / "clips", port)
+    assert started[0]["server.port"] == port
     assert sources.given_checkpoints() == tmp_path.resolve()
     assert sources.given_clips() == tmp_path.resolve() / "clips"
+
+
+def test_a_port_in_use_is_told_before_anything_starts(started):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(SettingsError, match="expected a free port"):
+            launch.launch(port=taken.getsockname()[1])
+    assert not started
+
+
+@pytest.mark.parametrize("port", [0, -1, 70000])
+def test_a_port_that_cannot_be_is_refused(started, port):
+    with pytest.raises(SettingsError, match=r"1\.\.65535"):
+        launch.launch(port=port)
+    assert not started
 
 
 def test_the_configuration_beside_the_app_keeps_the_page_private():
