@@ -90,7 +90,7 @@ def heading(title: str, what: str) -> None:
 
 def chart(figure: go.Figure, *, alt: str, key: str) -> None:
     """A figure as wide as its place, with a description for those who cannot see it."""
-    st.plotly_chart(figure, alt=alt, key=key, config=CONFIG)
+    st.plotly_chart(figure, alt=alt, key=f"chart_{key}", config=CONFIG)
 
 
 class _Progress:
@@ -102,6 +102,9 @@ class _Progress:
 
     def __call__(self, done: int, total: int, what: str) -> None:
         spent = time.monotonic() - self._started
+        if done == total:
+            self._place.progress(1.0, text=f"Analysed {total} clips; putting the tables together")
+            return
         left = f", about {spent / done * (total - done):.0f} s left" if done and spent > 1 else ""
         self._place.progress(done / max(total, 1), text=f"Analysing {what}: {done} of {total} clips{left}")
 

@@ -50,6 +50,7 @@ def report(ckpt: Checkpoint, chosen: ClipSet, progress: Progress) -> Report:
         kept[key] = _analyse(ckpt, chosen, progress)
         while len(kept) > KEPT_REPORTS:
             kept.popitem(last=False)
+    kept.move_to_end(key)
     return kept[key]
 
 

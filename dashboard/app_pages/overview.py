@@ -113,6 +113,9 @@ COLUMNS = {
     "perplexity_corrected": st.column_config.NumberColumn(
         "corrected", format="%.1f", help="Chao-Shen estimate: corrected for codes that these tokens are too few to show"
     ),
+    "perplexity_logged": st.column_config.NumberColumn(
+        "as logged", format="%.1f", help="As training logs show it: the mean over batches, not that of the whole"
+    ),
     "perplexity_ratio": st.column_config.ProgressColumn(
         "perplexity / K", format="percent", min_value=0, max_value=1, help="1 means that all codes are used equally"
     ),

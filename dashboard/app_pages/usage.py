@@ -80,8 +80,11 @@ def show_codes(report: Report) -> None:
     rows = report.codes[report.codes["layer"] == layer]
     if statuses:
         rows = rows[rows["status"].isin(statuses)]
+    if rows.empty:
+        st.info(f"No code of layer {layer} is {' or '.join(statuses)}.")
+        return
     st.dataframe(code_table(rows), hide_index=True, column_config=COLUMNS, height=360)
-    if rows["ema_count"].isna().all() and len(rows):
+    if rows["ema_count"].isna().all():
         st.caption("EMA counts: not in this checkpoint.")
 
 

@@ -31,7 +31,7 @@ def codebook_map(
     laid_out(figure, x=x, y=y, height=620)
     # One unit is as long on both axes: distances are what the picture is about.
     figure.update_yaxes(scaleanchor="x", scaleratio=1, zeroline=False)
-    figure.update_xaxes(zeroline=False, constrain="domain")
+    figure.update_xaxes(zeroline=False)
     figure.update_layout(dragmode="pan", uirevision="map")
     return figure
 
@@ -51,11 +51,16 @@ def _by_layer(points: pd.DataFrame, unseen: pd.Series) -> list[Points]:
         cross = {"color": layer_colour(layer), "symbol": "x-thin-open", "size": 5, "opacity": 0.55}
         seen_traces.append(_points(points, group[~dark], name, marker).update(legendgroup=name))
         if dark.any():
-            unseen_traces.append(_points(points, group[dark], f"{name}, unseen", cross).update(legendgroup=name))
-    # One entry a layer switches both of its traces; the first cross tells what crosses are.
-    for number, trace in enumerate(unseen_traces):
-        trace.update(showlegend=number == 0, name="× unseen")
-    return [*unseen_traces, *seen_traces]
+            traced = _points(points, group[dark], f"{name}, unseen", cross)
+            unseen_traces.append(traced.update(legendgroup=name, showlegend=False))
+    return [*unseen_traces, *seen_traces, *([_crosses_meaning(points)] if unseen_traces else [])]
+
+
+def _crosses_meaning(points: pd.DataFrame) -> Points:
+    """An entry of the legend without points: the crosses of all layers are switched with their layer."""
+    cross = {"color": GREY, "symbol": "x-thin-open", "size": 7}
+    kind = go.Scatter if len(points) <= MAX_SVG_POINTS else go.Scattergl
+    return kind(x=[None], y=[None], mode="markers", name="unseen, of any layer", marker=cross, hoverinfo="skip")
 
 
 def _by_value(points: pd.DataFrame, unseen: pd.Series, colour: str) -> list[Points]:
@@ -63,7 +68,7 @@ def _by_value(points: pd.DataFrame, unseen: pd.Series, colour: str) -> list[Poin
     if colour == "usage":
         values, bar = np.log10(seen["share"]), _share_bar(seen["share"])
     else:
-        values, bar = seen["norm"], {"title": {"text": "L2 norm", "font": {"size": 12}}}
+        values, bar = seen["norm"], {"title": {"text": "L2 norm<br> ", "font": {"size": 12}}}
     marker = {
         "color": values, "colorscale": POINT_SCALE, "size": 7, "opacity": 0.9, "showscale": bool(len(seen)),
         "colorbar": bar | {"thickness": 14, "len": 0.9}, "line": {"width": 0.5, "color": GREY},
@@ -91,7 +96,7 @@ def _share_bar(shares: pd.Series) -> dict[str, Any]:
         return {}
     ticks = share_ticks(shares.min(), shares.max())
     return {
-        "title": {"text": "share of<br>the layer's<br>tokens", "font": {"size": 12}},
+        "title": {"text": "share of<br>the layer's<br>tokens<br> ", "font": {"size": 12}},
         "tickvals": np.log10(ticks["tickvals"]).tolist(),
         "ticktext": ticks["ticktext"],
     }

@@ -55,7 +55,7 @@ def laid_out(figure: go.Figure, *, x: str, y: str, height: int = 380, legend: bo
     )
     # automargin: long tick labels widen the margin instead of being cut.
     figure.update_xaxes(title={"text": x, "standoff": 8}, automargin=True)
-    figure.update_yaxes(title={"text": y, "standoff": 8}, automargin=True)
+    figure.update_yaxes(title={"text": y, "standoff": 14}, automargin=True)
     return figure
 
 
@@ -70,6 +70,13 @@ def share_ticks(low: float, high: float) -> dict[str, list[Any]]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     values = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
     return {"tickvals": values, "ticktext": [f"{100 * value:g} %" for value in values]}
+
+
+def rank_ticks(size: int) -> dict[str, list[Any]]:
+    """Ticks of a logarithmic axis from 1 to ``size``: 1, 2 and 5 of each decade, and ``size`` where there is room."""
+    values = [digit * 10**decade for decade in range(len(str(size))) for digit in (1, 2, 5)]
+    kept = [value for value in values if value * 1.25 <= size]
+    return {"tickvals": [*kept, size], "ticktext": [f"{value:,}" for value in [*kept, size]]}
 
 
 def hover(*lines: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.theme import GREY, hover, laid_out, layer_colour, layer_dash, share_ticks
+from dashboard.figures.theme import GREY, hover, laid_out, layer_colour, layer_dash, rank_ticks, share_ticks
 
 MAX_POINTS = 400
 """Ranks drawn of a curve: on a logarithmic axis more would fall on the same pixels."""
@@ -31,7 +31,7 @@ def usage_curves_figure(codes: pd.DataFrame, *, counts: str = "count") -> go.Fig
     for size in sorted({len(group) for _, group in codes.groupby("layer")}):
         figure.add_trace(_uniform(size))
     laid_out(figure, x="rank of the code, most used first", y="share of tokens", height=400)
-    figure.update_xaxes(type="log", dtick=1)
+    figure.update_xaxes({"type": "log"} | rank_ticks(int(codes.groupby("layer").size().max())))
     figure.update_yaxes({"type": "log"} | share_ticks(1e-6, 1.0))
     return figure
 

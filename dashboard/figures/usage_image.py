@@ -84,7 +84,7 @@ def _seen_cells(grid: UsageGrid, seen: Grid, columns: Grid, order: str) -> go.He
         z=logs, x=columns, y=grid.layers, xtype="array", zmin=low, zmax=high, colorscale=USAGE_SCALE,
         customdata=_hover_data(grid), hoverongaps=False, hovertemplate=_hover(order, unseen=False), ygap=3,
         colorbar={
-            "title": {"text": "times the<br>uniform share", "font": {"size": 12}}, "tickvals": ticks, "thickness": 14,
+            "title": {"text": "times the<br>uniform share<br> ", "font": {"size": 12}}, "tickvals": ticks, "thickness": 14,
             "ticktext": [f"{10.0**tick:g}×" for tick in ticks],
         },
     )  # fmt: skip
