@@ -59,8 +59,12 @@ def show_image(report: Report, column: str) -> None:
     ]  # fmt: skip
     assert order in ORDERS
     codes = report.codes.dropna(subset=[column])
-    figure = usage_image(usage_grid(codes, order=order, counts=column), order=order)
-    components.chart(figure, alt="Image of usage: rows are layers, columns codes, colour the share", key="image")
+    grid = usage_grid(codes, order=order, counts=column)
+    alt = "Image of usage: rows are layers, columns codes, colour how often a code is chosen"
+    components.chart(usage_image(grid, order=order), alt=alt, key="image")
+    together = int(grid.last[0, 0] - grid.first[0, 0]) + 1
+    if together > 1:
+        st.caption(f"Each cell stands for {together} codes, and is orange where all of them are unseen.")
 
 
 def show_curves(report: Report, column: str) -> None:

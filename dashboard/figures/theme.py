@@ -26,6 +26,9 @@ USAGE_SCALE = "Cividis"
 POINT_SCALE = ["#35608D", "#2A788E", "#21918C", "#22A884", "#44BF70", "#7AD151", "#BDDF26", "#FDE725"]
 """Viridis without its dark end, which points on a dark page would be lost in."""
 
+MAX_FINE_DECADES = 4
+"""Logarithmic axes over more decades than this have one tick a decade."""
+
 CONFIG = {"displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
 """Options of the chart's own toolbar: the camera saves a vector image."""
 
@@ -61,14 +64,20 @@ def laid_out(figure: go.Figure, *, x: str, y: str, height: int = 380, legend: bo
 
 def layer_axis(figure: go.Figure, layers: Sequence[int]) -> go.Figure:
     """Show every layer number on the x axis, and nothing between them."""
-    figure.update_xaxes(tickmode="array", tickvals=list(layers), range=[min(layers) - 0.6, max(layers) + 0.6])
+    # Room for four: the bar of a single layer would otherwise fill the figure.
+    pad = max(0.6, (4 - len(layers)) / 2)
+    figure.update_xaxes(tickmode="array", tickvals=list(layers), range=[min(layers) - pad, max(layers) + pad])
     return figure
 
 
 def share_ticks(low: float, high: float) -> dict[str, list[Any]]:
-    """Ticks of a logarithmic axis of shares between ``low`` and ``high``: 1, 2 and 5 of each decade, as percentages."""
+    """Ticks, as percentages, of a logarithmic axis of shares between ``low`` and ``high``.
+
+    1, 2 and 5 of each decade where they are few, else decades alone.
+    """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    values = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    digits = (1, 2, 5) if len(decades) <= MAX_FINE_DECADES else (1,)
+    values = [digit * 10.0**decade for decade in decades for digit in digits]
     return {"tickvals": values, "ticktext": [f"{100 * value:g} %" for value in values]}
 
 

@@ -32,7 +32,8 @@ def usage_curves_figure(codes: pd.DataFrame, *, counts: str = "count") -> go.Fig
         figure.add_trace(_uniform(size))
     laid_out(figure, x="rank of the code, most used first", y="share of tokens", height=400)
     figure.update_xaxes({"type": "log"} | rank_ticks(int(codes.groupby("layer").size().max())))
-    figure.update_yaxes({"type": "log"} | share_ticks(1e-6, 1.0))
+    shares = [value for trace in figure.data for value in trace.y]
+    figure.update_yaxes({"type": "log"} | share_ticks(min(shares), max(shares)))
     return figure
 
 

@@ -15,6 +15,9 @@ ORDERS = ("usage", "code")
 MAX_COLUMNS = 1024
 """More codes than this are put together in cells: a screen has no more pixels in a row."""
 
+MIN_HEIGHT = 280
+"""Pixels that the colour bar needs for its numbers, however few the layers."""
+
 Grid = NDArray[np.float64]
 
 
@@ -54,7 +57,7 @@ def usage_image(grid: UsageGrid, *, order: str = "usage") -> go.Figure:
     columns = np.arange(grid.relative.shape[1]) * float(grid.last[0, 0] - grid.first[0, 0] + 1)
     figure = go.Figure([_seen_cells(grid, seen, columns, order), _unseen_cells(grid, columns, order)])
     name = "codes, most used first (rank)" if order == "usage" else "code number"
-    laid_out(figure, x=name, y="layer", height=150 + 46 * len(grid.layers))
+    laid_out(figure, x=name, y="layer", height=max(MIN_HEIGHT, 150 + 46 * len(grid.layers)))
     # Layer 1 on top; the legend shows the colour of unseen cells, which the colour bar cannot.
     figure.update_yaxes(autorange="reversed", tickmode="array", tickvals=grid.layers, showgrid=False)
     figure.update_xaxes(showgrid=False)
@@ -79,13 +82,13 @@ def _row(values: Grid, size: int, columns: int) -> Grid:
 def _seen_cells(grid: UsageGrid, seen: Grid, columns: Grid, order: str) -> go.Heatmap:
     logs = np.log10(seen)
     low, high = _decades(logs)
-    ticks = list(range(low, high + 1))
+    ticks = list(range(low, high + 1, -(-(high - low) // 5)))
     return go.Heatmap(
         z=logs, x=columns, y=grid.layers, xtype="array", zmin=low, zmax=high, colorscale=USAGE_SCALE,
-        customdata=_hover_data(grid), hoverongaps=False, hovertemplate=_hover(order, unseen=False), ygap=3,
+        customdata=_hover_data(grid), hoverongaps=False, hovertemplate=_hover(grid, order, unseen=False), ygap=3,
         colorbar={
-            "title": {"text": "times the<br>uniform share<br> ", "font": {"size": 12}}, "tickvals": ticks, "thickness": 14,
-            "ticktext": [f"{10.0**tick:g}×" for tick in ticks],
+            "title": {"text": "times the<br>uniform share<br> ", "font": {"size": 12}}, "thickness": 14,
+            "tickvals": ticks, "ticktext": [f"{10.0**tick:g}×" for tick in ticks],
         },
     )  # fmt: skip
 
@@ -94,7 +97,7 @@ def _unseen_cells(grid: UsageGrid, columns: Grid, order: str) -> go.Heatmap:
     return go.Heatmap(
         z=np.where(grid.count == 0, 1.0, np.nan), x=columns, y=grid.layers, zmin=0, zmax=1, ygap=3,
         colorscale=[[0, VERMILLION], [1, VERMILLION]], showscale=False, hoverongaps=False, name="unseen",
-        customdata=_hover_data(grid), hovertemplate=_hover(order, unseen=True), showlegend=True,
+        customdata=_hover_data(grid), hovertemplate=_hover(grid, order, unseen=True), showlegend=True,
     )  # fmt: skip
 
 
@@ -103,12 +106,14 @@ def _hover_data(grid: UsageGrid) -> Grid:
     return np.nan_to_num(shift)
 
 
-def _hover(order: str, *, unseen: bool) -> str:
+def _hover(grid: UsageGrid, order: str, *, unseen: bool) -> str:
     place = "rank" if order == "usage" else "code"
-    where = f"layer %{{y}}, {place} %{{customdata[0]}} to %{{customdata[1]}}"
+    several = bool((grid.last > grid.first).any())
+    where = f"layer %{{y}}, {place} %{{customdata[0]}}" + (" to %{customdata[1]}" if several else "")
     if unseen:
         return hover(where, "<b>unseen</b>: chosen by none of these tokens")
-    return hover(where, "<b>%{customdata[2]:,} tokens</b>, %{customdata[3]:.2f} times the uniform share")
+    lines = ["<b>%{customdata[2]:,} tokens</b>, %{customdata[3]:.2f} times the uniform share"]
+    return hover(where, *lines, *(["%{customdata[4]} of these codes unseen"] if several else []))
 
 
 def _decades(logs: Grid) -> tuple[int, int]:
