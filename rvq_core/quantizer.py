@@ -167,7 +167,8 @@ class QuantizeEMAReset(nn.Module):
             state[prefix + "code_count"] = torch.ones(codebook.shape[0])
             state[prefix + "init"] = torch.ones((), dtype=torch.bool)
         super()._load_from_state_dict(state, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
-        self.ema_known = not absent
+        if isinstance(codebook, Tensor):
+            self.ema_known = not absent
 
     def extra_repr(self) -> str:
         """Sizes shown when the module is printed."""
