@@ -79,11 +79,11 @@ class QuantizeEMAReset(nn.Module):
         self.register_buffer("init", torch.zeros((), dtype=torch.bool))
 
     def forward(
-        self, x: Tensor, return_idx: bool = False, temperature: float | None = None
+        self, x: Tensor, return_idx: bool = True, temperature: float | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]:
         """Quantize latents ``x`` [B, C, T]; in training also update the codebook (after the output is taken).
 
-        Returns ``(x_d [B, C, T], idx [B, T], commit_loss [], perplexity [])``, without ``idx`` unless asked for.
+        Returns ``(x_d [B, C, T], idx [B, T], commit_loss [], perplexity [])``, or without ``idx`` where not asked for.
         """
         _check_latents(x, self.code_dim)
         tokens = _to_tokens(x)
