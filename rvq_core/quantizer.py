@@ -280,7 +280,7 @@ class ResidualVQ(nn.Module):
     @torch.no_grad()
     def get_codes_from_indices(self, indices: Tensor) -> Tensor:
         """Each layer's codes: indices [B, T, q <= Q] -> [Q, B, T, C]. -1, or a layer not given, is a zero code."""
-        self._check_indices(indices)
+        indices = self._checked_indices(indices)
         given = indices.shape[-1]
         codes = [layer.dequantize(indices[..., q]) for q, layer in enumerate(self.ema_layers()[:given])]
         zeros = self.codebooks.new_zeros((self.num_quantizers - given, *indices.shape[:2], self.code_dim))
@@ -289,7 +289,7 @@ class ResidualVQ(nn.Module):
     @torch.no_grad()
     def get_codebook_entry(self, indices: Tensor) -> Tensor:
         """The latents that indices stand for, the sum of their codes: [B, T, q <= Q] -> [B, C, T]."""
-        self._check_indices(indices)
+        indices = self._checked_indices(indices)
         layers = self.ema_layers()
         total = layers[0].codebook.new_zeros((*indices.shape[:2], self.code_dim))
         for q in range(indices.shape[-1]):
@@ -330,16 +330,19 @@ class ResidualVQ(nn.Module):
         self.last = ForwardStats(perplexity, loss.detach())
         return loss.mean(), perplexity.mean()
 
-    def _check_indices(self, indices: Tensor) -> None:
+    def _checked_indices(self, indices: Tensor) -> Tensor:
+        """Indices of any integer type, as int64."""
         if indices.dim() != 3 or indices.shape[-1] > self.num_quantizers or indices.is_floating_point():
             raise ValueError(
                 f"indices must be integers [B, T, q] with q <= {self.num_quantizers}, "
                 f"got {indices.dtype} {list(indices.shape)}"
             )
+        indices = indices.long()
         if indices.numel() and not (int(indices.min()) >= -1 and int(indices.max()) < self.nb_code):
             raise ValueError(
                 f"indices must lie in -1..{self.nb_code - 1}, got {int(indices.min())}..{int(indices.max())}"
             )
+        return indices
 
 
 def _checked_mu(mu: float) -> float:
