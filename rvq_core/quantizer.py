@@ -103,10 +103,12 @@ class QuantizeEMAReset(nn.Module):
     def quantize(self, tokens: Tensor, temperature: float | None = None) -> Tensor:
         """Index of the nearest code for tokens [N, C] -> [N]. In training a ``temperature`` above 0 samples instead."""
         with torch.autocast(tokens.device.type, enabled=False):
-            tokens = tokens.to(self.codebook.dtype)
+            # A model in half precision searches in float32: the codes are exact there, sums of their products are not.
+            codebook = self.codebook.to(torch.promote_types(self.codebook.dtype, torch.float32))
+            tokens = tokens.to(codebook.dtype)
             if self.training and temperature is not None and temperature > 0:
-                return gumbel_codes(tokens, self.codebook, temperature)
-            return nearest_codes(tokens, self.codebook)
+                return gumbel_codes(tokens, codebook, temperature)
+            return nearest_codes(tokens, codebook)
 
     def dequantize(self, idx: Tensor) -> Tensor:
         """Codes of indices [...] -> [..., C]; an index of -1 gives zeros."""
