@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rvq_core.distributed import draw_on_rank_zero, sum_over_ranks, take_from_rank_zero
+from rvq_core.distributed import draw_on_rank_zero, sum_over_ranks, take_from_rank_zero, world_size
 from rvq_core.nearest import gumbel_codes, nearest_codes
 
 _EMA_BUFFERS = ("code_sum", "code_count", "init")
@@ -121,7 +121,9 @@ class QuantizeEMAReset(nn.Module):
     @torch.no_grad()
     def initialise(self, tokens: Tensor) -> None:
         """Fill a fresh codebook with tokens [N, C] of the first training batch; does nothing in eval or later."""
-        if not self.training or tokens.shape[0] == 0 or bool(self.init):
+        if not self.training or bool(self.init):
+            return
+        if int(take_from_rank_zero(torch.tensor(tokens.shape[0], device=tokens.device))) == 0:
             return
         self.codebook.copy_(take_from_rank_zero(self._random_tokens(tokens.to(self.codebook.dtype))))
         self.code_sum.copy_(self.codebook)
@@ -136,6 +138,8 @@ class QuantizeEMAReset(nn.Module):
         """
         tokens = tokens.to(self.codebook.dtype)
         counts = self.count(idx)
+        if tokens.shape[0] == 0 and world_size() == 1:
+            return batch_perplexity(counts)
         sums = torch.zeros_like(self.code_sum).index_add_(0, idx, tokens)
         sum_over_ranks(counts, sums)
         self.code_sum.lerp_(sums, 1 - self.mu)
