@@ -21,6 +21,9 @@ from rvq_core.loading.checkpoint import Checkpoint
 FRAMES_AT_ONCE = 16_384
 """Frames decoded in one batch: enough to fill the processor, and memory stays flat."""
 
+MOST_CODES = 1 << 16
+"""Codes a layer that a report's uint16 tokens can tell apart."""
+
 UNQUANTISED = -1
 """In place of a number of active quantizers: the decoder's answer to the latents themselves."""
 
@@ -51,6 +54,7 @@ class Pipeline:
             )  # fmt: skip
         self.checkpoint = checkpoint
         self.config = checkpoint.config
+        _check_sizes(checkpoint)
         self.device = choose_device(device)
         on_cpu = self.device.type == "cpu"
         self.model: RVQVAE = checkpoint.model if on_cpu else copy.deepcopy(checkpoint.model).to(self.device)
@@ -100,12 +104,31 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        # Reading a value back tells a device that computes from one that only pretends to (meta).
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise SettingsError(
             "device", expected="auto, cpu or an available device such as cuda", found=repr(name), do="choose another"
         ) from error
     return device
+
+
+def _check_sizes(checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError where reconstructions would not be as long as the clip, or indices not fit a report."""
+    config = checkpoint.config
+    if config is None:
+        return
+    if config.stride != 2**config.down_t:
+        raise CheckpointError(
+            f"{checkpoint.path}: config", expected="a decoder that undoes the encoder's stride (stride_t = 2)",
+            found=f"{config.stride} frames a token, {2**config.down_t} decoded from it",
+            do="correct stride_t, or look at this file with rvq-lens inspect",
+        )  # fmt: skip
+    if config.nb_code > MOST_CODES:
+        raise CheckpointError(
+            f"{checkpoint.path}: nb_code", expected=f"at most {MOST_CODES} codes (tokens are kept as uint16)",
+            found=str(config.nb_code), do="look at this file with rvq-lens inspect",
+        )  # fmt: skip
 
 
 def _running_sums(codes: Tensor) -> Tensor:
