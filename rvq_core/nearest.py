@@ -13,14 +13,17 @@ from torch import Tensor
 CHUNK_SCORES = 1 << 22
 """Scores held at once (tokens x codes): 16 MB of float32, so the search stays flat in memory."""
 
-_UNIT_ROUNDOFF = 2.0**-24
+_FLOAT32, _TF32, _BFLOAT16 = 2.0**-24, 2.0**-11, 2.0**-8
+"""Unit roundoffs."""
+
 _MAX_PAIRS_PER_TOKEN = 64
 
 
 def nearest_codes(tokens: Tensor, codebook: Tensor) -> Tensor:
     """Index of the code nearest to each token.
 
-    ``tokens`` [N, C] and ``codebook`` [K, C], float32 -> [N] int64. The lowest index wins a tie. Nothing is written to.
+    ``tokens`` [N, C] and ``codebook`` [K, C], float32 or float64, of a size whose squares are finite -> [N] int64. The
+    lowest index wins a tie. Nothing is written to.
     """
     half_norms = codebook.square().sum(dim=1).mul_(0.5)
     transposed = codebook.t()
@@ -54,12 +57,25 @@ def _score_error(codebook: Tensor, half_norms: Tensor) -> tuple[Tensor, Tensor]:
     """Bound on the rounding error of one score, as (factor of the token's norm, constant).
 
     A float32 sum of C products errs by at most gamma_C = C u / (1 - C u) times the sum of their sizes (Higham,
-    Accuracy and Stability of Numerical Algorithms, 3.1), whatever the order of summation.
+    Accuracy and Stability of Numerical Algorithms, 3.1), whatever the order of summation. Products below the smallest
+    normal number lose up to that much each. Where matrix products may round their factors first, that adds 2 u + u^2.
     """
-    terms = (codebook.shape[1] + 2) * _UNIT_ROUNDOFF
-    gamma = terms / (1 - terms)
+    terms = codebook.shape[1] + 2
+    gamma = terms * _FLOAT32 / (1 - terms * _FLOAT32)
+    factors = _roundoff_of_factors()
     largest = half_norms.max()
-    return gamma * (2 * largest).sqrt(), gamma * largest
+    underflow = terms * torch.finfo(torch.float32).tiny
+    return (gamma + factors * (2 + factors)) * (2 * largest).sqrt(), gamma * largest + underflow
+
+
+def _roundoff_of_factors() -> float:
+    """To what float32 factors of a matrix product may be rounded, by torch's settings; 0 where they are not."""
+    try:
+        precision = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        # Raised where the settings differ by backend.
+        return _BFLOAT16
+    return {"highest": 0.0, "high": _TF32}.get(precision, _BFLOAT16)
 
 
 def _first_best(scores: Tensor, tokens: Tensor, codebook: Tensor, tolerance: tuple[Tensor, Tensor]) -> Tensor:
