@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from rvq_core.clips.checks import UNREADABLE
 from rvq_core.errors import ReportError
 
 SCHEMA = 1
@@ -56,8 +57,9 @@ class Report:
 
         An earlier report there is replaced; any other folder that is not empty is refused (ReportError).
         """
-        target = Path(folder)
-        refuse_foreign_folder(target)
+        refuse_foreign_folder(Path(folder))
+        # Resolved, so that a link keeps pointing at the folder it names.
+        target = Path(folder).resolve()
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -104,16 +106,30 @@ class Report:
 
 
 def refuse_foreign_folder(target: Path) -> None:
-    """Raise ReportError unless ``target`` is absent, empty, or an earlier report."""
-    if not target.exists() or (target / MANIFEST).is_file():
+    """Raise ReportError unless ``target`` is absent, empty, or an earlier report; the current folder is never one."""
+    if Path.cwd().is_relative_to(target.resolve()):
+        raise ReportError(
+            str(target), expected="a folder to replace", found="the current folder, or one above it",
+            do="name a new folder with --out",
+        )  # fmt: skip
+    if not target.exists():
         return
     if not target.is_dir():
         raise ReportError(str(target), expected="a folder", found="a file", do="choose another place with --out")
-    if any(target.iterdir()):
+    if any(target.iterdir()) and not _is_report(target):
         raise ReportError(
             str(target), expected="an empty folder or an earlier report", found="a folder with other files",
             do="choose another place with --out",
         )  # fmt: skip
+
+
+def _is_report(folder: Path) -> bool:
+    """Whether the folder's manifest is ours: other tools write a report.json too, and their folders must stay."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(manifest, dict) and "rvq_lens" in manifest
 
 
 def _put_in_place(temporary: Path, target: Path) -> None:
@@ -125,7 +141,8 @@ def _put_in_place(temporary: Path, target: Path) -> None:
     target.rename(aside / target.name)
     try:
         temporary.rename(target)
-    except OSError:
+    except BaseException:
+        # Ctrl-C counts too: the earlier report must not go with the folder that it stepped into.
         (aside / target.name).rename(target)
         raise
     finally:
@@ -156,15 +173,20 @@ def _read_table(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     except (OSError, pa.ArrowException, ValueError) as error:
         raise ReportError(
-            str(path), expected="a Parquet table", found=str(error).splitlines()[0], do="run rvq-lens analyze again"
+            str(path), expected="a Parquet table", found=_first_line(error), do="run rvq-lens analyze again"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _read_tokens(path: Path) -> list[Tokens]:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-            return [archive[name] for name in sorted(archive.files)]
-    except (OSError, ValueError, KeyError) as error:
+            return [archive[name] for name in archive.files]
+    except (*UNREADABLE, AttributeError, TypeError, NotImplementedError) as error:
         raise ReportError(
-            str(path), expected="an .npz of tokens", found=str(error), do="run rvq-lens analyze again"
-        ) from error
+            str(path), expected="an .npz of tokens", found=f"{type(error).__name__}: {error}",
+            do="run rvq-lens analyze again",
+        ) from error  # fmt: skip
