@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -50,9 +51,11 @@ def analyze(
     not fit the checkpoint are listed in the manifest, beside those of ``left_out`` (which could not be read); a
     warning tells each. Raises ClipError when none is left, SettingsError for settings out of range.
     """
+    if seed < 0:
+        raise SettingsError("seed", expected="an integer >= 0", found=str(seed), do="choose another")
     pipeline = Pipeline(ckpt, device)
-    fitted, refused = _fit_all(pipeline, clips)
-    fitted = _limit_frames(fitted, max_frames, seed, pipeline.config.stride)
+    all_fitted, refused = _fit_all(pipeline, clips)
+    fitted = _limit_frames(all_fitted, max_frames, seed, pipeline.config.stride)
     sums = _Sums(pipeline.config.num_quantizers)
     for done, clip in enumerate(fitted):
         if progress is not None:
@@ -62,6 +65,7 @@ def analyze(
     if progress is not None:
         progress(len(fitted), len(fitted), "tables")
     manifest = _manifest(pipeline, fitted, [*left_out, *refused], command, max_frames, seed)
+    manifest["notes"] += _subset_notes(all_fitted, fitted)
     return _build_report(pipeline, fitted, sums, manifest, seed)
 
 
@@ -69,6 +73,7 @@ def _fit_all(pipeline: Pipeline, clips: Sequence[Clip]) -> tuple[list[Clip], lis
     """Clips as the checkpoint takes them, and those it cannot take."""
     if not clips:
         raise ClipError("clips", expected="at least one clip", found="none", do="give a file or a folder with motion")
+    _refuse_equal_names(clips)
     fitted: list[Clip] = []
     refused: list[LeftOut] = []
     for clip in clips:
@@ -85,6 +90,16 @@ def _fit_all(pipeline: Pipeline, clips: Sequence[Clip]) -> tuple[list[Clip], lis
             do=f"the first says: {refused[0].reason}",
         )  # fmt: skip
     return fitted, refused
+
+
+def _refuse_equal_names(clips: Sequence[Clip]) -> None:
+    """Tables tell clips apart by name; load_clips makes names unique, lists put together by hand may not be."""
+    name, times = Counter(clip.name for clip in clips).most_common(1)[0]
+    if times > 1:
+        raise ClipError(
+            f"clips: {name}", expected="clips of different names", found=f"{times} of this name",
+            do="read them with one call of load_clips, or rename them",
+        )  # fmt: skip
 
 
 def _limit_frames(clips: list[Clip], max_frames: int | None, seed: int, stride: int) -> list[Clip]:
@@ -104,6 +119,13 @@ def _limit_frames(clips: list[Clip], max_frames: int | None, seed: int, stride: 
         kept[i] = clips[i] if frames == clips[i].frames else _cut(clips[i], frames)
         room -= frames
     return [kept[i] for i in sorted(kept)]
+
+
+def _subset_notes(given: list[Clip], measured: list[Clip]) -> list[str]:
+    frames, of = (sum(clip.frames for clip in clips) for clips in (measured, given))
+    if frames == of:
+        return []
+    return [f"Only a random subset was measured: {frames} of {of} frames, {len(measured)} of {len(given)} clips."]
 
 
 def _cut(clip: Clip, frames: int) -> Clip:
@@ -179,7 +201,7 @@ def _layer_facts(checkpoint: Checkpoint, sums: _Sums) -> list[LayerFacts]:
             logged_perplexity=perplexity_as_logged(all_tokens[:, q], len(codebook), batch),
             ema_count=None if ema is None else ema[q].numpy(),
             reset_threshold=checkpoint.quantizer.ema_layers()[q].reset_threshold,
-            corpora={name: np.array(stored[name][q], dtype=np.int64) for name in CORPORA if name in stored},
+            corpora={name: np.array(stored[name][q], dtype=np.int64) for name in CORPORA if np.any(stored.get(name))},
         )
         for q, codebook in enumerate(checkpoint.codebooks)
     ]

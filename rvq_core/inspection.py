@@ -58,7 +58,7 @@ def describe(facts: dict[str, Any]) -> str:
             f"  {number:>5}{_figure(layer['median_norm']):>13}{_figure(layer['median_nearest_distance']):>33}"
             f"{layer['duplicates']:>12}" + _corpus_cells(facts, number - 1)
         )
-    lines += [f"  note: {note}" for note in facts["notes"]]
+    lines += ["", *(f"  note: {note}" for note in facts["notes"])] if facts["notes"] else []
     return "\n".join(lines)
 
 
@@ -91,7 +91,7 @@ def _layer_facts(codebook: np.ndarray[Any, Any]) -> dict[str, Any]:
 
 
 def _corpus_facts(checkpoint: Checkpoint) -> dict[str, list[dict[str, Any]]] | None:
-    """Per corpus and layer what the stored code counts say."""
+    """Per corpus and layer what the stored code counts say; a corpus without tokens is not listed."""
     stored = checkpoint.training.get("code_counts")
     if not stored:
         return None
@@ -105,6 +105,7 @@ def _corpus_facts(checkpoint: Checkpoint) -> dict[str, list[dict[str, Any]]] | N
             for layer in layers
         ]
         for name, layers in stored.items()
+        if np.any(layers)
     }
 
 
