@@ -43,7 +43,10 @@ def run(arguments: list[str]) -> int:
         options = _parser().parse_args(arguments or ["dash"])
         options.command_line = shlex.join(["rvq-lens", *arguments])
         command: Callable[[argparse.Namespace], int] = options.run
-        return command(options)
+        code = command(options)
+        # A reader that has gone is noticed here, where it can still be caught.
+        sys.stdout.flush()
+        return code
     except RVQLensError as error:
         return _complain(str(error), error)
     except KeyboardInterrupt:
@@ -177,7 +180,7 @@ def _analyze(options: argparse.Namespace) -> int:
             command=options.command_line,
         )
     for entry in report.manifest["left_out"]:
-        print(f"rvq-lens: left out {entry['clip']}: {entry['reason']}", file=sys.stderr)
+        _tell_left_out(entry["clip"], entry["reason"])
     if options.out is not None:
         report.save(options.out)
     print(report.json().rstrip("\n") if options.json else _summary(report, options.out))
@@ -198,17 +201,22 @@ def _summary(report: Report, out: Path | None) -> str:
         interval = f"({row['perplexity_low']:.1f} to {row['perplexity_high']:.1f})" if known else "(under 5 clips)"
         lines.append(
             f"{row['layer']:>5}{row['codes']:>8}{row['unseen']:>8}{row['perplexity']:>12.1f}  {interval:<18}"
-            f"{row['residual_energy']:>14.3f}"
+            f"{_or_none(row['residual_energy'], '.3f'):>14}"
         )
     lines.append("")
     full = report.reconstruction.query("n_active == n_active.max()")
     for row in _rows(full):
         unit = "" if row["unit"] == "1" else f" {row['unit']}"
         lines.append(
-            f"{row['metric']}: {row['value']:.4g}{unit} with all quantizers, {row['reference']:.4g}{unit} unquantised"
+            f"{row['metric']}: {_or_none(row['value'], '.4g', unit)} with all quantizers, "
+            f"{_or_none(row['reference'], '.4g', unit)} unquantised"
         )
     lines += ["", f"report: {out}"]
     return "\n".join(lines)
+
+
+def _or_none(value: float, form: str, unit: str = "") -> str:
+    return "none" if value != value else f"{value:{form}}{unit}"
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -244,7 +252,7 @@ def _train(options: argparse.Namespace) -> int:
     settings = settings.changed(_settings_from_flags(options), "rvq-lens train")
     clips = _read_clips(options.clips)
     for path, reason in clips.left_out:
-        print(f"rvq-lens: left out {path}: {reason}", file=sys.stderr)
+        _tell_left_out(str(path), reason)
     path = train(clips.clips, options.out, settings, command=options.command_line, quiet=options.quiet)
     print(f"checkpoint: {path}")
     return 0
@@ -256,10 +264,23 @@ def _settings_from_flags(options: argparse.Namespace) -> dict[str, Any]:
         if getattr(options, name) is not None:
             values[name] = getattr(options, name)
     if options.held_out is not None:
-        file = Path(options.held_out)
-        text = file.read_text(encoding="utf-8") if file.is_file() else options.held_out.replace(",", "\n")
-        values["held_out"] = [name.strip() for name in text.splitlines() if name.strip()]
+        values["held_out"] = _names(options.held_out)
     return values
+
+
+def _names(text: str) -> list[str]:
+    """Names with commas between them, or of the lines of a file."""
+    # os.path, because a list of names too long for a path is no error there.
+    if os.path.isfile(text):  # noqa: PTH113
+        try:
+            text = Path(text).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise SettingsError(
+                f"--held-out {text}", expected="a text file with one name a line", found=str(error), do="check the path"
+            ) from error
+    else:
+        text = text.replace(",", "\n")
+    return [name.strip() for name in text.splitlines() if name.strip()]
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -282,6 +303,11 @@ def _read_clips(paths: list[Path]) -> ClipSet:
     from rvq_core.clips.load import read_clips
 
     return read_clips(paths)
+
+
+def _tell_left_out(clip: str, reason: str) -> None:
+    # A reason mostly names the file itself, and the field after it.
+    print("rvq-lens: left out", reason if reason.startswith(clip) else f"{clip}: {reason}", file=sys.stderr)
 
 
 @contextmanager
