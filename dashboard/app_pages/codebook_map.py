@@ -158,7 +158,10 @@ def show_selected(points: pd.DataFrame, selected: list[dict[str, Any]]) -> None:
     rows = points.merge(wanted.astype(int), on=["layer", "code"])
     st.subheader(f"{len(rows):,} selected", anchor=False)
     columns = [name for name in COLUMNS if name in rows and rows[name].notna().any()]
-    st.dataframe(rows[columns].sort_values(["layer", "code"]), hide_index=True, column_config=COLUMNS)
+    shown = rows[columns].sort_values(["layer", "code"])
+    if "cause" in shown:
+        shown = shown.assign(cause=shown["cause"].fillna(""))
+    st.dataframe(shown, hide_index=True, column_config=COLUMNS)
 
 
 COLUMNS = {

@@ -32,7 +32,8 @@ def codebook_map(
     # One unit is as long on both axes: distances are what the picture is about.
     figure.update_yaxes(scaleanchor="x", scaleratio=1, zeroline=False)
     figure.update_xaxes(zeroline=False)
-    figure.update_layout(dragmode="pan", uirevision="map")
+    # The zoom stays when the colour changes, but not when the coordinates do.
+    figure.update_layout(dragmode="pan", uirevision=f"{x} {y}")
     return figure
 
 

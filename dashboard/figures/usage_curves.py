@@ -24,16 +24,17 @@ def usage_curve(counts: pd.Series) -> pd.DataFrame:
 def usage_curves_figure(codes: pd.DataFrame, *, counts: str = "count") -> go.Figure:
     """One curve per layer on logarithmic axes, ending at the last code seen, and the line of equal use."""
     figure = go.Figure()
+    smallest = 1.0
     for key, group in codes.groupby("layer"):
         layer = int(str(key))
         curve = usage_curve(group[counts])
+        smallest = min(smallest, 1 / len(group), *curve["share"].tail(1))
         figure.add_trace(_curve(curve.iloc[_drawn_ranks(len(curve))], layer, len(curve), len(group)))
     for size in sorted({len(group) for _, group in codes.groupby("layer")}):
         figure.add_trace(_uniform(size))
     laid_out(figure, x="rank of the code, most used first", y="share of tokens", height=400)
     figure.update_xaxes({"type": "log"} | rank_ticks(int(codes.groupby("layer").size().max())))
-    shares = [value for trace in figure.data for value in trace.y]
-    figure.update_yaxes({"type": "log"} | share_ticks(min(shares), max(shares)))
+    figure.update_yaxes({"type": "log"} | share_ticks(smallest, 1.0))
     return figure
 
 
