@@ -48,11 +48,14 @@ class RVQVAEConfig:
     reset_threshold: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("input_dim", "width", "code_dim", "nb_code", "num_quantizers", "stride_t", "depth"):
+        sizes = ("input_dim", "width", "code_dim", "nb_code", "num_quantizers", "stride_t", "depth")
+        for name in (*sizes, "dilation_growth_rate"):
             self._require(name, _is_integer(getattr(self, name)) and getattr(self, name) >= 1, "an integer >= 1")
+        for name in ("quantize_dropout_prob", "mu", "reset_threshold"):
+            self._require(name, _is_number(getattr(self, name)), "a number")
         self._require("down_t", _is_integer(self.down_t) and self.down_t >= 0, "an integer >= 0")
-        self._require("dilation_growth_rate", self.dilation_growth_rate >= 1, "an integer >= 1")
-        self._require("activation", self.activation in ACTIVATIONS, " or ".join(ACTIVATIONS))
+        self._require("activation", self.activation in tuple(ACTIVATIONS), " or ".join(ACTIVATIONS))
+        self._require("shared_codebook", _is_bool(self.shared_codebook), "true or false")
         self._require("norm", self.norm in (None, "LN", "GN", "BN"), "null, LN, GN or BN")
         self._require("norm", self.norm != "GN" or self.width % _GROUPS == 0, f"GN only with width % {_GROUPS} == 0")
         self._require("quantize_dropout_prob", 0 <= self.quantize_dropout_prob <= 1, "a number in 0..1")
@@ -92,6 +95,14 @@ class RVQVAEConfig:
 def _is_integer(value: object) -> bool:
     # Values come from JSON, where true is not a size.
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool)
 
 
 class RVQVAE(nn.Module):
