@@ -75,6 +75,8 @@ def _override_config(checkpoint: Checkpoint, overrides: dict[str, Any]) -> Check
             f"{checkpoint.path}: " + ", ".join(overrides), expected="a choice that its weights fit",
             found=str(error).splitlines()[-1].strip(), do="leave it out",
         ) from error  # fmt: skip
+    # Nothing given here concerns the quantizer, and it knows more than its tensors: whether the file held EMA state.
+    model.quantizer = checkpoint.quantizer
     model.eval().requires_grad_(False)
     notes = [*checkpoint.notes, *(f"{name} = {value}, given by the user" for name, value in overrides.items())]
     return dataclasses.replace(checkpoint, config=config, model=model, quantizer=model.quantizer, notes=notes)
