@@ -6,6 +6,7 @@ import dataclasses
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from rvq_core.autoencoder import RVQVAE
 from rvq_core.errors import CheckpointError, SettingsError
 from rvq_core.loading.checkpoint import Checkpoint, Normalizer
 from rvq_core.loading.formats import FORMATS
-from rvq_core.loading.read import RawFile, read_file
+from rvq_core.loading.read import RawFile, read_file, refuse_negative, refuse_non_finite
 
 __all__ = ["Checkpoint", "Normalizer", "load_checkpoint"]
 
@@ -98,18 +99,34 @@ def _override_normalizer(checkpoint: Checkpoint, mean: Values | None, std: Value
 def _read_values(name: str, values: Values, dim: int | None) -> Tensor:
     """Values [D] float32 from a .npy path, an array or a tensor."""
     where = f"{name} {values}" if isinstance(values, str | PathLike) else name
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().double().numpy()
     try:
-        array = np.load(values, allow_pickle=False) if isinstance(values, str | PathLike) else np.asarray(values)
-        tensor = torch.as_tensor(array.astype(np.float32))
-    except (OSError, ValueError) as error:
+        array = _load_npy(Path(values)) if isinstance(values, str | PathLike) else np.asarray(values)
+    except (OSError, ValueError, EOFError, MemoryError, BadZipFile) as error:
         raise CheckpointError(
             where, expected="a .npy file of numbers", found=str(error), do="check the path"
         ) from error
-    if tensor.dim() != 1 or (dim is not None and tensor.shape[0] != dim) or not bool(torch.isfinite(tensor).all()):
+    if array.dtype.kind not in "fiu":
+        raise CheckpointError(where, expected="numbers", found=str(array.dtype), do="give the file of this model")
+    with np.errstate(over="ignore"):
+        tensor = torch.tensor(array.astype(np.float32))
+    if tensor.dim() != 1 or (dim is not None and tensor.shape[0] != dim):
         raise CheckpointError(
             where,
-            expected=f"{dim or 'D'} finite values",
+            expected=f"{dim or 'D'} values",
             found=f"shape {tuple(tensor.shape)}",
             do="give the file of this model",
         )
+    refuse_non_finite(where, {name: tensor})
+    if name == "std":
+        refuse_negative(where, tensor)
     return tensor
+
+
+def _load_npy(path: Path) -> NDArray[Any]:
+    with path.open("rb") as file:
+        array: NDArray[Any] | np.lib.npyio.NpzFile = np.load(file, allow_pickle=False)
+    if isinstance(array, np.lib.npyio.NpzFile):
+        raise ValueError("an .npz archive")
+    return array

@@ -51,6 +51,17 @@ def read_file(path: Path) -> RawFile:
     return RawFile(path=path, sha256=sha256_of(path), tensors=tensors, metadata=metadata)
 
 
+def refuse_negative(where: str, std: Tensor) -> None:
+    """Raise CheckpointError where a standard deviation is below 0."""
+    if bool((std < 0).any()):
+        raise CheckpointError(
+            where,
+            expected="standard deviations >= 0",
+            found=f"{int((std < 0).sum())} of {std.numel()} values below 0",
+            do="give the file of this model",
+        )
+
+
 def refuse_non_finite(where: str, tensors: dict[str, Tensor]) -> None:
     """Raise CheckpointError naming the first tensor that holds NaN or infinity."""
     for key, tensor in tensors.items():
