@@ -26,13 +26,13 @@ class RawFile:
 def read_file(path: Path) -> RawFile:
     """Read a ``.safetensors`` file whole. Raises CheckpointError where it is missing, foreign or damaged."""
     where = str(path)
-    if not path.exists():
-        raise CheckpointError(where, expected="a checkpoint file", found="nothing there", do="check the path")
-    if path.is_dir():
-        raise CheckpointError(where, expected="a checkpoint file", found="a folder", do="name the file inside it")
-    if path.stat().st_size == 0:
-        raise CheckpointError(where, expected="a checkpoint file", found="an empty file", do="copy it again")
     try:
+        if not path.exists():
+            raise CheckpointError(where, expected="a checkpoint file", found="nothing there", do="check the path")
+        if path.is_dir():
+            raise CheckpointError(where, expected="a checkpoint file", found="a folder", do="name the file inside it")
+        if path.stat().st_size == 0:
+            raise CheckpointError(where, expected="a checkpoint file", found="an empty file", do="copy it again")
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is not a mapping
             metadata = dict(file.metadata() or {})
@@ -65,8 +65,10 @@ def refuse_negative(where: str, std: Tensor) -> None:
 def refuse_non_finite(where: str, tensors: dict[str, Tensor]) -> None:
     """Raise CheckpointError naming the first tensor that holds NaN or infinity."""
     for key, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            bad = int((~torch.isfinite(tensor)).sum())
+        # float8 can be read but not asked.
+        values = tensor.float() if tensor.is_floating_point() and tensor.itemsize == 1 else tensor
+        if not bool(torch.isfinite(values).all()):
+            bad = int((~torch.isfinite(values)).sum())
             raise CheckpointError(
                 f"{where}: {key}",
                 expected="finite weights",
