@@ -8,8 +8,10 @@ written once, as layer 0. EMA buffers are left out where they are not known, so 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
 from typing import Any, cast
 
 from safetensors.torch import save_file
@@ -92,7 +94,7 @@ def _read_header(raw: RawFile) -> NativeHeader:
     where = f"{raw.path}: metadata '{_ENTRY}'"
     try:
         entry = json.loads(raw.metadata[_ENTRY])
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(
             where, expected="JSON", found=f"unreadable text ({error})", do="write it again"
         ) from error
@@ -105,11 +107,28 @@ def _read_header(raw: RawFile) -> NativeHeader:
         )
     values = cast(dict[str, Any], entry)
     try:
-        config = RVQVAEConfig.from_dict(dict(values["config"]), where)
-        fps = None if values.get("fps") is None else float(values["fps"])
-        return NativeHeader(config, values.get("representation"), fps, dict(values.get("training") or {}))
-    except (KeyError, TypeError, ValueError, SettingsError) as error:
-        raise CheckpointError(where, expected="a model config", found=str(error), do="write it again") from error
+        config = RVQVAEConfig.from_dict(_field(where, values, "config", dict))
+    except SettingsError as error:
+        raise CheckpointError(
+            f"{where}: {error.where}", expected=error.expected, found=error.found, do="write it again"
+        ) from error
+    representation = _field(where, values, "representation", str | None)
+    training: dict[str, Any] = _field(where, values, "training", dict | None) or {}
+    for name in ("train_clips", "held_out_clips"):
+        _field(f"{where}: training", training, name, list | None)
+    fps = _field(where, values, "fps", int | float | None)
+    if fps is not None and not 0 < fps < math.inf:
+        raise CheckpointError(f"{where}: fps", expected="a number above 0", found=repr(fps), do="write it again")
+    return NativeHeader(config, representation, None if fps is None else float(fps), training)
+
+
+def _field(where: str, values: dict[str, Any], name: str, kind: type | UnionType) -> Any:
+    """A value of the header, after a look at its type."""
+    value = values.get(name)
+    if not isinstance(value, kind):
+        kinds = kind.__name__ if isinstance(kind, type) else str(kind)
+        raise CheckpointError(f"{where}: {name}", expected=kinds, found=repr(value)[:80], do="write it again")
+    return value
 
 
 def _take_normalizer(raw: RawFile, state: dict[str, Tensor], dim: int) -> Normalizer | None:
