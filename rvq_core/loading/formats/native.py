@@ -22,7 +22,7 @@ from rvq_core.errors import CheckpointError, SettingsError
 from rvq_core.files import written_whole
 from rvq_core.loading.checkpoint import Checkpoint, Normalizer
 from rvq_core.loading.formats.base import Format
-from rvq_core.loading.read import RawFile
+from rvq_core.loading.read import RawFile, refuse_negative
 
 SCHEMA = 1
 _ENTRY = "rvq-lens"
@@ -133,14 +133,20 @@ def _field(where: str, values: dict[str, Any], name: str, kind: type | UnionType
 
 def _take_normalizer(raw: RawFile, state: dict[str, Tensor], dim: int) -> Normalizer | None:
     mean, std = state.pop("normalizer.mean", None), state.pop("normalizer.std", None)
-    if mean is None or std is None:
+    if mean is None and std is None:
         return None
+    if mean is None or std is None:
+        raise CheckpointError(
+            f"{raw.path}: normalizer.{'mean' if mean is None else 'std'}", expected=f"a tensor ({dim},)", found="none",
+            do="write the checkpoint again with its own normalizer",
+        )  # fmt: skip
     for name, values in (("mean", mean), ("std", std)):
         if values.shape != (dim,):
             raise CheckpointError(
                 f"{raw.path}: normalizer.{name}", expected=f"shape ({dim},)", found=str(tuple(values.shape)),
                 do="write the checkpoint again with its own normalizer",
             )  # fmt: skip
+    refuse_negative(f"{raw.path}: normalizer.std", std)
     return Normalizer(mean.float(), std.float())
 
 
