@@ -14,6 +14,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, cast
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -71,10 +72,7 @@ def _build(raw: RawFile) -> Checkpoint:
     normalizer = _take_normalizer(raw, state, header.config.input_dim)
     if header.config.shared_codebook:
         _repeat_shared_layer(state, header.config.num_quantizers)
-    model = RVQVAE(header.config)
-    check_state(str(raw.path), model, state)
-    model.load_state_dict(state)
-    model.eval().requires_grad_(False)
+    model = build_model(str(raw.path), header.config, state)
     return Checkpoint(
         path=raw.path,
         name=raw.path.stem,
@@ -157,6 +155,24 @@ def _repeat_shared_layer(state: dict[str, Tensor], num_quantizers: int) -> None:
             state[f"quantizer.layers.{q}.{key.removeprefix(first)}"] = state[key]
 
 
+def build_model(where: str, config: RVQVAEConfig, state: dict[str, Tensor]) -> RVQVAE:
+    """The model of ``config`` with the weights of ``state``, in eval mode and without gradients.
+
+    It is laid out without memory first, so that a config of absurd sizes meets its check, and no random number is
+    drawn. Raises CheckpointError.
+    """
+    try:
+        with torch.device("meta"):
+            model = RVQVAE(config)
+    except (RuntimeError, TypeError, OverflowError) as error:
+        raise CheckpointError(
+            f"{where}: config", expected="sizes of a model", found=str(error).splitlines()[0], do="write it again"
+        ) from error
+    check_state(where, model, state)
+    model.to_empty(device="cpu").load_state_dict(state)
+    return model.eval().requires_grad_(False)
+
+
 def check_state(where: str, model: RVQVAE, state: dict[str, Tensor]) -> None:
     """Raise CheckpointError naming the first key that is missing, unknown or of the wrong shape."""
     wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
@@ -166,9 +182,10 @@ def check_state(where: str, model: RVQVAE, state: dict[str, Tensor]) -> None:
             raise CheckpointError(
                 f"{where}: {key}", expected=f"a tensor {shape}", found="none", do="the file is cut or of another model"
             )
-        if key in state and tuple(state[key].shape) != shape:
+        if key in state and (tuple(state[key].shape) != shape or state[key].is_complex()):
             raise CheckpointError(
-                f"{where}: {key}", expected=f"shape {shape}", found=str(tuple(state[key].shape)),
+                f"{where}: {key}", expected=f"real numbers of shape {shape}",
+                found=f"{state[key].dtype} of shape {tuple(state[key].shape)}",
                 do="the stored config and the weights do not belong together",
             )  # fmt: skip
     unknown = sorted(set(state) - set(wanted))
