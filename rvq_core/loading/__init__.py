@@ -17,7 +17,7 @@ from rvq_core.autoencoder import RVQVAE
 from rvq_core.errors import CheckpointError, SettingsError
 from rvq_core.loading.checkpoint import Checkpoint, Normalizer
 from rvq_core.loading.formats import FORMATS
-from rvq_core.loading.read import RawFile, read_file, refuse_negative, refuse_non_finite
+from rvq_core.loading.read import RawFile, read_file, refuse_negative
 
 __all__ = ["Checkpoint", "Normalizer", "load_checkpoint"]
 
@@ -118,7 +118,10 @@ def _read_values(name: str, values: Values, dim: int | None) -> Tensor:
             found=f"shape {tuple(tensor.shape)}",
             do="give the file of this model",
         )
-    refuse_non_finite(where, {name: tensor})
+    if not bool(torch.isfinite(tensor).all()):
+        raise CheckpointError(
+            where, expected="finite float32 values", found="NaN or infinity", do="give the file of this model"
+        )
     if name == "std":
         refuse_negative(where, tensor)
     return tensor
