@@ -49,4 +49,5 @@ def main() -> None:
     page.run()
 
 
-main()
+if __name__ == "__main__":  # as which Streamlit runs it
+    main()

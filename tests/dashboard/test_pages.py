@@ -8,8 +8,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-import dashboard.app
 from dashboard import projection_store, sources
+from dashboard.launch import APP
 from dashboard.words import WHAT
 
 PAGES = ("overview", "usage", "codebook_map", "reconstruction")
@@ -29,7 +29,7 @@ def own_places(tmp_path: Path, monkeypatch, checkpoints: Path, clips: Path):
 
 
 def open_page(page: str = "overview", **query: str) -> AppTest:
-    at = AppTest.from_file(str(Path(dashboard.app.__file__)), default_timeout=60)
+    at = AppTest.from_file(str(APP), default_timeout=60)
     for name, value in query.items():
         at.query_params[name] = value
     at.run()
