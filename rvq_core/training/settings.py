@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -46,13 +47,18 @@ class TrainSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "batch_size", "window", "evaluate_every"):
-            self._require(name, getattr(self, name) >= 1, "an integer >= 1")
-        for name in ("velocity", "commit", "position", "weight_decay", "warm_up"):
-            self._require(name, getattr(self, name) >= 0, "a number >= 0")
-        self._require("fps", self.fps > 0, "a number > 0")
-        self._require("learning_rate", self.learning_rate > 0, "a number > 0")
-        self._require("held_out_share", 0 <= self.held_out_share < 1, "a number in 0..1 (below 1)")
+        for name, least in (("iterations", 1), ("batch_size", 1), ("window", 1), ("evaluate_every", 1)):
+            self._require(name, _is_integer(getattr(self, name), least), f"an integer >= {least}")
+        for name in ("warm_up", "seed"):
+            self._require(name, _is_integer(getattr(self, name), 0), "an integer >= 0")
+        for name in ("velocity", "commit", "position", "weight_decay"):
+            self._require(name, _is_number(getattr(self, name)) and getattr(self, name) >= 0, "a number >= 0")
+        for name in ("fps", "learning_rate"):
+            self._require(name, _is_number(getattr(self, name)) and getattr(self, name) > 0, "a number > 0")
+        share = self.held_out_share
+        self._require("held_out_share", _is_number(share) and 0 <= share < 1, "a number in 0..1 (below 1)")
+        for name in ("yaw", "mirror"):
+            self._require(name, isinstance(getattr(self, name), bool), "true or false")
         self._require(
             "reconstruction", self.reconstruction in RECONSTRUCTION_LOSSES, " or ".join(RECONSTRUCTION_LOSSES)
         )
@@ -93,7 +99,7 @@ class TrainSettings:
                 found=repr(unknown[0]), do="remove or rename it",
             )  # fmt: skip
         if "held_out" in given:
-            given["held_out"] = tuple(cast(list[str], given["held_out"]))
+            given["held_out"] = _names(given["held_out"], where)
         try:
             model = replace(self.model, **{name: value for name, value in given.items() if name in of_model})
             return replace(self, model=model, **{name: value for name, value in given.items() if name in own})
@@ -101,6 +107,23 @@ class TrainSettings:
             raise SettingsError(
                 where, expected="numbers and names", found=str(error), do="correct the value"
             ) from error
+
+
+def _names(value: Any, where: str) -> tuple[str, ...]:
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in cast(list[object], value)):
+        return tuple(cast(list[str], value))
+    raise SettingsError(
+        f"{where}: held_out", expected="a list of names", found=repr(value), do='write it like ["walk", "kick"]'
+    )
+
+
+def _is_integer(value: object, least: int) -> bool:
+    # Values come from files: true is no number there, and 2.0 no count.
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def read_settings(path: Path, base: TrainSettings) -> TrainSettings:

@@ -84,9 +84,16 @@ def split_corpus(clips: Sequence[Clip], settings: TrainSettings) -> Corpus:
 
     Raises ClipError and SettingsError.
     """
+    if not clips:
+        raise ClipError("clips", expected="at least one clip", found="none", do="give a file or a folder with motion")
     clips = [fit_clip(clip, dim=clip.features.shape[1], fps=settings.fps) for clip in clips]
     first = clips[0]
     for clip in clips:
+        if clip.frames < settings.model.stride:
+            raise ClipError(
+                str(clip.source or clip.name), expected=f"at least {settings.model.stride} frames (one token)",
+                found=f"{clip.frames} at {clip.fps:g} fps", do="leave this clip out",
+            )  # fmt: skip
         if clip.representation != first.representation or clip.features.shape[1] != first.features.shape[1]:
             raise ClipError(
                 str(clip.source or clip.name), expected=f"{first.representation} features like {first.name}",
@@ -217,6 +224,7 @@ class _Run:
         counts = {
             name: corpus_counts(self.model, self.normalizer, self.corpus.counted(part)).tolist()
             for name, part in (("train", self.corpus.train), ("held_out", self.corpus.held_out))
+            if part
         }
         training = {
             "command": self.command,
