@@ -79,6 +79,24 @@ def summary(layers: pd.DataFrame, reconstruction: pd.DataFrame) -> str:
     return " ".join(parts)
 
 
+def split_sentence(clips: pd.DataFrame, clip_errors: pd.DataFrame, rows: pd.DataFrame) -> str | None:
+    """Error at full depth of held-out and of training clips, each weighted as the table is; None where not both are."""
+    if rows.empty:
+        return None
+    full = rows.iloc[-1]
+    errors = clip_errors[(clip_errors["n_active"] == full["n_active"]) & (clip_errors["metric"] == full["metric"])]
+    known = errors.merge(clips[["clip", "held_out"]].dropna(), on="clip")
+    parts = {held: part for held, part in known.groupby(known["held_out"].astype(bool)) if part["weight"].sum() > 0}
+    if len(parts) < len((True, False)):
+        return None
+    means = {held: float((part["value"] * part["weight"]).sum() / part["weight"].sum()) for held, part in parts.items()}
+    unit = str(full["unit"])
+    return (
+        f"Told apart: **{amount(means[True], unit)}** on held-out clips, {amount(means[False], unit)} on those it was "
+        "trained on; only the first says how it does on motion it has not seen."
+    )
+
+
 def headline_metric(reconstruction: pd.DataFrame) -> pd.DataFrame:
     """Rows of the metric that tells most: joint positions where there is a skeleton, else features."""
     present = set(reconstruction["metric"])

@@ -49,7 +49,7 @@ def _by_layer(points: pd.DataFrame, unseen: pd.Series) -> list[Points]:
             "size": 7,
             "opacity": 0.8,
         }
-        cross = {"color": layer_colour(layer), "symbol": "x-thin-open", "size": 5, "opacity": 0.55}
+        cross = {"color": layer_colour(layer), "symbol": "x-thin-open", "size": 5, "opacity": 0.75}
         seen_traces.append(_points(points, group[~dark], name, marker).update(legendgroup=name))
         if dark.any():
             traced = _points(points, group[dark], f"{name}, unseen", cross)
@@ -74,7 +74,7 @@ def _by_value(points: pd.DataFrame, unseen: pd.Series, colour: str) -> list[Poin
         "color": values, "colorscale": POINT_SCALE, "size": 7, "opacity": 0.9, "showscale": bool(len(seen)),
         "colorbar": bar | {"thickness": 14, "len": 0.9}, "line": {"width": 0.5, "color": GREY},
     }  # fmt: skip
-    cross = {"color": VERMILLION, "symbol": "x-thin-open", "size": 5, "opacity": 0.55}
+    cross = {"color": VERMILLION, "symbol": "x-thin-open", "size": 5, "opacity": 0.75}
     # Unseen codes go below: they are many, and what is used must stay visible.
     return [_points(points, points[unseen], "unseen", cross), _points(points, seen, "seen", marker)]
 

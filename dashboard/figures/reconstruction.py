@@ -90,7 +90,9 @@ def _reference(rows: pd.DataFrame, unit: str) -> go.Scatter:
     return go.Scatter(
         x=[rows["n_active"].min() - 0.6, rows["n_active"].max() + 0.6], y=[rows["reference"].iloc[0]] * 2,
         mode="lines", name="without quantization", line={"color": GREY, "dash": "dash", "width": 2},
-        hovertemplate=hover(f"decoder on the latents themselves: <b>%{{y:.4g}}{unit}</b>", "no code can do better"),
+        hovertemplate=hover(
+            f"decoder on the latents themselves: <b>%{{y:.4g}}{unit}</b>", "what is lost here, the codes did not lose"
+        ),
     )  # fmt: skip
 
 

@@ -90,6 +90,7 @@ def synthetic_clips(count: int, held_out: list[bool | None]) -> tuple[pd.DataFra
     for m, metric in enumerate(METRICS):
         clips[metric] = [10.0 * (m + 1) + i for i in range(count)]
         errors += [(clip, -1, metric, 5.0 + i, 100.0) for i, clip in enumerate(clips["clip"])]
+        errors += [(clip, 3, metric, 10.0 * (m + 1) + i, 100.0 + i) for i, clip in enumerate(clips["clip"])]
     return clips, pd.DataFrame(errors, columns=["clip", "n_active", "metric", "value", "weight"])
 
 

@@ -15,7 +15,11 @@ import pytest
 from dashboard.launch import APP
 from dashboard.sources import CHECKPOINTS_VARIABLE, CLIPS_VARIABLE
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+REQUIRED = os.environ.get("RVQ_LENS_REQUIRE_BROWSER") == "1"
+if REQUIRED:  # then a missing Playwright is an error, not a reason to skip
+    import playwright.sync_api as playwright
+else:
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -37,7 +41,7 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def chromium() -> str:
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None and os.environ.get("RVQ_LENS_REQUIRE_BROWSER") == "1":
+    if found is None and REQUIRED:
         pytest.fail("RVQ_LENS_REQUIRE_BROWSER=1, and no Chromium is installed")
     if found is None:
         pytest.skip("no Chromium is installed")

@@ -1,3 +1,5 @@
+import pandas as pd
+
 from dashboard import words
 
 
@@ -27,6 +29,22 @@ def test_without_a_skeleton_the_features_speak(make_reconstruction):
     table = make_reconstruction(2)
     rows = words.headline_metric(table[table["metric"].isin(["feature_mse", "rotation_error"])])
     assert set(rows["metric"]) == {"feature_mse"}
+
+
+def test_held_out_clips_are_told_apart_with_their_weights(report):
+    rows = words.headline_metric(report.reconstruction)
+    text = words.split_sentence(report.clips, report.clip_errors, rows) or ""
+    held_out = (20 * 100 + 23 * 103) / 203  # clips 0 and 3 of conftest
+    trained = (21 * 101 + 24 * 104) / 205
+    assert f"**{held_out:.1f} mm** on held-out clips, {trained:.1f} mm on those" in text
+
+
+def test_nothing_is_told_apart_where_one_side_is_missing(report):
+    rows = words.headline_metric(report.reconstruction)
+    for value in (True, False, None):
+        clips = report.clips.assign(held_out=pd.array([value] * 6, dtype="boolean"))
+        assert words.split_sentence(clips, report.clip_errors, rows) is None
+    assert words.split_sentence(report.clips, report.clip_errors, rows.head(0)) is None
 
 
 def test_stored_corpora_are_explained_only_where_there_are_any(make_report):
