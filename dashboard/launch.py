@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ def launch(checkpoints: Path | None = None, clips: Path | None = None, port: int
     for variable, path in ((CHECKPOINTS_VARIABLE, checkpoints), (CLIPS_VARIABLE, clips)):
         if path is not None:
             os.environ[variable] = str(path.resolve())
+    # Streamlit looks for .streamlit/config.toml beside what was started: the app, not the console script.
+    sys.argv = [str(APP)]
     st.App(str(APP)).run(config=settings(port))
 
 
