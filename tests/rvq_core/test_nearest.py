@@ -1,0 +1,182 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from rvq_core import nearest
+from rvq_core.nearest import gumbel_codes, nearest_codes
+
+
+def by_float64(tokens: Tensor, codebook: Tensor) -> np.ndarray:
+    """Brute force: squared differences in float64, the first of equals."""
+    codes = codebook.double().numpy()
+    return np.array([((codes - token) ** 2).sum(axis=1).argmin() for token in tokens.double().numpy()], dtype=np.int64)
+
+
+def assert_exact(tokens: Tensor, codebook: Tensor) -> None:
+    found = nearest_codes(tokens, codebook)
+    assert found.dtype == torch.int64
+    np.testing.assert_array_equal(found.numpy(), by_float64(tokens, codebook))
+
+
+def random_data() -> tuple[Tensor, Tensor]:
+    return torch.randn(500, 16), torch.randn(100, 16)
+
+
+def clustered_data() -> tuple[Tensor, Tensor]:
+    centres = torch.randn(5, 16)
+    codebook = centres.repeat(20, 1) + 1e-4 * torch.randn(100, 16)
+    return centres.repeat(100, 1) + 1e-4 * torch.randn(500, 16), codebook
+
+
+def near_tie_data() -> tuple[Tensor, Tensor]:
+    # Tokens half way between two codes, off by a few units in the last place.
+    codebook = torch.randn(60, 16)
+    middle = (codebook[torch.arange(500) % 60] + codebook[(torch.arange(500) * 7 + 1) % 60]) / 2
+    return middle * (1 + 2e-7 * torch.randn(500, 16)), codebook
+
+
+def far_data() -> tuple[Tensor, Tensor]:
+    # |c|^2 is about 1.6e7, where float32 steps are 1; the distances are about 1e-5.
+    return 1000 + 1e-3 * torch.randn(500, 16), 1000 + 1e-3 * torch.randn(100, 16)
+
+
+def one_far_dimension() -> tuple[Tensor, Tensor]:
+    tokens, codebook = random_data()
+    tokens[:, 3] += 1e5
+    codebook[:, 3] += 1e5
+    return tokens, codebook
+
+
+def tiny_data() -> tuple[Tensor, Tensor]:
+    # The products of such values lie among the subnormal numbers.
+    return 1e-22 * torch.randn(500, 16), 1e-22 * torch.randn(100, 16)
+
+
+def large_data() -> tuple[Tensor, Tensor]:
+    return 1e17 * torch.randn(500, 16), 1e17 * torch.randn(100, 16)
+
+
+def few_values() -> tuple[Tensor, Tensor]:
+    # Coordinates 0 or 1: exact ties everywhere, among different codes and among equal ones.
+    return torch.randint(2, (500, 6)).float(), torch.randint(2, (100, 6)).float()
+
+
+DATA = [
+    random_data, clustered_data, near_tie_data, far_data, one_far_dimension, tiny_data, large_data, few_values,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_agrees_with_brute_force_in_float64(data):
+    assert_exact(*data())
+
+
+def test_hard_data_is_hard():
+    # The plain float32 formula errs here; otherwise the tests above would show nothing.
+    for data in (clustered_data, near_tie_data, far_data, one_far_dimension, tiny_data):
+        tokens, codebook = data()
+        scores = codebook.square().sum(1) - 2 * tokens @ codebook.t()
+        assert (scores.argmin(1).numpy() != by_float64(tokens, codebook)).any(), data.__name__
+
+
+def many_dimensions() -> tuple[Tensor, Tensor]:
+    # Large enough that processors with bfloat16 units use them where torch may.
+    return torch.randn(1000, 128), torch.randn(512, 128)
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+@pytest.mark.parametrize("data", [many_dimensions, few_values, near_tie_data])
+def test_exact_where_torch_may_round_the_factors_of_a_product(precision, data):
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        assert_exact(*data())
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_exact_where_backends_are_set_apart(monkeypatch):
+    # torch then refuses to tell a common precision, so the coarsest must be assumed.
+    def refuse() -> str:
+        raise RuntimeError("mix of the legacy and new APIs")
+
+    tokens, codebook = many_dimensions()
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", refuse)
+    try:
+        assert_exact(tokens, codebook)
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_equal_codes_go_to_the_first():
+    # 2,100 columns of few different codes: a matrix product may round equal columns differently by their position.
+    distinct = torch.randn(37, 24)
+    which = torch.randint(37, (2100,))
+    tokens = distinct[torch.randint(37, (200,))] + 0.1 * torch.randn(200, 24)
+    first = np.array([which.tolist().index(code) for code in by_float64(tokens, distinct)])
+    np.testing.assert_array_equal(nearest_codes(tokens, distinct[which]).numpy(), first)
+
+
+def test_ties_between_many_copies_of_different_codes_go_to_the_first():
+    codebook = torch.tensor([[1.0], [-1.0]]).repeat(100, 1)
+    assert nearest_codes(torch.tensor([[0.0], [-0.5], [0.5]]), codebook).tolist() == [0, 1, 0]
+    assert nearest_codes(torch.tensor([[0.0], [-0.5], [0.5]]), -codebook).tolist() == [0, 0, 1]
+
+
+def test_a_codebook_of_zeros_gives_index_0():
+    assert nearest_codes(torch.randn(50, 8), torch.zeros(1024, 8)).unique().tolist() == [0]
+
+
+def test_a_tie_in_the_middle_goes_to_the_lower_index():
+    codebook = torch.tensor([[9.0], [1.0], [-1.0], [1.0]])
+    assert nearest_codes(torch.tensor([[0.0], [1.0], [-5.0]]), codebook).tolist() == [1, 1, 2]
+
+
+def test_one_code_and_no_tokens():
+    assert nearest_codes(torch.randn(4, 3), torch.randn(1, 3)).tolist() == [0, 0, 0, 0]
+    none = nearest_codes(torch.empty(0, 3), torch.randn(5, 3))
+    assert none.shape == (0,)
+    assert none.dtype == torch.int64
+
+
+@pytest.mark.parametrize("scores", [1, 250, 300])
+def test_chunks_do_not_matter(monkeypatch, scores):
+    # One token at a time; two of 100 codes each; the last chunk shorter than the others.
+    monkeypatch.setattr(nearest, "CHUNK_SCORES", scores)
+    for data in (random_data, far_data, few_values):
+        assert_exact(*(values[:101] for values in data()))
+
+
+def test_nothing_is_written_to():
+    tokens, codebook = far_data()
+    before = tokens.clone(), codebook.clone()
+    nearest_codes(tokens, codebook)
+    gumbel_codes(tokens, codebook, 0.5)
+    assert torch.equal(tokens, before[0])
+    assert torch.equal(codebook, before[1])
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 5.0])
+def test_gumbel_frequencies_are_the_softmax_of_distances(monkeypatch, temperature):
+    monkeypatch.setattr(nearest, "CHUNK_SCORES", 4 * 7000)
+    codebook = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, 1.0], [-1.0, 0.5]])
+    token = torch.tensor([0.4, 0.3])
+    distance = ((codebook - token) ** 2).sum(1).double().numpy()
+    expected = np.exp(-distance / temperature) / np.exp(-distance / temperature).sum()
+    drawn = np.bincount(gumbel_codes(token.expand(20_000, 2), codebook, temperature).numpy(), minlength=4) / 20_000
+    # Four standard deviations of a share of 20,000 draws are at most 0.014.
+    np.testing.assert_allclose(drawn, expected, atol=0.014)
+
+
+def test_gumbel_draws_each_token_anew_and_by_the_seed():
+    tokens, codebook = torch.zeros(200, 2), torch.eye(2)
+    torch.manual_seed(5)
+    first = gumbel_codes(tokens, codebook, 1.0)
+    second = gumbel_codes(tokens, codebook, 1.0)
+    torch.manual_seed(5)
+    assert torch.equal(gumbel_codes(tokens, codebook, 1.0), first)
+    assert not torch.equal(second, first)
+    assert 60 < int(first.sum()) < 140
