@@ -34,7 +34,7 @@ def main() -> None:
     # streamlit run puts this file's folder on the path, not the root that the packages stand in.
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
-    from dashboard import state
+    from dashboard import components, state
 
     st.set_page_config(page_title="RVQ Lens", page_icon=ICON, layout="wide")
     st.html(STYLE)
@@ -45,8 +45,11 @@ def main() -> None:
             for number, (file, title, icon) in enumerate(PAGES)
         ]
     )
-    state.choose()
-    page.run()
+    try:
+        state.choose()
+        page.run()
+    except Exception as error:  # a mistake of ours: Streamlit's own box would only name its logs
+        components.unexpected(error)
 
 
 if __name__ == "__main__":  # as which Streamlit runs it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 import plotly.graph_objects as go
@@ -14,6 +15,8 @@ from rvq_core.clips import ClipSet
 from rvq_core.errors import RVQLensError
 from rvq_core.loading import Checkpoint
 from rvq_core.report import Report
+
+logger = logging.getLogger(__name__)
 
 
 def checkpoint_or_stop() -> Checkpoint:
@@ -67,6 +70,16 @@ def error_box(error: RVQLensError) -> None:
     )
     lines = f"Expected: {_escaped(expected)}  \nFound: {_escaped(found)}  \nWhat to do: {_escaped(do)}"
     st.error(f"**{_escaped(where)}**\n\n{lines}", icon=":material/error:")
+
+
+def unexpected(error: Exception) -> None:
+    """Own up to a mistake of this program; where it happened goes to the terminal."""
+    logger.error("an error that RVQ Lens does not know", exc_info=error)
+    st.error(
+        f"**RVQ Lens made a mistake** ({_escaped(type(error).__name__)}). The terminal it was started from shows where; "
+        "please report it with that text. Another checkpoint or other clips may still work.",
+        icon=":material/bug_report:",
+    )
 
 
 def measured_on(report: Report) -> None:

@@ -1,4 +1,5 @@
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ def started(monkeypatch) -> list[dict]:
             calls.append({"script": self.script_path} | config)
 
     monkeypatch.setattr(st, "App", App)
+    monkeypatch.setattr(sys, "argv", ["rvq-lens"])  # launch replaces it
     monkeypatch.delenv(sources.CHECKPOINTS_VARIABLE, raising=False)
     monkeypatch.delenv(sources.CLIPS_VARIABLE, raising=False)
     # launch sets both; setting and deleting first makes monkeypatch take them back afterwards

@@ -262,5 +262,18 @@ def test_a_failed_umap_says_so_and_keeps_the_principal_components(monkeypatch):
     assert len(at.get("plotly_chart")) == 1
 
 
+def test_a_mistake_of_ours_is_owned_up_to_and_logged(monkeypatch, caplog):
+    from dashboard import data
+
+    def fail(*_args):
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(data, "report", fail)
+    at = open_page()
+    assert not at.exception
+    assert "made a mistake" in at.error[0].value and "secret" not in at.error[0].value
+    assert "secret detail" in caplog.text
+
+
 def test_every_explanation_has_at_most_three_sentences():
     assert all(1 <= text.count(". ") + 1 <= 3 for text in WHAT.values())
