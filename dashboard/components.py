@@ -76,7 +76,7 @@ def unexpected(error: Exception) -> None:
     """Own up to a mistake of this program; where it happened goes to the terminal."""
     logger.error("an error that RVQ Lens does not know", exc_info=error)
     st.error(
-        f"**RVQ Lens made a mistake** ({_escaped(type(error).__name__)}). The terminal it was started from shows where; "
+        f"**RVQ Lens made a mistake** ({_escaped(type(error).__name__)}). Its terminal shows where; "
         "please report it with that text. Another checkpoint or other clips may still work.",
         icon=":material/bug_report:",
     )
