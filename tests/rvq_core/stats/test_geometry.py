@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from rvq_core.stats import geometry
+
+
+@pytest.fixture
+def codebook() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
+
+
+def test_norms_are_l2(codebook):
+    np.testing.assert_allclose(geometry.norms(codebook), [np.sqrt(np.sum(c.astype(float) ** 2)) for c in codebook])
+
+
+@pytest.mark.parametrize("block", [1, 7, 50, 1000])
+def test_nearest_neighbours_are_scipys(codebook, block, monkeypatch):
+    monkeypatch.setattr(geometry, "_ROWS_AT_ONCE", block)
+    distances = cdist(codebook, codebook)
+    np.fill_diagonal(distances, np.inf)
+    found = geometry.nearest_neighbours(codebook)
+    np.testing.assert_array_equal(found.code, distances.argmin(axis=1))
+    np.testing.assert_allclose(found.distance, distances.min(axis=1), rtol=1e-12)
+
+
+def test_far_from_the_origin_nothing_is_lost(codebook):
+    moved = codebook.astype(np.float64) + 1e4
+    distances = cdist(moved, moved)
+    np.fill_diagonal(distances, np.inf)
+    found = geometry.nearest_neighbours(moved)
+    np.testing.assert_array_equal(found.code, distances.argmin(axis=1))
+    np.testing.assert_allclose(found.distance, distances.min(axis=1), rtol=1e-9)
+
+
+def test_equal_codes_lie_at_distance_zero(codebook):
+    codebook[[4, 9, 30]] = codebook[2]
+    found = geometry.nearest_neighbours(codebook)
+    assert found.distance[[2, 4, 9, 30]].tolist() == [0, 0, 0, 0]
+    assert set(found.code[[2, 4, 9, 30]]) <= {2, 4, 9, 30}
+    assert all(code != own for own, code in enumerate(found.code))
+    assert np.flatnonzero(geometry.is_duplicate(found)).tolist() == [2, 4, 9, 30]
+
+
+def test_the_lowest_number_wins_among_equals():
+    corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
+    assert geometry.nearest_neighbours(corners).code.tolist() == [1, 0, 0, 1]
+
+
+def test_a_duplicate_is_nearer_than_a_thousandth_of_the_median():
+    # Codes on a line, 1 apart, and one more beside the first: the median nearest distance is 1.
+    line = np.arange(9.0)[:, None]
+
+    def duplicates(gap):
+        return geometry.is_duplicate(geometry.nearest_neighbours(np.concatenate([line, [[-gap]]]))).sum()
+
+    assert duplicates(0.9e-3) == 2
+    assert duplicates(1.1e-3) == 0
+
+
+def test_codes_that_are_mostly_equal_are_duplicates_though_the_median_is_zero():
+    codebook = np.zeros((6, 3))
+    codebook[5] = 1
+    assert geometry.is_duplicate(geometry.nearest_neighbours(codebook)).tolist() == [True] * 5 + [False]
+
+
+def test_a_single_code_has_no_neighbour():
+    alone = geometry.nearest_neighbours(np.ones((1, 4)))
+    assert alone.code.tolist() == [-1]
+    assert np.isnan(alone.distance).all()
+    assert geometry.is_duplicate(alone).tolist() == [False]

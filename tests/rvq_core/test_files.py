@@ -1,0 +1,44 @@
+import hashlib
+import os
+import stat
+
+import pytest
+
+from rvq_core.files import sha256_of, written_whole
+
+
+def test_what_is_written_takes_the_place_of_the_file(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    for text in ("one", "two"):
+        with written_whole(path) as temporary:
+            temporary.write_text(text)
+        assert path.read_text() == text
+    assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("earlier", [True, False])
+def test_when_the_block_fails_the_file_stays_as_it_was(tmp_path, error, earlier):
+    path = tmp_path / "file.txt"
+    if earlier:
+        path.write_text("before")
+    with pytest.raises(error), written_whole(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert [p.read_text() for p in tmp_path.iterdir()] == (["before"] if earlier else [])
+
+
+def test_the_file_is_as_readable_as_any_other(tmp_path):
+    mask = os.umask(0o027)
+    try:
+        with written_whole(tmp_path / "file") as temporary:
+            temporary.write_bytes(b"x")
+        assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(mask)
+
+
+def test_sha256_is_hashlibs(tmp_path):
+    (tmp_path / "file").write_bytes(b"a" * 300_000)
+    assert sha256_of(tmp_path / "file") == hashlib.sha256(b"a" * 300_000).hexdigest()
