@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,7 +55,13 @@ RIG = Rig(
 )
 
 
-def read_deepmimic(path: Path, *, representation: str | None = None, fps: float | None = None) -> Clip:  # noqa: ARG001 - every reader is called alike
+def read_deepmimic(
+    path: Path,
+    *,
+    representation: str | None = None,  # noqa: ARG001 - every reader is called alike
+    fps: float | None = None,  # noqa: ARG001 - as above
+    bone_map: Mapping[str, str] | None = None,  # noqa: ARG001 - as above
+) -> Clip:
     """Read a motion and retarget it to SMPL-X, as a smplx_rot6d clip at the file's own frame rate."""
     return read_motion(path).to_clip(path.stem, path)
 

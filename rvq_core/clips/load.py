@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from rvq_core.clips.amc import read_amc, refuse_asf
+from rvq_core.clips.bones import BoneMap, read_bone_map
+from rvq_core.clips.bvh import read_bvh
 from rvq_core.clips.clip import Clip
 from rvq_core.clips.deepmimic import read_deepmimic
 from rvq_core.clips.npy import read_npy
@@ -20,9 +23,19 @@ Paths = str | Path | Iterable[str | Path]
 
 
 class ReadClip(Protocol):
-    """What a reader is: a path, a representation if the user named one, and a frame rate for files without one."""
+    """What a reader is: a path, a representation if the user named one, and a frame rate for files without one.
 
-    def __call__(self, path: Path, *, representation: str | None = None, fps: float | None = None) -> Clip:
+    ``bone_map`` names a source bone for SMPL-X joints, for files with a skeleton of their own.
+    """
+
+    def __call__(
+        self,
+        path: Path,
+        *,
+        representation: str | None = None,
+        fps: float | None = None,
+        bone_map: Mapping[str, str] | None = None,
+    ) -> Clip:
         """Read one file; raises ``ClipError``."""
         ...
 
@@ -58,36 +71,56 @@ def _is_about_the_folder(path: Path) -> bool:
     return path.stem.lower().startswith(("readme", "licen", "notice", "copying", "authors", "changelog"))
 
 
+def _never(path: Path) -> bool:  # noqa: ARG001 - asked of every reader
+    return False
+
+
+def _always(path: Path) -> bool:  # noqa: ARG001 - asked of every reader
+    return True
+
+
 # One line a file type. Order matters only where two readers share an extension.
 READERS: tuple[Reader, ...] = (
     Reader(".npz", read_npz, _is_about_the_folder),
     Reader(".npy", read_npy, _is_statistics),
     Reader(".txt", read_deepmimic, _is_about_the_folder),
+    Reader(".bvh", read_bvh, _never),
+    Reader(".amc", read_amc, _never),
+    Reader(".asf", refuse_asf, _always),
 )
 
 
-def load_clips(paths: Paths, *, representation: str | None = None, fps: float | None = None) -> list[Clip]:
+def load_clips(
+    paths: Paths, *, representation: str | None = None, fps: float | None = None, bone_map: BoneMap | None = None
+) -> list[Clip]:
     """Read the clips of a file, a folder (with its subfolders), or several of both.
 
     ``representation`` says what the features mean where the number of columns does not; ``fps`` counts for files that
-    do not name a frame rate. Raises ``ClipError`` where no clip can be read, so for one bad file given alone; a bad
-    file among good ones is left out with a warning.
+    do not name a frame rate. ``bone_map`` helps with skeletons whose bones have names of their own: a TOML or JSON
+    file, or a mapping, with entries such as ``left_hip = "LeftUpLeg"`` (SMPL-X joint = source bone, empty to leave
+    the joint at rest); it counts before the names that are known.
+
+    Raises ``ClipError`` where no clip can be read, so for one bad file given alone; a bad file among good ones is
+    left out with a warning. Raises ``SettingsError`` where the bone map is none.
     """
-    result = read_clips(paths, representation=representation, fps=fps)
+    result = read_clips(paths, representation=representation, fps=fps, bone_map=bone_map)
     for path, reason in result.left_out:
         warnings.warn(f"left out {path.name}: {reason}", stacklevel=2)
     return result.clips
 
 
-def read_clips(paths: Paths, *, representation: str | None = None, fps: float | None = None) -> ClipSet:
+def read_clips(
+    paths: Paths, *, representation: str | None = None, fps: float | None = None, bone_map: BoneMap | None = None
+) -> ClipSet:
     """Read like ``load_clips``, but list the files that were left out instead of warning."""
+    bones = None if bone_map is None else read_bone_map(bone_map)
     given = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     files = _list_files(given)
     clips: list[Clip] = []
     left_out: list[LeftOut] = []
     for path in files:
         try:
-            clips.append(_read(path, representation, fps))
+            clips.append(_read(path, representation, fps, bones))
         except ClipError as error:
             # Alone means: the user named this very file and no other.
             if given == [path]:
@@ -120,7 +153,7 @@ def _reader(path: Path) -> Reader | None:
     return next((reader for reader in READERS if reader.extension == path.suffix.lower()), None)
 
 
-def _read(path: Path, representation: str | None, fps: float | None) -> Clip:
+def _read(path: Path, representation: str | None, fps: float | None, bone_map: Mapping[str, str] | None) -> Clip:
     if not path.exists():
         raise ClipError(str(path), expected="a file or a folder", found="nothing there", do="check the path")
     reader = _reader(path)
@@ -131,12 +164,12 @@ def _read(path: Path, representation: str | None, fps: float | None) -> Clip:
             found=f"'{path.suffix or path.name}'",
             do="convert the motion to one of these",
         )
-    clip = reader.read(path, representation=representation, fps=fps)
+    clip = reader.read(path, representation=representation, fps=fps, bone_map=bone_map)
     return clip if representation is None else _as_representation(clip, representation, path)
 
 
 def _extensions() -> str:
-    return ", ".join(dict.fromkeys(reader.extension for reader in READERS))
+    return ", ".join(dict.fromkeys(reader.extension for reader in READERS if reader.passed_over is not _always))
 
 
 def _as_representation(clip: Clip, name: str, path: Path) -> Clip:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,13 @@ from rvq_core.errors import ClipError
 _ASSUMED_FPS = 30.0
 
 
-def read_npy(path: Path, *, representation: str | None = None, fps: float | None = None) -> Clip:
+def read_npy(
+    path: Path,
+    *,
+    representation: str | None = None,
+    fps: float | None = None,
+    bone_map: Mapping[str, str] | None = None,  # noqa: ARG001 - every reader is called alike
+) -> Clip:
     """Read features [T, D]; D tells the representation unless it is given. A pickle is never opened.
 
     The file has no frame rate: ``fps``, or the one usual for the representation, or 30 (a note says so).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,13 @@ _AMASS_KEYS = frozenset({"surface_model_type", "mocap_time_length"})
 _Y_FROM_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
 
-def read_npz(path: Path, *, representation: str | None = None, fps: float | None = None) -> Clip:  # noqa: ARG001 - every reader is called alike
+def read_npz(
+    path: Path,
+    *,
+    representation: str | None = None,  # noqa: ARG001 - every reader is called alike
+    fps: float | None = None,
+    bone_map: Mapping[str, str] | None = None,  # noqa: ARG001 - as above
+) -> Clip:
     """Read `poses` (T, 165 or 156 axis-angle values), `trans` (T, 3) and the frame rate, as a smplx_rot6d clip.
 
     ``fps`` counts where the file names no frame rate. Only these arrays are read, and no pickle ever.

@@ -1,8 +1,8 @@
 """Motion of any humanoid skeleton, brought to SMPL-X.
 
 Each mapped joint keeps its world orientation: ``G_target = M G_source M^T A``, where M changes the world's axes and A
-is the smallest turn that takes our rest bone to the source's. So the source's rest pose (arms hanging, say) comes out
-as that pose, and not as our T-pose.
+brings our rest pose to the source's: joint by joint, from the pelvis outwards, by the smallest turn that takes our
+bone to the source's. So the source's rest pose (arms hanging, say) comes out as that pose, and not as our T-pose.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from rvq_core.clips.slerp import turn_towards
-from rvq_core.clips.smplx import ANKLE_HEIGHT, BODY_JOINTS, JOINT_NAMES, JOINTS, PARENTS, canonical_skeleton
+from rvq_core.clips.smplx import ANKLE_HEIGHT, BODY_JOINTS, HANDS, JOINT_NAMES, JOINTS, PARENTS, canonical_skeleton
 
 Array = NDArray[np.float64]
 Vector = Sequence[float]
@@ -41,6 +41,18 @@ class Rig:
     directions: Mapping[str, Vector] = field(default_factory=dict[str, Vector])
 
 
+# Where our bone points that starts at a joint: to its first child, in the hand to the middle finger; a finger's last
+# bone goes on as the one before.
+AIMS: dict[str, str] = {
+    JOINT_NAMES[parent]: JOINT_NAMES[joint] for joint, parent in reversed(list(enumerate(PARENTS))) if parent >= 0
+} | {f"{side}_wrist": f"{side}_middle1" for side in ("left", "right")}
+
+
+def rest_bone(joint: str) -> Array:
+    """Our bone [3] that starts at ``joint``, in our rest pose."""
+    return canonical_skeleton().offsets[JOINT_NAMES.index(AIMS.get(joint, joint))]
+
+
 class Retargeted(NamedTuple):
     """``rotations`` [T, 55, 3, 3] local, ``translation`` [T, 3] as SMPL-X's `trans`, ``note`` on what was mapped."""
 
@@ -52,22 +64,26 @@ class Retargeted(NamedTuple):
 def retarget(rig: Rig, rotations: Array, root: Array) -> Retargeted:
     """Pose SMPL-X like a source whose joints have the world ``rotations`` [T, J, 3, 3], its root at ``root`` [T, 3]."""
     mapped = {JOINT_NAMES.index(ours): rig.names.index(theirs) for ours, theirs in rig.joints.items()}
+    alignments = _alignments(rig, mapped)
     worlds: dict[int, Array] = {
-        joint: rig.axes @ rotations[:, source] @ rig.axes.T @ _alignment(rig, joint) for joint, source in mapped.items()
+        joint: rig.axes @ rotations[:, source] @ rig.axes.T @ alignments[joint] for joint, source in mapped.items()
     }
     shared = _fill_chains(worlds)
     turns = _local_rotations(worlds, len(rotations))
     return Retargeted(turns, _translation(rig, rotations[:, mapped[0]], root, worlds[0]), _note(mapped, shared))
 
 
-def _alignment(rig: Rig, joint: int) -> Array:
-    """Smallest rotation [3, 3] from our rest bone at ``joint`` to the source's; identity where that is not given."""
-    direction = rig.directions.get(JOINT_NAMES[joint])
-    if direction is None:
-        return np.eye(3)
-    ours = canonical_skeleton().offsets[PARENTS.index(joint)]
-    theirs = rig.axes @ np.asarray(direction, dtype=np.float64)
-    return smallest_rotation(ours, theirs)
+def _alignments(rig: Rig, mapped: Mapping[int, int]) -> list[Array]:
+    """Rotation [3, 3] of each of our joints in the source's rest pose, as seen from our own rest pose."""
+    turns: list[Array] = []
+    for joint, parent in enumerate(PARENTS):
+        turn = turns[parent] if parent >= 0 else np.eye(3)
+        direction = rig.directions.get(JOINT_NAMES[joint])
+        if joint in mapped and direction is not None:
+            theirs = rig.axes @ np.asarray(direction, dtype=np.float64)
+            turn = smallest_rotation(turn @ rest_bone(JOINT_NAMES[joint]), theirs) @ turn
+        turns.append(turn)
+    return turns
 
 
 def smallest_rotation(start: Array, end: Array) -> Array:
@@ -131,8 +147,10 @@ def _translation(rig: Rig, root_turn: Array, root: Array, pelvis_turn: Array) ->
 
 def _note(mapped: Mapping[int, int], shared: list[int]) -> str:
     rest = [JOINT_NAMES[j] for j in range(BODY_JOINTS) if j not in mapped and j not in shared]
+    fingers = len(set(HANDS) - mapped.keys())
+    rest += ["face"] + (["fingers"] if fingers == len(HANDS) else [f"{fingers} finger joints"] if fingers else [])
     parts = [f"retargeted to SMPL-X: {len(mapped)} joints mapped"]
     if shared:
         parts.append(f"{', '.join(JOINT_NAMES[j] for j in sorted(shared))} share the turn of their neighbours")
-    parts.append(f"at rest: {', '.join([*rest, 'face', 'fingers'])}")
+    parts.append(f"at rest: {', '.join(rest)}")
     return "; ".join(parts)

@@ -34,6 +34,19 @@ def test_a_path_a_string_and_a_list_are_taken(folder):
     assert [c.name for c in load_clips([folder / "jump.txt", str(folder / "a")])] == ["jump", "step"]
 
 
+def test_motion_capture_is_read_and_skeletons_alone_are_passed_over(tmp_path, person, write_bvh, write_amc):
+    write_bvh(person(3), "walk.bvh")
+    write_amc(name="01_01.amc", skeleton="01.asf")
+    result = read_clips(tmp_path)
+    assert [(clip.name, clip.representation) for clip in result.clips] == [
+        ("01_01", "smplx_rot6d"),
+        ("walk", "smplx_rot6d"),
+    ]
+    assert result.left_out == []
+    with pytest.raises(ClipError, match=r"01\.asf: expected a motion, found a skeleton .*give the AMC files beside it"):
+        load_clips(tmp_path / "01.asf")
+
+
 def test_the_same_file_given_twice_is_read_once(folder):
     assert len(load_clips([folder, folder / "jump.txt", folder / "b" / ".." / "jump.txt"])) == 3
 
@@ -81,7 +94,7 @@ def test_nothing_readable_raises(tmp_path, write_npy):
 
 
 def test_an_empty_folder_says_so(tmp_path):
-    with pytest.raises(ClipError, match=r"expected motion files \(\.npz, \.npy, \.txt\), found none in this folder"):
+    with pytest.raises(ClipError, match=r"expected motion files \(\.npz, .*, \.amc\), found none in this folder"):
         load_clips(tmp_path)
     (tmp_path / "a").mkdir()
     with pytest.raises(ClipError, match="found none in these folders"):
@@ -97,7 +110,9 @@ def test_a_path_that_is_not_there_says_so(tmp_path):
 
 def test_an_unknown_file_type_says_so(tmp_path):
     (tmp_path / "clip.fbx").write_bytes(b"")
-    with pytest.raises(ClipError, match=r"expected a file that ends in \.npz, \.npy, \.txt, found '\.fbx'"):
+    with pytest.raises(
+        ClipError, match=r"expected a file that ends in \.npz, \.npy, \.txt, \.bvh, \.amc, found '\.fbx'"
+    ):
         load_clips(tmp_path / "clip.fbx")
 
 
