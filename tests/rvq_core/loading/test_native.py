@@ -208,6 +208,19 @@ def test_a_write_replaces_the_old_file_and_makes_its_folder(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["model.safetensors"]
 
 
+def test_a_reader_of_the_old_file_is_not_disturbed(good):
+    before = good.read_bytes()
+    with good.open("rb") as file:
+        write(good)
+        assert file.read() == before
+    assert good.read_bytes() != before
+
+
+def test_overrides_are_noted_together(good):
+    checkpoint = load_checkpoint(good, activation="gelu", mean=np.zeros(5), std=np.ones(5))
+    assert checkpoint.notes == ["activation = gelu, given by the user", "normalizer given by the user"]
+
+
 def test_an_interrupted_block_writes_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt), written_whole(tmp_path / "a.txt") as temporary:
         temporary.write_text("half")
@@ -246,12 +259,12 @@ def test_no_file(tmp_path):
 
 
 def test_a_folder(tmp_path):
-    message(tmp_path, "folder")
+    message(tmp_path, "found a folder")
 
 
 def test_an_empty_file(tmp_path):
     (tmp_path / "empty.safetensors").touch()
-    message(tmp_path / "empty.safetensors", "empty")
+    message(tmp_path / "empty.safetensors", "found an empty file")
 
 
 @pytest.mark.parametrize(
