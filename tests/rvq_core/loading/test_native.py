@@ -258,8 +258,9 @@ def test_no_file(tmp_path):
     message("x" * 5000)
 
 
-def test_a_folder(tmp_path):
-    message(tmp_path, "found a folder")
+def test_an_empty_run(tmp_path):
+    (tmp_path / "run").mkdir()
+    message(tmp_path / "run", "folder", "name the file inside it")
 
 
 def test_an_empty_file(tmp_path):
