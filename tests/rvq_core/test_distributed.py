@@ -154,7 +154,8 @@ def test_without_a_process_group_nothing_is_exchanged():
 
 
 def test_a_draw_is_uniform_and_by_the_seed():
+    torch.manual_seed(4)
     draws = [draw_on_rank_zero(2, 5) for _ in range(600)]
     assert all(abs(draws.count(value) - 200) < 60 for value in (2, 3, 4))
-    torch.manual_seed(0)
+    torch.manual_seed(4)
     assert [draw_on_rank_zero(2, 5) for _ in range(600)] == draws
