@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rvq_core.bundled import bundled_checkpoints, bundled_clips
+from rvq_core.clips.load import READERS
 
 CHECKPOINTS_VARIABLE = "RVQ_LENS_CHECKPOINTS"
 CLIPS_VARIABLE = "RVQ_LENS_CLIPS"
 """How the command line hands its folders over."""
 
-CHECKPOINT_ENDINGS = (".safetensors", ".pt", ".pth", ".pth.tar", ".ckpt", ".bin")
-CLIP_ENDINGS = (".npz", ".npy", ".txt")
+CHECKPOINT_ENDINGS = (".safetensors", ".pt", ".pth", ".tar", ".ckpt", ".bin")
+CLIP_ENDINGS = tuple(reader.extension for reader in READERS)
 
 
 class FileStamp(NamedTuple):

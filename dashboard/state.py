@@ -82,7 +82,7 @@ def _upload() -> None:
     with st.expander("Your own files", icon=":material/upload:"):
         st.file_uploader(
             "Checkpoint", key="checkpoint_upload", on_change=_take_checkpoint,
-            help="A .safetensors file written by rvq-lens train.",
+            help=f"A file of any format that rvq-lens opens, ending in {', '.join(sources.CHECKPOINT_ENDINGS)}.",
         )  # fmt: skip
         st.file_uploader(
             "Clips", key="clips_upload", accept_multiple_files=True, on_change=_take_clips,

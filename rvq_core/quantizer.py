@@ -169,7 +169,7 @@ class QuantizeEMAReset(nn.Module):
         codebook = state.get(prefix + "codebook")
         absent = [name for name in _EMA_BUFFERS if prefix + name not in state]
         if isinstance(codebook, Tensor) and absent:
-            state[prefix + "code_sum"] = codebook
+            state[prefix + "code_sum"] = codebook.clone()  # assigned as it is by load_state_dict(assign=True)
             state[prefix + "code_count"] = torch.ones(codebook.shape[0])
             state[prefix + "init"] = torch.ones((), dtype=torch.bool)
         super()._load_from_state_dict(state, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
@@ -273,7 +273,7 @@ class ResidualVQ(nn.Module):
         for q, idx in enumerate(chosen):
             indices[present, q] = idx
         indices = indices.view(x.shape[0], x.shape[2], self.num_quantizers)
-        quantized = self.get_codebook_entry(indices).to(x.dtype)
+        quantized = self._sum_of_codes(indices).to(x.dtype)
         if self.training:
             quantized = _straight_through(quantized, x if mask is None else x * mask[:, None])
         all_codes = self.get_codes_from_indices(indices) if return_all_codes else None
@@ -295,7 +295,10 @@ class ResidualVQ(nn.Module):
     @torch.no_grad()
     def get_codebook_entry(self, indices: Tensor) -> Tensor:
         """The latents that indices stand for, the sum of their codes: [B, T, q <= Q] -> [B, C, T]."""
-        indices = self._checked_indices(indices)
+        return self._sum_of_codes(self._checked_indices(indices))
+
+    @torch.no_grad()
+    def _sum_of_codes(self, indices: Tensor) -> Tensor:
         layers = self.ema_layers()
         total = layers[0].codebook.new_zeros((*indices.shape[:2], self.code_dim))
         for q in range(indices.shape[-1]):

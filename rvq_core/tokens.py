@@ -12,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rvq_core.autoencoder import RVQVAE
 from rvq_core.clips.clip import Clip
 from rvq_core.clips.fit import fit_clip
 from rvq_core.errors import CheckpointError, SettingsError
-from rvq_core.loading.checkpoint import Checkpoint
+from rvq_core.loading.checkpoint import Checkpoint, MotionModel
 
 FRAMES_AT_ONCE = 16_384
 """Frames decoded in one batch: enough to fill the processor, and memory stays flat."""
@@ -57,7 +56,7 @@ class Pipeline:
         _check_sizes(checkpoint)
         self.device = choose_device(device)
         on_cpu = self.device.type == "cpu"
-        self.model: RVQVAE = checkpoint.model if on_cpu else copy.deepcopy(checkpoint.model).to(self.device)
+        self.model: MotionModel = checkpoint.model if on_cpu else copy.deepcopy(checkpoint.model).to(self.device)
 
     def fit(self, clip: Clip) -> Clip:
         """The clip at this checkpoint's frame rate, cut to a whole number of tokens. Raises ClipError."""

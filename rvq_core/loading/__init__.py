@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,16 @@ from torch import Tensor
 
 from rvq_core.autoencoder import RVQVAE
 from rvq_core.errors import CheckpointError, SettingsError
-from rvq_core.loading.checkpoint import Checkpoint, Normalizer
+from rvq_core.loading.checkpoint import Checkpoint, Normalizer, refuse_negative
 from rvq_core.loading.formats import FORMATS
-from rvq_core.loading.read import RawFile, read_file, refuse_negative
+from rvq_core.loading.formats.base import refuse_non_finite
+from rvq_core.loading.read import read_file
+from rvq_core.loading.unwrap import State, unwrap
 
 __all__ = ["Checkpoint", "Normalizer", "load_checkpoint"]
+
+_NO_CODEBOOK = re.compile(r"(^|\.)(_levels|_basis|implicit_codebook|quantizer\..*project_(in|out)\.weight)$")
+"""Keys of finite scalar and lookup-free quantizers (FSQ, LFQ): levels and grids, no codebook."""
 
 Values = str | PathLike[str] | NDArray[Any] | Tensor
 
@@ -38,33 +44,41 @@ def load_checkpoint(
     ``activation``, ``norm`` and ``dilation_growth_rate`` override what the file says or what is assumed; ``mean`` and
     ``std`` (a ``.npy`` path or values [D]) replace its normalizer. Raises CheckpointError.
     """
-    raw = read_file(Path(path))
-    checkpoint = _build(raw)
+    state = unwrap(read_file(Path(path)))
+    refuse_non_finite(state.where, state.tensors)
+    checkpoint = _build(state)
     overrides = {"activation": activation, "norm": norm, "dilation_growth_rate": dilation_growth_rate}
     checkpoint = _override_config(checkpoint, {key: value for key, value in overrides.items() if value is not None})
     return _override_normalizer(checkpoint, mean, std)
 
 
-def _build(raw: RawFile) -> Checkpoint:
+def _build(state: State) -> Checkpoint:
     for known in FORMATS:
-        if known.matches(raw):
-            return known.build(raw)
+        if known.matches(state):
+            return known.build(state)
+    if any(_NO_CODEBOOK.search(key) for key in state.tensors):
+        raise CheckpointError(
+            state.where, expected="a learned codebook", found="a quantizer without one (FSQ or LFQ)",
+            do="there is no codebook to look at: its codes are a fixed grid",
+        )  # fmt: skip
+    nearest = min(FORMATS, key=lambda known: sum(key not in state.tensors for key in known.required))
+    missing = [key for key in nearest.required if key not in state.tensors]
     raise CheckpointError(
-        str(raw.path),
+        state.where,
         expected="a checkpoint of a known format (" + ", ".join(known.id for known in FORMATS) + ")",
-        found=f"{len(raw.tensors)} tensors without " + " or ".join(FORMATS[0].required[:1]),
-        do="give a checkpoint written by rvq-lens train",
+        found=f"{len(state.tensors)} tensors such as {next(iter(state.tensors))}",
+        do=f"the nearest format is {nearest.id}, which also needs {', '.join(missing)}",
     )
 
 
 def _override_config(checkpoint: Checkpoint, overrides: dict[str, Any]) -> Checkpoint:
     if not overrides:
         return checkpoint
-    if checkpoint.model is None or checkpoint.config is None:
+    if not isinstance(checkpoint.model, RVQVAE) or checkpoint.config is None:
         raise CheckpointError(
             str(checkpoint.path),
-            expected="a model",
-            found="codebooks only",
+            expected="a model of the convolutional family",
+            found="codebooks only" if checkpoint.model is None else checkpoint.format,
             do="leave " + ", ".join(overrides) + " out",
         )
     config = dataclasses.replace(checkpoint.config, **overrides)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Protocol, Self, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rvq_core.autoencoder import RVQVAE, RVQVAEConfig
+from rvq_core.autoencoder import RVQVAEConfig
+from rvq_core.errors import CheckpointError
 from rvq_core.quantizer import ResidualVQ
 
 CONSTANT_FEATURE = 1e-4
@@ -51,6 +52,36 @@ class Normalizer:
         return self.invert(torch.as_tensor(features, dtype=torch.float32)).numpy()
 
 
+def refuse_negative(where: str, std: Tensor) -> None:
+    """Raise CheckpointError where a standard deviation is below 0."""
+    if bool((std < 0).any()):
+        raise CheckpointError(
+            where,
+            expected="standard deviations >= 0",
+            found=f"{int((std < 0).sum())} of {std.numel()} values below 0",
+            do="give the file of this model",
+        )
+
+
+class MotionModel(Protocol):
+    """What a checkpoint's model can do, whatever its architecture; it is an ``nn.Module``."""
+
+    config: RVQVAEConfig
+    quantizer: ResidualVQ
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Motion [B, T, D] normalised -> latents [B, C, T']."""
+        ...
+
+    def decode(self, quantized: Tensor) -> Tensor:
+        """Latents [B, C, T'] -> motion [B, T, D] normalised."""
+        ...
+
+    def to(self, device: torch.device) -> Self:
+        """The model on a device."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
     """An opened checkpoint, in eval mode on the CPU.
@@ -66,10 +97,11 @@ class Checkpoint:
     sha256: str
     quantizer: ResidualVQ
     config: RVQVAEConfig | None = None
-    model: RVQVAE | None = None
+    model: MotionModel | None = None
     normalizer: Normalizer | None = None
     representation: str | None = None
     fps: float | None = None
+    codebook_names: tuple[str, ...] = ()
     training: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
     notes: list[str] = field(default_factory=lambda: list[str]())
 

@@ -59,7 +59,8 @@ def _one_metric(metric: str, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
     # A clip for which the metric does not exist (velocity of one frame) counts in none of its figures.
     wide = rows.pivot(index="clip", columns="n_active", values="value").dropna()
     weights = rows.groupby("clip")["weight"].first().reindex(wide.index).to_numpy(dtype=np.float64)
-    unquantised = wide.pop(UNQUANTISED).to_numpy()
+    unquantised = wide[UNQUANTISED].to_numpy()
+    wide = wide.drop(columns=UNQUANTISED)
     reference = float(weighted_mean(unquantised, weights)) if len(wide) else np.nan
     values = wide.to_numpy()
     mean = weighted_mean(values, weights) if len(wide) else np.full(values.shape[1], np.nan)

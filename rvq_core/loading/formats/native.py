@@ -14,16 +14,16 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, cast
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from rvq_core.autoencoder import RVQVAE, RVQVAEConfig
 from rvq_core.errors import CheckpointError, SettingsError
 from rvq_core.files import written_whole
-from rvq_core.loading.checkpoint import Checkpoint, Normalizer
-from rvq_core.loading.formats.base import Format
-from rvq_core.loading.read import RawFile, refuse_negative
+from rvq_core.loading.checkpoint import Checkpoint, Normalizer, refuse_negative
+from rvq_core.loading.formats.base import Format, build_model
+from rvq_core.loading.read import RawFile
+from rvq_core.loading.unwrap import State
 
 SCHEMA = 1
 _ENTRY = "rvq-lens"
@@ -62,20 +62,21 @@ def save_native(path: Path, model: RVQVAE, normalizer: Normalizer | None, header
         save_file(tensors, temporary, metadata={_ENTRY: json.dumps(entry, allow_nan=False)})
 
 
-def _matches(raw: RawFile) -> bool:
-    return _ENTRY in raw.metadata
+def _matches(state: State) -> bool:
+    return _ENTRY in state.raw.metadata
 
 
-def _build(raw: RawFile) -> Checkpoint:
+def _build(state: State) -> Checkpoint:
+    raw = state.raw
     header = _read_header(raw)
-    state = dict(raw.tensors)
-    normalizer = _take_normalizer(raw, state, header.config.input_dim)
+    tensors = dict(state.tensors)
+    normalizer = _take_normalizer(raw, tensors, header.config.input_dim)
     if header.config.shared_codebook:
-        _repeat_shared_layer(state, header.config.num_quantizers)
-    model = build_model(str(raw.path), header.config, state)
+        _repeat_shared_layer(tensors, header.config.num_quantizers)
+    model = build_model(str(raw.path), lambda: RVQVAE(header.config), tensors)
     return Checkpoint(
         path=raw.path,
-        name=raw.path.stem,
+        name=raw.name,
         format="rvq-lens",
         sha256=raw.sha256,
         quantizer=model.quantizer,
@@ -153,47 +154,6 @@ def _repeat_shared_layer(state: dict[str, Tensor], num_quantizers: int) -> None:
     for key in [key for key in state if key.startswith(first)]:
         for q in range(1, num_quantizers):
             state[f"quantizer.layers.{q}.{key.removeprefix(first)}"] = state[key]
-
-
-def build_model(where: str, config: RVQVAEConfig, state: dict[str, Tensor]) -> RVQVAE:
-    """The model of ``config`` with the weights of ``state``, in eval mode and without gradients.
-
-    It is laid out without memory first, so that a config of absurd sizes meets its check, and no random number is
-    drawn. Raises CheckpointError.
-    """
-    try:
-        with torch.device("meta"):
-            model = RVQVAE(config)
-    except (RuntimeError, TypeError, OverflowError) as error:
-        raise CheckpointError(
-            f"{where}: config", expected="sizes of a model", found=str(error).splitlines()[0], do="write it again"
-        ) from error
-    check_state(where, model, state)
-    model.to_empty(device="cpu").load_state_dict(state)
-    return model.eval().requires_grad_(False)
-
-
-def check_state(where: str, model: RVQVAE, state: dict[str, Tensor]) -> None:
-    """Raise CheckpointError naming the first key that is missing, unknown or of the wrong shape."""
-    wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    optional = (".code_sum", ".code_count", ".init")
-    for key, shape in wanted.items():
-        if key not in state and not key.endswith(optional):
-            raise CheckpointError(
-                f"{where}: {key}", expected=f"a tensor {shape}", found="none", do="the file is cut or of another model"
-            )
-        if key in state and (tuple(state[key].shape) != shape or state[key].is_complex()):
-            raise CheckpointError(
-                f"{where}: {key}", expected=f"real numbers of shape {shape}",
-                found=f"{state[key].dtype} of shape {tuple(state[key].shape)}",
-                do="the stored config and the weights do not belong together",
-            )  # fmt: skip
-    unknown = sorted(set(state) - set(wanted))
-    if unknown:
-        raise CheckpointError(
-            f"{where}: {unknown[0]}", expected="only keys of the model", found="an unknown key",
-            do="the stored config and the weights do not belong together",
-        )  # fmt: skip
 
 
 FORMAT = Format(
