@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 Array = NDArray[np.float64]
 
@@ -94,9 +93,14 @@ def compose_turns(angles: Array, axes: str) -> Array:
     >>> compose_turns(np.array([90.0, 0.0]), "ZX").round() @ [1, 0, 0]
     array([0., 1., 0.])
     """
-    shape = angles.shape[:-1]
-    result = np.broadcast_to(np.eye(3), (*shape, 3, 3))
-    if not axes:
-        return result.copy()
-    turn = Rotation.from_euler(axes, angles.reshape(-1, len(axes)), degrees=True)
-    return turn.as_matrix().reshape(*shape, 3, 3)
+    columns = np.zeros((3, 3, *angles.shape[:-1]))  # [column, row, ...]: each a whole array, so that numpy is fast
+    columns[[0, 1, 2], [0, 1, 2]] = 1.0
+    for number, axis in enumerate(axes):
+        angle = np.radians(angles[..., number])
+        cos, sin = np.cos(angle), np.sin(angle)
+        one, other = ("XYZ".index(axis) + 1) % 3, ("XYZ".index(axis) + 2) % 3
+        columns[one], columns[other] = (
+            cos * columns[one] + sin * columns[other],
+            cos * columns[other] - sin * columns[one],
+        )
+    return np.ascontiguousarray(np.moveaxis(columns, (1, 0), (-2, -1)))
