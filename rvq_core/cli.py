@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import sys
 import warnings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 STOPPED = 130
+NO_MEMORY = "expected enough memory, found too little; give fewer or shorter clips, or a smaller model"
 DEBUG = "RVQ_LENS_DEBUG"
 """Set this environment variable to see where an error comes from."""
 
@@ -57,11 +59,17 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except MemoryError as error:
-        return _complain("expected enough memory, found too little; give fewer or shorter clips", error)
+        return _complain(NO_MEMORY, error)
+    except UnicodeEncodeError as error:
+        # Names come from the file system, where they may be bytes of another encoding.
+        name = ascii(error.object.split("\0")[0])
+        return _complain(f"{name}: expected a name in UTF-8, found other bytes; rename the file", error)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}expected a file that works, found {error.strerror or error}; check the path", error)
     except Exception as error:
+        if isinstance(error, RuntimeError) and re.search("allocate memory|out of memory", str(error)):
+            return _complain(NO_MEMORY, error)  # torch's own, of the processor and of a GPU
         kind = type(error).__name__
         return _complain(f"a fault of rvq-lens ({kind}: {error}); set {DEBUG}=1, run again and report it", error)
 

@@ -14,6 +14,9 @@ from rvq_core.errors import SettingsError
 
 RECONSTRUCTION_LOSSES = ("l1_smooth", "l2")
 
+FASTEST = 1000
+"""Frames a second beyond which a setting is a slip: clips would be resampled to more than memory holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
@@ -49,12 +52,12 @@ class TrainSettings:
     def __post_init__(self) -> None:
         for name, least in (("iterations", 1), ("batch_size", 1), ("window", 1), ("evaluate_every", 1)):
             self._require(name, _is_integer(getattr(self, name), least), f"an integer >= {least}")
-        for name in ("warm_up", "seed"):
-            self._require(name, _is_integer(getattr(self, name), 0), "an integer >= 0")
+        self._require("warm_up", _is_integer(self.warm_up, 0), "an integer >= 0")
+        self._require("seed", _is_integer(self.seed, 0) and self.seed < 1 << 63, "an integer >= 0 and below 2 ** 63")
         for name in ("velocity", "commit", "position", "weight_decay"):
             self._require(name, _is_number(getattr(self, name)) and getattr(self, name) >= 0, "a number >= 0")
-        for name in ("fps", "learning_rate"):
-            self._require(name, _is_number(getattr(self, name)) and getattr(self, name) > 0, "a number > 0")
+        self._require("fps", _is_number(self.fps) and 0 < self.fps <= FASTEST, f"a number > 0, at most {FASTEST}")
+        self._require("learning_rate", _is_number(self.learning_rate) and self.learning_rate > 0, "a number > 0")
         share = self.held_out_share
         self._require("held_out_share", _is_number(share) and 0 <= share < 1, "a number in 0..1 (below 1)")
         for name in ("yaw", "mirror"):

@@ -331,7 +331,9 @@ class TestTheCommandItself:
     @pytest.mark.parametrize(
         ("error", "part"),
         [
-            (MemoryError(), "enough memory"),
+            (MemoryError(), "expected enough memory"),
+            (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you"), "expected enough memory"),
+            (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."), "expected enough memory"),
             (PermissionError(13, "Permission denied", "/some/clip.npz"), "/some/clip.npz"),
             (ZeroDivisionError("a\nb"), "a fault of rvq-lens (ZeroDivisionError: a b)"),
         ],
@@ -346,6 +348,14 @@ class TestTheCommandItself:
         assert (code, text) == (2, "")
         assert err.count("\n") == 1
         assert part in err
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs file names of any bytes")
+    def test_a_name_that_is_no_utf8_is_told(self, run_cli, make_checkpoint, write_clip, tmp_path):
+        path = write_clip("a")
+        path.rename(path.with_name(os.fsdecode(b"Bj\xf6rn.npz")))
+        code, text, err = run_cli("analyze", make_checkpoint(), path.parent, "--out", tmp_path / "out")
+        assert (code, text) == (2, "")
+        assert_one_line(err, "Bj", "UTF-8", "rename")
 
     def test_the_origin_of_an_error_is_shown_on_request(self, tmp_path, monkeypatch):
         monkeypatch.setenv(cli.DEBUG, "1")
