@@ -15,7 +15,7 @@ from rvq_core.clips.clip import Clip
 from rvq_core.clips.hierarchy import SkeletonMotion, compose_turns
 from rvq_core.clips.humanoid import to_smplx
 from rvq_core.clips.motion import SmplxMotion
-from rvq_core.clips.rows import Line, line_error, read_numbers, text_lines
+from rvq_core.clips.rows import Line, line_error, read_numbers, strange_rows, text_lines
 from rvq_core.errors import ClipError
 
 Array = NDArray[np.float64]
@@ -175,8 +175,7 @@ def _read_values(path: Path, rows: list[Line], layout: list[Entry]) -> Array:
             values[frame] = [float(word) for line in words[1:] for word in line[1:]]
         except ValueError:
             _check_block(path, block)
-    strange = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    for frame in strange[:1]:
+    for frame in strange_rows(values):
         _check_block(path, rows[frame * height : (frame + 1) * height])
     return values
 

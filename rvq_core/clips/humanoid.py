@@ -19,6 +19,7 @@ Array = NDArray[np.float64]
 # The trunk is taken to rest as ours does, for its bones run anywhere inside the body; unless one points elsewhere by
 # more than this angle. The same holds for how far a foot points down.
 _ANOTHER_REST = np.cos(np.radians(45.0))
+_NOTHING = 1e-6  # a length, in whatever unit
 _SIDES = ("left", "right")
 _TRUNK = ("spine1", "spine2", "spine3", "neck", "left_collar", "right_collar")
 _FEET = ("left_ankle", "right_ankle")
@@ -137,7 +138,7 @@ def _axes(at: Mapping[str, Array], up: Array, where: str) -> Array:
     """Rows left, up and forward [3, 3]; left is where the left hip is."""
     left = at["left_hip"] - at["right_hip"]
     left = left - (left @ up) * up
-    if not np.linalg.norm(left) > 0:
+    if not np.linalg.norm(left) > _NOTHING:
         raise _no_person(where, "hips apart from each other", "both in one place")
     left = left / np.linalg.norm(left)
     return np.stack([left, up, np.cross(left, up)])
@@ -147,7 +148,7 @@ def _leg(at: Mapping[str, Array], where: str) -> float:
     """Length of thigh and shank, the mean of both legs, in the file's units."""
     pairs = [(f"{side}_{a}", f"{side}_{b}") for side in _SIDES for a, b in (("hip", "knee"), ("knee", "ankle"))]
     leg = float(sum(np.linalg.norm(at[b] - at[a]) for a, b in pairs)) / 2
-    if not leg > 0:
+    if not leg > _NOTHING:
         raise _no_person(where, "legs of some length", "none")
     return leg
 
@@ -193,7 +194,7 @@ def _bone(hierarchy: Hierarchy, rest: _Rest, bones: Mapping[str, int], joint: st
     else:
         end = rest.positions[own] + rest.turns[own] @ hierarchy.tips.get(own, np.zeros(3))
     bone = end - rest.positions[own]
-    return bone if np.linalg.norm(bone) > 0 else None
+    return bone if np.linalg.norm(bone) > _NOTHING else None
 
 
 def _flat(ours: Array, theirs: Array, out: Array) -> Array:

@@ -13,6 +13,7 @@ from rvq_core.errors import ClipError
 
 Array = NDArray[np.float64]
 
+_LARGEST = 1e9  # no length and no angle of a person's motion; keeps float32 from overflowing later
 _LONGEST_NUMBER = 64  # characters, with the space after it
 
 
@@ -41,14 +42,14 @@ def line_error(
 
 
 def read_numbers(path: Path, line: int, words: Sequence[bytes]) -> list[float]:
-    """Finite numbers from words; raises ``ClipError`` with the line's number."""
+    """Numbers of sane size from words; raises ``ClipError`` with the line's number."""
     try:
         numbers = [float(word) for word in words]
     except ValueError:
         numbers = [np.nan]
-    if not np.isfinite(numbers).all():
+    if not (np.abs(numbers) <= _LARGEST).all():
         bad = next(word for word in words if not _is_number(word))
-        raise line_error(path, line, "finite numbers", repr(bad.decode(errors="replace")[:40]))
+        raise line_error(path, line, f"numbers up to {_LARGEST:.0e}", repr(bad.decode(errors="replace")[:40]))
     return numbers
 
 
@@ -68,7 +69,7 @@ def check_count(path: Path, declared: int, found: int) -> tuple[str, ...]:
 
 
 def read_rows(path: Path, rows: Sequence[Line], columns: int) -> Array:
-    """One row [columns] of finite numbers a line; raises ``ClipError`` with the number of a line that differs."""
+    """One row [columns] of numbers a line; raises ``ClipError`` with the number of a line that differs."""
     values = np.empty((len(rows), columns))
     for row, (number, text) in enumerate(rows):
         words = text.split() if len(text) <= _LONGEST_NUMBER * columns else []
@@ -79,14 +80,18 @@ def read_rows(path: Path, rows: Sequence[Line], columns: int) -> Array:
             values[row] = [*map(float, words)]
         except ValueError:
             read_numbers(path, number, words)
-    strange = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    for row in strange[:1]:
+    for row in strange_rows(values):
         read_numbers(path, rows[row].number, rows[row].text.split())
     return values
 
 
+def strange_rows(values: Array) -> list[int]:
+    """The first row of ``values`` [T, C] that holds something else than numbers of sane size, if any does."""
+    return [int(row) for row in np.flatnonzero(~(np.abs(values) <= _LARGEST).all(axis=1))[:1]]
+
+
 def _is_number(word: bytes) -> bool:
     try:
-        return bool(np.isfinite(float(word)))
+        return abs(float(word)) <= _LARGEST
     except ValueError:
         return False
