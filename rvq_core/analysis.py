@@ -30,6 +30,9 @@ from rvq_core.tokens import Encoded, Pipeline
 Progress = Callable[[int, int, str], None]
 """Called with clips done, clips in all, and what is being done."""
 
+USUAL_SIZE = (0.2, 3.0)
+"""Root mean square of normalised features between which nothing is said."""
+
 DEFAULT_LOG_BATCH = 4096
 """Tokens a batch for the perplexity as logged, where the checkpoint does not tell its own."""
 
@@ -65,7 +68,7 @@ def analyze(
     if progress is not None:
         progress(len(fitted), len(fitted), "tables")
     manifest = _manifest(pipeline, fitted, [*left_out, *refused], command, max_frames, seed)
-    manifest["notes"] += _subset_notes(all_fitted, fitted)
+    manifest["notes"] += _subset_notes(all_fitted, fitted) + sums.normalisation_notes()
     return _build_report(pipeline, fitted, sums, manifest, seed)
 
 
@@ -145,6 +148,8 @@ class _Sums:
     residuals: NDArray[np.float64] | None = None
     latent_sum: NDArray[np.float64] | None = None
     latent_energy: float = 0.0
+    feature_energy: float = 0.0
+    feature_count: int = 0
 
     def add(self, encoded: Encoded, codes: int, rows: list[ErrorRow]) -> None:
         """Add one clip."""
@@ -157,6 +162,18 @@ class _Sums:
         self.residuals = left if self.residuals is None else self.residuals + left
         self.latent_sum = total if self.latent_sum is None else self.latent_sum + total
         self.latent_energy += float(latents.square().sum())
+        self.feature_energy += float(encoded.features.double().square().sum())
+        self.feature_count += encoded.features.numel()
+
+    def normalisation_notes(self) -> list[str]:
+        """A warning where normalised features are far from the unit size that the model was trained on."""
+        size = (self.feature_energy / self.feature_count) ** 0.5 if self.feature_count else 1.0
+        if USUAL_SIZE[0] <= size <= USUAL_SIZE[1]:
+            return []
+        return [
+            f"Normalised features have a root mean square of {size:.2g}, not about 1: mean and std are missing or of "
+            "other motion, so the figures say little about this checkpoint. Give its own with --mean and --std."
+        ]
 
     def residual_energy(self) -> list[float | None]:
         """Per layer: sum |r_q|^2 / sum |z - mean z|^2; None where the latents do not vary."""

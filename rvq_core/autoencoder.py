@@ -19,6 +19,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "silu": nn.S
 """What the public configurations call their activations."""
 
 _GROUPS = 32
+_MOST_MODULES = {"num_quantizers": 1024, "depth": 64, "down_t": 16}
+"""A number that a file declares must not build modules without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class RVQVAEConfig:
         for name in ("quantize_dropout_prob", "mu", "reset_threshold"):
             self._require(name, _is_number(getattr(self, name)), "a number")
         self._require("down_t", _is_integer(self.down_t) and self.down_t >= 0, "an integer >= 0")
+        for name, most in _MOST_MODULES.items():
+            self._require(name, getattr(self, name) <= most, f"at most {most}")
         self._require("activation", self.activation in tuple(ACTIVATIONS), " or ".join(ACTIVATIONS))
         self._require("shared_codebook", _is_bool(self.shared_codebook), "true or false")
         self._require("norm", self.norm in (None, "LN", "GN", "BN"), "null, LN, GN or BN")

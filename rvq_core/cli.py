@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rvq_core.clips.load import ClipSet
+    from rvq_core.loading import Checkpoint
     from rvq_core.report import Report
 
 BAD_INPUT = 2
@@ -98,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_inspect(commands)
     _add_analyze(commands)
     _add_train(commands)
+    _add_convert(commands)
     parser.set_defaults(run=_dash, checkpoints=None, clips=None, port=None)
     return parser
 
@@ -132,7 +134,7 @@ def _dash(options: argparse.Namespace) -> int:
 
 def _add_inspect(commands: Any) -> None:
     parser = commands.add_parser("inspect", help="what a checkpoint file alone tells")
-    parser.add_argument("checkpoint", type=Path, metavar="CKPT")
+    _add_checkpoint(parser)
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     parser.set_defaults(run=_inspect)
 
@@ -141,9 +143,8 @@ def _inspect(options: argparse.Namespace) -> int:
     import json
 
     from rvq_core.inspection import describe, inspect
-    from rvq_core.loading import load_checkpoint
 
-    facts = inspect(load_checkpoint(options.checkpoint))
+    facts = inspect(_open_checkpoint(options))
     print(json.dumps(facts, indent=2, allow_nan=False) if options.json else describe(facts))
     return 0
 
@@ -153,7 +154,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 def _add_analyze(commands: Any) -> None:
     parser = commands.add_parser("analyze", help="run clips through a checkpoint and write a report")
-    parser.add_argument("checkpoint", type=Path, metavar="CKPT")
+    _add_checkpoint(parser)
     parser.add_argument("clips", type=Path, nargs="+", metavar="CLIPS", help="motion files, or folders of them")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (needed unless --json)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
@@ -165,14 +166,13 @@ def _add_analyze(commands: Any) -> None:
 
 def _analyze(options: argparse.Namespace) -> int:
     from rvq_core.analysis import analyze
-    from rvq_core.loading import load_checkpoint
     from rvq_core.report import refuse_foreign_folder
 
     if options.out is None and not options.json:
         raise SettingsError("rvq-lens analyze", expected="--out DIR", found="none", do="say where the report goes")
     if options.out is not None:
         refuse_foreign_folder(options.out)
-    checkpoint = load_checkpoint(options.checkpoint)
+    checkpoint = _open_checkpoint(options)
     clips = _read_clips(options.clips)
     with _progress("clips") as progress, warnings.catch_warnings():
         # What analyze warns about stands in the manifest, which is told line by line below.
@@ -219,7 +219,7 @@ def _summary(report: Report, out: Path | None) -> str:
             f"{row['metric']}: {_or_none(row['value'], '.4g', unit)} with all quantizers, "
             f"{_or_none(row['reference'], '.4g', unit)} unquantised"
         )
-    lines += ["", f"report: {out}"]
+    lines += ["", *(f"note: {note}" for note in report.manifest["notes"]), f"report: {out}"]
     return "\n".join(lines)
 
 
@@ -304,7 +304,50 @@ def _assignment(text: str) -> tuple[str, Any]:
         return name, value
 
 
+# ------------------------------------------------------------------------------------------- convert
+
+
+def _add_convert(commands: Any) -> None:
+    parser = commands.add_parser("convert", help="write a checkpoint of any format as the native .safetensors")
+    _add_checkpoint(parser)
+    parser.add_argument("out", type=Path, metavar="OUT.safetensors")
+    parser.set_defaults(run=_convert)
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from rvq_core.loading.convert import convert
+
+    checkpoint = _open_checkpoint(options)
+    convert(checkpoint, options.out)
+    print(f"checkpoint: {options.out} (from {checkpoint.format}, sha256 {checkpoint.sha256})")
+    return 0
+
+
 # -------------------------------------------------------------------------------------------- shared
+
+
+def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """The checkpoint, and what can be said of it where its file does not tell."""
+    parser.add_argument("checkpoint", type=Path, metavar="CKPT", help="a checkpoint file, or a folder with one")
+    said = parser.add_argument_group("where the file does not tell, or tells wrong")
+    said.add_argument("--activation", help="of the residual blocks: relu, silu, gelu")
+    said.add_argument("--norm", help="of the residual blocks: LN, GN or BN")
+    said.add_argument("--dilation-growth-rate", type=int, metavar="N")
+    said.add_argument("--mean", type=Path, metavar="FILE.npy", help="mean of the features (with --std)")
+    said.add_argument("--std", type=Path, metavar="FILE.npy", help="standard deviation of the features (with --mean)")
+
+
+def _open_checkpoint(options: argparse.Namespace) -> Checkpoint:
+    from rvq_core.loading import load_checkpoint
+
+    return load_checkpoint(
+        options.checkpoint,
+        activation=options.activation,
+        norm=options.norm,
+        dilation_growth_rate=options.dilation_growth_rate,
+        mean=options.mean,
+        std=options.std,
+    )
 
 
 def _read_clips(paths: list[Path]) -> ClipSet:

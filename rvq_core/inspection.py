@@ -48,7 +48,7 @@ def describe(facts: dict[str, Any]) -> str:
         + (", one shared codebook" if facts["shared_codebook"] else ""),
         f"  motion           {_or_unknown(facts['input_dim'])} features ({_or_unknown(facts['representation'])}), "
         f"{_or_unknown(facts['fps'])} fps, {_or_unknown(facts['stride'])} frames a token",
-        f"  normalizer       {'in the file' if facts['normalizer'] else 'not in this checkpoint'}",
+        f"  mean and std     {'known' if facts['normalizer'] else 'not in this checkpoint'}",
         f"  EMA counts       {'in the file' if facts['ema_counts'] else 'not in this checkpoint'}",
         "",
         "  layer  median norm  median distance to nearest code  duplicates" + _corpus_heading(facts),

@@ -90,5 +90,5 @@ def test_without_a_normalizer_the_text_says_so(make_checkpoint):
     facts = inspect(load_checkpoint(make_checkpoint(normalizer=False, representation=None, fps=None)))
     assert (facts["normalizer"], facts["representation"], facts["fps"]) == (False, None, None)
     text = describe(facts)
-    assert re.search(r"normalizer +not in this checkpoint", text)
+    assert re.search(r"mean and std +not in this checkpoint", text)
     assert "330 features (unknown), unknown fps, 2 frames a token" in text

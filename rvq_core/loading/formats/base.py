@@ -54,16 +54,17 @@ def build_model(where: str, make: Callable[[], Model], state: Mapping[str, Tenso
 
 def _check_state(where: str, model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Raise CheckpointError naming the first key that is missing, unknown or of the wrong shape."""
-    wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    wanted = model.state_dict()
     mismatch = "config and weights do not belong together, or the model is of a kind that is not known"
-    for key, shape in wanted.items():
+    for key, weight in wanted.items():
+        shape = tuple(weight.shape)
         if key not in state and not key.endswith(_OPTIONAL):
             raise CheckpointError(
                 f"{where}: {key}", expected=f"a tensor {shape}", found="none", do="the file is cut or of another model"
             )
-        if key in state and (tuple(state[key].shape) != shape or state[key].is_complex()):
+        if key in state and (tuple(state[key].shape) != shape or _kind(state[key]) != _kind(weight)):
             raise CheckpointError(
-                f"{where}: {key}", expected=f"real numbers of shape {shape}",
+                f"{where}: {key}", expected=f"{_kind(weight)} of shape {shape}",
                 found=f"{state[key].dtype} of shape {tuple(state[key].shape)}", do=mismatch,
             )  # fmt: skip
     unknown = sorted(set(state) - set(wanted))
@@ -71,6 +72,13 @@ def _check_state(where: str, model: nn.Module, state: Mapping[str, Tensor]) -> N
         raise CheckpointError(
             f"{where}: {unknown[0]}", expected="only keys of the model", found="an unknown key", do=mismatch
         )
+
+
+def _kind(tensor: Tensor) -> str:
+    """What a tensor's numbers are, whatever their precision."""
+    if tensor.is_floating_point():
+        return "floats"
+    return "complex numbers" if tensor.is_complex() else "flags" if tensor.dtype == torch.bool else "integers"
 
 
 def refuse_non_finite(where: str, tensors: Mapping[str, Tensor]) -> None:
