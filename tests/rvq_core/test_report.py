@@ -71,6 +71,13 @@ def test_many_clips_keep_their_order(report, tmp_path):
     assert [int(array[0, 0]) for array in loaded] == [*range(90, 100), 0, 1, 2]
 
 
+def test_other_programs_see_the_same_columns(report, tmp_path):
+    report.save(tmp_path / "out")
+    for name in TABLES:
+        columns = pyarrow.parquet.read_table(tmp_path / "out" / f"{name}.parquet").column_names
+        assert columns == list(getattr(report, name).columns), name
+
+
 def test_missing_values_are_null_in_the_files(report, tmp_path):
     report.save(tmp_path / "out")
     layers = pyarrow.parquet.read_table(tmp_path / "out" / "layers.parquet")
