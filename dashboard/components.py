@@ -30,7 +30,7 @@ def checkpoint_or_stop() -> Checkpoint:
         )
         st.stop()
     try:
-        return data.checkpoint(path)
+        return data.checkpoint(path, state.current().reading)
     except RVQLensError as error:
         error_box(error)
         st.stop()
@@ -38,12 +38,13 @@ def checkpoint_or_stop() -> Checkpoint:
 
 def report_or_stop(ckpt: Checkpoint) -> Report:
     """Analyse the chosen clips with ``ckpt``, showing the progress; or say why not and end the page."""
-    if ckpt.model is None:
-        codebooks_only()
-        st.stop()
     place = st.empty()
     try:
-        report = data.report(ckpt, _chosen_clips(ckpt), _Progress(place))
+        chosen = _chosen_clips(ckpt)
+        if ckpt.model is None and not data.are_latents(chosen):
+            codebooks_only()
+            st.stop()
+        report = data.report(ckpt, chosen, _Progress(place))
     except RVQLensError as error:
         place.empty()
         error_box(error)
@@ -52,11 +53,19 @@ def report_or_stop(ckpt: Checkpoint) -> Report:
     return report
 
 
+def latents_chosen() -> bool:
+    """Whether the chosen clips are latents, so that codebooks alone can quantize them."""
+    try:
+        return data.are_latents(data.clips(state.current().clips))
+    except RVQLensError:
+        return False  # told where the clips are needed
+
+
 def codebooks_only() -> None:
     """Say what a checkpoint without encoder cannot show."""
     st.info(
-        "This file holds codebooks without an encoder and a decoder: no clip can be run through it. This page needs a "
-        "whole model; the Codebook map shows the codes.",
+        "This file holds codebooks without an encoder and a decoder: no motion can be run through it. Upload latents "
+        "that your own code made, as .npy [B, C, T], to see their usage; the Codebook map shows the codes at once.",
         icon=":material/info:",
     )
 

@@ -6,6 +6,7 @@ which Streamlit does not hash: it would hash a sample of a large array, and show
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 import rvq_core
 from dashboard import projection_store
 from dashboard.background import BackgroundJobs, Job
-from dashboard.sources import FileStamp, UploadFolder, clip_stamps, stamp
+from dashboard.sources import FileStamp, Reading, UploadFolder, clip_stamps, stamp
 from rvq_core.clips import Clip, ClipSet, fingerprint, read_clips
+from rvq_core.clips.representations import LATENTS
 from rvq_core.errors import ClipError
 from rvq_core.loading import Checkpoint, load_checkpoint
 from rvq_core.report import Report
@@ -29,9 +31,22 @@ Progress = Callable[[int, int, str], None]
 KEPT_REPORTS = 16
 
 
-def checkpoint(path: Path) -> Checkpoint:
-    """Open a checkpoint. Raises CheckpointError."""
-    return _checkpoint(stamp(path))
+def checkpoint(path: Path, reading: Reading) -> Checkpoint:
+    """Open a checkpoint, read as the user says. Raises RVQLensError."""
+    return _checkpoint(stamp(path), reading)
+
+
+def are_latents(chosen: ClipSet) -> bool:
+    """Whether all clips are latents, which need no encoder."""
+    return all(clip.representation == LATENTS.name for clip in chosen.clips)
+
+
+def identity(ckpt: Checkpoint) -> str:
+    """What the figures depend on: the file, and how it was read."""
+    digest = hashlib.sha256(f"{ckpt.sha256} {ckpt.config!r}".encode())
+    if ckpt.normalizer is not None:
+        digest.update(ckpt.normalizer.mean.numpy().tobytes() + ckpt.normalizer.std.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def clips(paths: Sequence[Path]) -> ClipSet:
@@ -45,7 +60,7 @@ def report(ckpt: Checkpoint, chosen: ClipSet, progress: Progress) -> Report:
     Not a cached function: the progress that it draws must not be recorded and drawn again on a hit.
     """
     kept = _reports()
-    key = (ckpt.sha256, fingerprint(chosen.clips), tuple(str(path) for path, _ in chosen.left_out))
+    key = (identity(ckpt), fingerprint(chosen.clips), tuple(str(path) for path, _ in chosen.left_out))
     if key not in kept:
         kept[key] = _analyse(ckpt, chosen, progress)
         while len(kept) > KEPT_REPORTS:
@@ -110,8 +125,15 @@ def relabelled(projection: Projection, layers: Sequence[int]) -> Projection:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the checkpoint …")
-def _checkpoint(file: FileStamp) -> Checkpoint:
-    return load_checkpoint(file.path)
+def _checkpoint(file: FileStamp, reading: Reading) -> Checkpoint:
+    return load_checkpoint(
+        file.path,
+        activation=reading.activation,
+        norm=reading.norm,
+        dilation_growth_rate=reading.dilation_growth_rate,
+        mean=reading.mean,
+        std=reading.std,
+    )
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the clips …")

@@ -11,6 +11,8 @@ from dashboard import data, sources
 
 ALL, HELD_OUT = "all", "held-out"
 UPLOADED = "uploaded"
+AS_TOLD = "as the file tells"
+ACTIVATIONS = ("relu", "silu", "gelu")
 _SELECTION = "_selection"
 
 
@@ -21,6 +23,7 @@ class Selection:
     checkpoint: Path | None
     clips: tuple[Path, ...]
     held_out_only: bool
+    reading: sources.Reading
 
 
 def current() -> Selection:
@@ -35,7 +38,8 @@ def choose() -> None:
         clips = _choose_clips()
         held_out_only = _choose_split() == HELD_OUT
         _upload()
-    st.session_state[_SELECTION] = Selection(checkpoint, clips, held_out_only)
+        reading = _choose_reading()
+    st.session_state[_SELECTION] = Selection(checkpoint, clips, held_out_only, reading)
 
 
 def _choose_checkpoint() -> Path | None:
@@ -89,6 +93,30 @@ def _upload() -> None:
             help=f"Motion files ending in {', '.join(sources.CLIP_ENDINGS)}.",
         )  # fmt: skip
         st.caption("Uploads stay on the machine that runs this page and are removed when the page is closed.")
+
+
+def _choose_reading() -> sources.Reading:
+    """What the user says of the model; the Overview's notes tell what was assumed."""
+    with st.expander("How the file is read", icon=":material/tune:"):
+        activation = st.selectbox("Activation", [AS_TOLD, *ACTIVATIONS], key="activation", bind="query-params")
+        norm = st.selectbox("Norm", [AS_TOLD, "LN", "GN", "BN"], key="norm", bind="query-params")
+        growth = st.selectbox("Dilation growth", [AS_TOLD, "1", "2", "3", "4"], key="dilation", bind="query-params")
+        statistics = {
+            name: st.file_uploader(f"{name} of the features (.npy)", key=f"{name.lower()}_upload", type="npy")
+            for name in ("Mean", "Std")
+        }
+        st.caption("Weights cannot tell these. What was taken, and why, stands in the notes of the Overview.")
+    kept = {
+        name.lower(): str(data.upload_folder().keep("statistics", file.name, file.file_id, file.getbuffer()))
+        for name, file in statistics.items()
+        if file is not None
+    }
+    return sources.Reading(
+        activation=None if activation == AS_TOLD else activation,
+        norm=None if norm == AS_TOLD else norm,
+        dilation_growth_rate=None if growth in (AS_TOLD, None) else int(growth),
+        **kept,
+    )
 
 
 def _take_checkpoint() -> None:

@@ -58,13 +58,13 @@ def analyze(
         raise SettingsError("seed", expected="an integer >= 0", found=str(seed), do="choose another")
     pipeline = Pipeline(ckpt, device)
     all_fitted, refused = _fit_all(pipeline, clips)
-    fitted = _limit_frames(all_fitted, max_frames, seed, pipeline.config.stride)
-    sums = _Sums(pipeline.config.num_quantizers)
+    fitted = _limit_frames(all_fitted, max_frames, seed, pipeline.stride)
+    sums = _Sums(pipeline.quantizer.num_quantizers)
     for done, clip in enumerate(fitted):
         if progress is not None:
             progress(done, len(fitted), clip.name)
         encoded = pipeline.encode(clip)
-        sums.add(encoded, pipeline.config.nb_code, clip_error_rows(pipeline, encoded))
+        sums.add(encoded, pipeline.quantizer.nb_code, clip_error_rows(pipeline, encoded))
     if progress is not None:
         progress(len(fitted), len(fitted), "tables")
     manifest = _manifest(pipeline, fitted, [*left_out, *refused], command, max_frames, seed)
@@ -105,10 +105,11 @@ def _refuse_equal_names(clips: Sequence[Clip]) -> None:
         )  # fmt: skip
 
 
-def _limit_frames(clips: list[Clip], max_frames: int | None, seed: int, stride: int) -> list[Clip]:
+def _limit_frames(clips: list[Clip], max_frames: int | None, seed: int, stride_of: Callable[[Clip], int]) -> list[Clip]:
     """A seeded random subset of at most ``max_frames`` frames, in the clips' own order."""
     if max_frames is None or sum(clip.frames for clip in clips) <= max_frames:
         return clips
+    stride = min(stride_of(clip) for clip in clips)
     if max_frames < stride:
         raise SettingsError(
             "max_frames", expected=f"at least {stride} (one token)", found=str(max_frames), do="allow more frames"
@@ -116,7 +117,7 @@ def _limit_frames(clips: list[Clip], max_frames: int | None, seed: int, stride: 
     kept: dict[int, Clip] = {}
     room = max_frames
     for i in np.random.default_rng(seed).permutation(len(clips)).tolist():
-        frames = min(clips[i].frames, room - room % stride)
+        frames = min(clips[i].frames, room - room % stride_of(clips[i]))
         if frames == 0:
             break
         kept[i] = clips[i] if frames == clips[i].frames else _cut(clips[i], frames)
@@ -162,8 +163,9 @@ class _Sums:
         self.residuals = left if self.residuals is None else self.residuals + left
         self.latent_sum = total if self.latent_sum is None else self.latent_sum + total
         self.latent_energy += float(latents.square().sum())
-        self.feature_energy += float(encoded.features.double().square().sum())
-        self.feature_count += encoded.features.numel()
+        if encoded.features is not None:
+            self.feature_energy += float(encoded.features.double().square().sum())
+            self.feature_count += encoded.features.numel()
 
     def normalisation_notes(self) -> list[str]:
         """A warning where normalised features are far from the unit size that the model was trained on."""
@@ -240,7 +242,7 @@ def _clips_table(pipeline: Pipeline, clips: list[Clip], errors: pd.DataFrame) ->
             "frames": [clip.frames for clip in clips],
             "seconds": [clip.seconds for clip in clips],
             "fps": [clip.fps for clip in clips],
-            "tokens": [clip.frames // pipeline.config.stride for clip in clips],
+            "tokens": [clip.frames // pipeline.stride(clip) for clip in clips],
             "held_out": pd.array(
                 [True if c.name in held_out else False if c.name in train else None for c in clips], dtype="boolean"
             ),
@@ -248,7 +250,7 @@ def _clips_table(pipeline: Pipeline, clips: list[Clip], errors: pd.DataFrame) ->
             "notes": ["; ".join(clip.notes) for clip in clips],
         }
     )
-    return table.join(clip_columns(errors, pipeline.config.num_quantizers), on="clip")
+    return table.join(clip_columns(errors, pipeline.quantizer.num_quantizers), on="clip")
 
 
 def _manifest(
@@ -270,7 +272,7 @@ def _manifest(
             "file": ckpt.path.name,
             "format": ckpt.format,
             "sha256": ckpt.sha256,
-            "config": pipeline.config.to_dict(),
+            "config": None if ckpt.config is None else ckpt.config.to_dict(),
             "representation": ckpt.representation,
             "fps": ckpt.fps,
             "ema_counts": ckpt.ema_counts is not None,

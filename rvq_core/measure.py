@@ -20,6 +20,7 @@ MOVING_HANDS = 1e-4
 CAVEATS = {
     "smplx_rot6d": "Joint errors are canonical-skeleton MPJPE: both motions are posed on one fixed skeleton of 1.70 m, "
     "its pelvis at the origin, whoever moved.",
+    "latents": "Latents were quantized as they are: usage only, nothing was encoded or decoded.",
     "raw": "The features' meaning is not known: errors are of normalised features only.",
 }
 """What a reader of the figures must know, by representation."""
@@ -50,8 +51,10 @@ class _Truth:
 
 @torch.inference_mode()
 def clip_error_rows(pipeline: Pipeline, encoded: Encoded) -> list[ErrorRow]:
-    """Rows of one clip for n = 0..Q and for the unquantised path."""
-    truth = _truth(pipeline, encoded)
+    """Rows of one clip for n = 0..Q and for the unquantised path; none where the clip holds latents."""
+    if encoded.features is None:
+        return []
+    truth = _truth(pipeline, encoded, encoded.features)
     clip = encoded.clip
     return [
         ErrorRow(clip.name, n_active, metric, value, clip.frames)
@@ -60,7 +63,7 @@ def clip_error_rows(pipeline: Pipeline, encoded: Encoded) -> list[ErrorRow]:
     ]
 
 
-def _truth(pipeline: Pipeline, encoded: Encoded) -> _Truth:
+def _truth(pipeline: Pipeline, encoded: Encoded, features: Tensor) -> _Truth:
     clip = encoded.clip
     kind = get_representation(clip.representation)
     raw = torch.from_numpy(clip.features).to(pipeline.device)
@@ -68,7 +71,7 @@ def _truth(pipeline: Pipeline, encoded: Encoded) -> _Truth:
     count = max((*kind.body, *(kind.hands if hands else ())), default=-1) + 1
     joints = kind.joints(raw, clip.skeleton, first=count)
     rotations = kind.rotations(raw)
-    return _Truth(encoded.features, joints, rotations, kind, count, hands, clip.fps)
+    return _Truth(features, joints, rotations, kind, count, hands, clip.fps)
 
 
 def _hands_move(kind: Representation, features: Tensor) -> bool:

@@ -235,6 +235,15 @@ class ResidualVQ(nn.Module):
         """The layers, typed; with a shared codebook Q times the same one."""
         return [layer for layer in self.layers if isinstance(layer, QuantizeEMAReset)]
 
+    @property
+    def latent_dim(self) -> int:
+        """Channels of the latents that ``forward`` takes."""
+        return self.code_dim
+
+    def to_code_space(self, x: Tensor) -> Tensor:
+        """Latents [B, latent_dim, T] as the codebooks see them, [B, C, T]."""
+        return x
+
     def forward(
         self,
         x: Tensor,

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from rvq_core.clips.clip import Clip
 from rvq_core.clips.fit import fit_clip
+from rvq_core.clips.representations import LATENTS
 from rvq_core.errors import CheckpointError, SettingsError
-from rvq_core.loading.checkpoint import Checkpoint, MotionModel
+from rvq_core.loading.checkpoint import Checkpoint
 
 FRAMES_AT_ONCE = 16_384
 """Frames decoded in one batch: enough to fill the processor, and memory stays flat."""
@@ -31,55 +32,77 @@ UNQUANTISED = -1
 class Encoded:
     """A clip after encoder and quantizer.
 
-    ``features`` [T, D] normalised; ``latents`` [C, T']; ``indices`` [T', Q] int64; ``partial`` [Q + 1, C, T'] the sums
-    of the codes of the first 0..Q layers.
+    ``features`` [T, D] normalised, None where the clip holds latents; ``latents`` [C, T'] as the codebooks see them;
+    ``indices`` [T', Q] int64; ``partial`` [Q + 1, C, T'] the sums of the codes of the first 0..Q layers.
     """
 
     clip: Clip
-    features: Tensor
+    features: Tensor | None
     latents: Tensor
     indices: NDArray[np.int64]
     partial: Tensor
 
 
 class Pipeline:
-    """A checkpoint's model on a device, ready to take clips."""
+    """A checkpoint on a device, ready to take clips: motion where it holds a whole model, latents in any case."""
 
     def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
-        if checkpoint.model is None or checkpoint.config is None:
-            raise CheckpointError(
-                str(checkpoint.path), expected="a whole model, to encode clips", found="codebooks only",
-                do="give the checkpoint of the whole model",
-            )  # fmt: skip
         self.checkpoint = checkpoint
-        self.config = checkpoint.config
         _check_sizes(checkpoint)
         self.device = choose_device(device)
         on_cpu = self.device.type == "cpu"
-        self.model: MotionModel = checkpoint.model if on_cpu else copy.deepcopy(checkpoint.model).to(self.device)
+        self.model = checkpoint.model
+        self.quantizer = checkpoint.quantizer
+        if self.model is not None and not on_cpu:
+            self.model = copy.deepcopy(self.model).to(self.device)
+            self.quantizer = self.model.quantizer
+        elif not on_cpu:
+            self.quantizer = copy.deepcopy(self.quantizer).to(self.device)
 
     def fit(self, clip: Clip) -> Clip:
         """The clip at this checkpoint's frame rate, cut to a whole number of tokens. Raises ClipError."""
+        if clip.representation == LATENTS.name:
+            return fit_clip(clip, dim=self.quantizer.latent_dim)
+        config = self.checkpoint.config
+        if self.model is None or config is None:
+            raise CheckpointError(
+                str(self.checkpoint.path), expected="a whole model, to encode motion", found="codebooks only",
+                do="give the checkpoint of the whole model, or its latents as .npy [B, C, T]",
+            )  # fmt: skip
         return fit_clip(
             clip,
-            dim=self.config.input_dim,
+            dim=config.input_dim,
             fps=self.checkpoint.fps,
-            stride=self.config.stride,
+            stride=config.stride,
             representation=self.checkpoint.representation,
         )
 
+    def stride(self, clip: Clip) -> int:
+        """Frames of the clip that one token stands for."""
+        config = self.checkpoint.config
+        return 1 if config is None or clip.representation == LATENTS.name else config.stride
+
     @torch.inference_mode()
     def encode(self, clip: Clip) -> Encoded:
-        """Encode and quantize a fitted clip."""
-        features = self.normalise(clip.features)
-        latents = self.model.encode(features[None])
-        _, indices, _, _, codes = self.model.quantizer(latents, return_all_codes=True)
+        """Encode (where it is motion) and quantize a fitted clip."""
+        features = None if clip.representation == LATENTS.name else self.normalise(clip.features)
+        if features is None or self.model is None:
+            latents = torch.from_numpy(clip.features).to(self.device).t()[None]
+        else:
+            latents = self.model.encode(features[None])
+        _, indices, _, _, codes = self.quantizer(latents, return_all_codes=True)
         sums = torch.cat([torch.zeros_like(codes[:1, 0]), _running_sums(codes[:, 0])])
-        return Encoded(clip, features, latents[0], indices[0].cpu().numpy(), sums.transpose(1, 2))
+        inner = self.quantizer.to_code_space(latents)[0]
+        return Encoded(clip, features, inner, indices[0].cpu().numpy(), sums.transpose(1, 2))
 
     @torch.inference_mode()
     def decode(self, encoded: Encoded) -> Iterator[tuple[int, Tensor]]:
-        """Normalised reconstructions [T, D] with n = 0..Q active quantizers and, last, from the latents (n = -1)."""
+        """Normalised reconstructions [T, D] with n = 0..Q active quantizers and, last, from the latents (n = -1).
+
+        None where the clip holds latents: there is no motion to compare with.
+        """
+        if encoded.features is None or self.model is None:
+            return
         depths = [*range(len(encoded.partial)), UNQUANTISED]
         inputs = torch.cat([encoded.partial, encoded.latents[None]])
         at_once = max(1, FRAMES_AT_ONCE // encoded.clip.frames)
@@ -115,18 +138,16 @@ def choose_device(name: str) -> torch.device:
 def _check_sizes(checkpoint: Checkpoint) -> None:
     """Raise CheckpointError where reconstructions would not be as long as the clip, or indices not fit a report."""
     config = checkpoint.config
-    if config is None:
-        return
-    if config.stride != 2**config.down_t:
+    if config is not None and config.stride != 2**config.down_t:
         raise CheckpointError(
             f"{checkpoint.path}: config", expected="a decoder that undoes the encoder's stride (stride_t = 2)",
             found=f"{config.stride} frames a token, {2**config.down_t} decoded from it",
             do="correct stride_t, or look at this file with rvq-lens inspect",
         )  # fmt: skip
-    if config.nb_code > MOST_CODES:
+    if checkpoint.quantizer.nb_code > MOST_CODES:
         raise CheckpointError(
             f"{checkpoint.path}: nb_code", expected=f"at most {MOST_CODES} codes (tokens are kept as uint16)",
-            found=str(config.nb_code), do="look at this file with rvq-lens inspect",
+            found=str(checkpoint.quantizer.nb_code), do="look at this file with rvq-lens inspect",
         )  # fmt: skip
 
 

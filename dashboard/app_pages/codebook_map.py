@@ -34,7 +34,7 @@ def main() -> None:
 
 def codes_of(ckpt: Checkpoint) -> pd.DataFrame:
     """Codes with their usage; without an encoder, with their norms only."""
-    if ckpt.model is not None:
+    if ckpt.model is not None or components.latents_chosen():
         report = components.report_or_stop(ckpt)
         components.measured_on(report)
         return report.codes

@@ -18,6 +18,10 @@ def main() -> None:
     st.title("Reconstruction", anchor=False)
     report = components.report_or_stop(components.checkpoint_or_stop())
     components.measured_on(report)
+    if report.reconstruction.empty:
+        st.info("Latents were quantized as they are: there is no motion to compare with, so no error.")
+        show_residual(report)
+        return
     rows = choose_metric(report)
     show_curve(rows)
     left, right = st.columns(2, gap="medium")

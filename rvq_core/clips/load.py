@@ -35,8 +35,8 @@ class ReadClip(Protocol):
         representation: str | None = None,
         fps: float | None = None,
         bone_map: Mapping[str, str] | None = None,
-    ) -> Clip:
-        """Read one file; raises ``ClipError``."""
+    ) -> Clip | list[Clip]:
+        """Read one file, which may hold several clips; raises ``ClipError``."""
         ...
 
 
@@ -120,7 +120,7 @@ def read_clips(
     left_out: list[LeftOut] = []
     for path in files:
         try:
-            clips.append(_read(path, representation, fps, bones))
+            clips += _read(path, representation, fps, bones)
         except ClipError as error:
             # Alone means: the user named this very file and no other.
             if given == [path]:
@@ -153,7 +153,7 @@ def _reader(path: Path) -> Reader | None:
     return next((reader for reader in READERS if reader.extension == path.suffix.lower()), None)
 
 
-def _read(path: Path, representation: str | None, fps: float | None, bone_map: Mapping[str, str] | None) -> Clip:
+def _read(path: Path, representation: str | None, fps: float | None, bone_map: Mapping[str, str] | None) -> list[Clip]:
     if not path.exists():
         raise ClipError(str(path), expected="a file or a folder", found="nothing there", do="check the path")
     reader = _reader(path)
@@ -164,8 +164,9 @@ def _read(path: Path, representation: str | None, fps: float | None, bone_map: M
             found=f"'{path.suffix or path.name}'",
             do="convert the motion to one of these",
         )
-    clip = reader.read(path, representation=representation, fps=fps, bone_map=bone_map)
-    return clip if representation is None else _as_representation(clip, representation, path)
+    found = reader.read(path, representation=representation, fps=fps, bone_map=bone_map)
+    clips = [found] if isinstance(found, Clip) else found
+    return clips if representation is None else [_as_representation(clip, representation, path) for clip in clips]
 
 
 def _extensions() -> str:

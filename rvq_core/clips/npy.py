@@ -1,4 +1,4 @@
-"""Reader of ``.npy`` files of motion features [T, D]."""
+"""Reader of ``.npy`` files: motion features [T, D], or latents [B, C, T'] of an encoder."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from rvq_core.clips.checks import UNREADABLE, as_frames, check_fps
 from rvq_core.clips.clip import Clip
-from rvq_core.clips.representations import Representation, get_representation, guess_representation
+from rvq_core.clips.representations import LATENTS, Representation, get_representation, guess_representation
 from rvq_core.errors import ClipError
 
 _ASSUMED_FPS = 30.0
+_SPACE = 3
+"""Joint positions [T, J, 3] have as many dimensions as latents; their last one is never the time."""
 
 
 def read_npy(
@@ -22,15 +24,32 @@ def read_npy(
     representation: str | None = None,
     fps: float | None = None,
     bone_map: Mapping[str, str] | None = None,  # noqa: ARG001 - every reader is called alike
-) -> Clip:
+) -> Clip | list[Clip]:
     """Read features [T, D]; D tells the representation unless it is given. A pickle is never opened.
 
-    The file has no frame rate: ``fps``, or the one usual for the representation, or 30 (a note says so).
+    The file has no frame rate: ``fps``, or the one usual for the representation, or 30 (a note says so). Three
+    dimensions are latents [B, C, T'], one clip for each of the B.
     """
-    features = as_frames(_read_array(path), str(path))
+    array = _read_array(path)
+    if array.ndim == 3 and array.shape[2] != _SPACE:
+        return _latents(array, path, fps)
+    features = as_frames(array, str(path))
     kind = _representation(features, representation, path)
     rate, notes = _frame_rate(kind, fps)
     return Clip(path.stem, rate, features.astype(np.float32), kind.name, kind.default_skeleton(), None, path, notes)
+
+
+def _latents(array: NDArray[np.generic], path: Path, fps: float | None) -> list[Clip]:
+    """One clip a sequence, with features [T', C]."""
+    rate = 1.0 if fps is None else check_fps(fps, "fps")
+    notes = ("latents of an encoder: nothing is decoded", *(() if fps else ("a second stands for one token",)))
+    return [
+        Clip(
+            path.stem if len(array) == 1 else f"{path.stem}[{number}]", rate,
+            as_frames(latents.T, f"{path}[{number}]").astype(np.float32), LATENTS.name, None, None, path, notes,
+        )
+        for number, latents in enumerate(array)
+    ]  # fmt: skip
 
 
 def _read_array(path: Path) -> NDArray[np.generic]:

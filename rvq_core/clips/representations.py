@@ -158,8 +158,10 @@ KIT = Representation(
     joints_from=_kit_joints,
 )
 RAW = Representation("raw")
+# What an encoder made of motion, [T', C]: goes into a quantizer as it is.
+LATENTS = Representation("latents")
 
-REPRESENTATIONS: tuple[Representation, ...] = (SMPLX_ROT6D, HUMANML3D, KIT, RAW)
+REPRESENTATIONS: tuple[Representation, ...] = (SMPLX_ROT6D, HUMANML3D, KIT, RAW, LATENTS)
 
 
 def representation_names() -> tuple[str, ...]:

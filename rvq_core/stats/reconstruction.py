@@ -18,6 +18,11 @@ UNQUANTISED = -1
 
 Values = NDArray[np.floating[Any]]
 
+_COLUMNS = {
+    "n_active": "int64", "metric": "str", "value": "float64", "low": "float64", "high": "float64", "unit": "str",
+    "reference": "float64", "gain": "float64", "worse": "bool",
+}  # fmt: skip
+
 
 def weighted_mean(values: Values, weights: Values) -> Values:
     """Mean over clips: ``values`` [M, ...] with ``weights`` [M] (frames) -> [...]."""
@@ -45,6 +50,8 @@ def reconstruction_table(clip_errors: pd.DataFrame, seed: int) -> pd.DataFrame:
     metric of the unquantised path.
     """
     by_metric = dict(iter(clip_errors.groupby("metric")))
+    if not by_metric:
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _COLUMNS.items()})
     parts = [_one_metric(metric, by_metric[metric], seed) for metric in UNITS if metric in by_metric]
     return pd.concat(parts, ignore_index=True)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import streamlit as st
+import torch
 from streamlit.testing.v1 import AppTest
 
 from dashboard import projection_store, sources
@@ -198,13 +199,37 @@ def test_codebooks_alone_are_on_the_map(codebooks_only):
 
 
 @pytest.fixture
-def codebooks_only(monkeypatch):
-    import dataclasses
+def codebooks_only(tmp_path: Path, monkeypatch):
+    """A file of vector-quantize-pytorch, which holds no encoder, given at start."""
+    state = {}
+    for q in range(3):
+        state |= {
+            f"layers.{q}._codebook.embed": torch.randn(1, 12, 5), f"layers.{q}._codebook.initted": torch.tensor(True),
+            f"layers.{q}._codebook.cluster_size": torch.full((1, 12), 2.0),
+        }  # fmt: skip
+    (tmp_path / "given").mkdir()
+    torch.save(state, tmp_path / "given/rvq.pt")
+    monkeypatch.setenv(sources.CHECKPOINTS_VARIABLE, str(tmp_path / "given"))
 
-    from dashboard import data
 
-    whole = data.checkpoint
-    monkeypatch.setattr(data, "checkpoint", lambda path: dataclasses.replace(whole(path), model=None, config=None))
+@pytest.mark.parametrize("page", PAGES)
+def test_codebooks_alone_show_the_usage_of_latents(page, codebooks_only, tmp_path: Path, monkeypatch):
+    (tmp_path / "dumped").mkdir()
+    np.save(tmp_path / "dumped/latents.npy", np.random.default_rng(0).normal(size=(6, 5, 9)).astype(np.float32))
+    monkeypatch.setenv(sources.CLIPS_VARIABLE, str(tmp_path / "dumped"))
+    at = healthy(open_page(page))
+    assert any("**54 tokens** of 6 clips" in caption.value for caption in at.caption)
+    assert at.get("plotly_chart")
+    if page == "reconstruction":
+        assert "no motion to compare with" in at.info[0].value
+
+
+def test_the_user_can_say_how_the_file_is_read():
+    at = open_page("overview", activation="gelu", dilation="2")
+    notes = " ".join(element.value for element in healthy(at).markdown)
+    assert "activation = gelu, given by the user" in notes and "dilation_growth_rate = 2, given by the user" in notes
+    plain = open_page("overview")
+    assert at.metric[-1].value != plain.metric[-1].value  # another activation, another error: nothing stale is shown
 
 
 def test_usage_can_be_shown_by_code_number():

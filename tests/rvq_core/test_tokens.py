@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rvq_core import tokens
+from rvq_core import Report, analyze, load_clips, tokens
 from rvq_core.autoencoder import RVQVAE, RVQVAEConfig
 from rvq_core.errors import CheckpointError, ClipError, SettingsError
 from rvq_core.loading import load_checkpoint
@@ -88,10 +88,39 @@ def test_nothing_of_the_checkpoint_changes(tiny, make_clip):
     assert all(torch.equal(before[key], value) for key, value in tiny.model.state_dict().items())
 
 
-def test_codebooks_alone_encode_nothing(tiny):
+def test_codebooks_alone_encode_nothing(tiny, make_clip):
     codebooks_only = dataclasses.replace(tiny, model=None, config=None)
     with pytest.raises(CheckpointError, match=r"tiny\.safetensors: expected a whole model.*found codebooks only"):
-        Pipeline(codebooks_only)
+        Pipeline(codebooks_only).fit(make_clip())
+
+
+def test_codebooks_alone_quantize_latents(tiny, tmp_path):
+    rng = np.random.default_rng(0)
+    latents = rng.normal(size=(6, 8, 11)).astype(np.float32)
+    np.save(tmp_path / "latents.npy", latents)
+    clips = load_clips(tmp_path / "latents.npy")
+    assert [clip.name for clip in clips] == [f"latents[{i}]" for i in range(6)]
+    report = analyze(dataclasses.replace(tiny, model=None, config=None), clips)
+    books = [book.numpy().astype(np.float64) for book in tiny.codebooks]
+    for found, truth in zip(report.tokens, latents, strict=True):
+        residual = truth.T.astype(np.float64)
+        for q, book in enumerate(books):
+            index = ((residual[:, None] - book) ** 2).sum(-1).argmin(1)
+            assert np.array_equal(found[:, q], index)
+            residual = residual - book[index]
+    assert (report.layers["tokens"] == 66).all() and report.layers["perplexity_low"].notna().all()
+    assert report.reconstruction.empty and report.clip_errors.empty
+    assert list(report.reconstruction.columns)[:6] == ["n_active", "metric", "value", "low", "high", "unit"]
+    report.save(tmp_path / "report")
+    assert Report.load(tmp_path / "report").reconstruction.empty
+    whole = analyze(tiny, clips)  # a whole model takes latents too
+    assert all(np.array_equal(a, b) for a, b in zip(whole.tokens, report.tokens, strict=True))
+
+
+def test_latents_of_another_width_are_refused(tiny, tmp_path):
+    np.save(tmp_path / "latents.npy", np.zeros((1, 9, 5), dtype=np.float32))
+    with pytest.raises(ClipError, match=r"expected D = 8 .*found D = 9"):
+        analyze(tiny, load_clips(tmp_path / "latents.npy"))
 
 
 @pytest.mark.parametrize("stride", [3, 4])

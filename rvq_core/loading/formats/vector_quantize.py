@@ -38,9 +38,19 @@ class ProjectedResidualVQ(ResidualVQ):
         mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor] | tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """As ``ResidualVQ.forward`` on latents [B, outer, T]; ``all_codes`` stay in the codes' own space."""
-        inner = self.project_in(x.transpose(1, 2)).transpose(1, 2)
-        quantized, *rest = super().forward(inner, return_all_codes, sample_codebook_temp, force_dropout_index, mask)
+        quantized, *rest = super().forward(
+            self.to_code_space(x), return_all_codes, sample_codebook_temp, force_dropout_index, mask
+        )
         return (self._out(quantized), *rest)  # type: ignore[return-value]  # the rest is passed through
+
+    @property
+    def latent_dim(self) -> int:
+        """Channels outside the projections."""
+        return self.project_in.in_features
+
+    def to_code_space(self, x: Tensor) -> Tensor:
+        """Latents [B, outer, T] projected in, [B, C, T]."""
+        return self.project_in(x.transpose(1, 2)).transpose(1, 2)
 
     def get_codebook_entry(self, indices: Tensor) -> Tensor:
         """The latents that indices [B, T, q <= Q] stand for: [B, outer, T]."""

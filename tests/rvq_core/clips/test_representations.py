@@ -105,7 +105,8 @@ def test_representations_are_found_by_name_and_by_width():
         ("humanml3d", 20.0),
         ("kit", 12.5),
         ("raw", None),
+        ("latents", None),
     ]
     assert get_representation("kit") is KIT
-    with pytest.raises(SettingsError, match="expected one of smplx_rot6d, humanml3d, kit, raw, found 'smpl'"):
+    with pytest.raises(SettingsError, match="expected one of smplx_rot6d, humanml3d, kit, raw, latents, found 'smpl'"):
         get_representation("smpl")
