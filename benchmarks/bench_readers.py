@@ -9,7 +9,6 @@ ends at joint positions [T, J, 3]; the largest difference to ours is printed bes
 OMP_NUM_THREADS=1.
 """
 
-# ruff: noqa: T201 - a script prints
 from __future__ import annotations
 
 import argparse

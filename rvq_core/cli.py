@@ -155,7 +155,7 @@ def _inspect(options: argparse.Namespace) -> int:
 def _add_analyze(commands: Any) -> None:
     parser = commands.add_parser("analyze", help="run clips through a checkpoint and write a report")
     _add_checkpoint(parser)
-    parser.add_argument("clips", type=Path, nargs="+", metavar="CLIPS", help="motion files, or folders of them")
+    _add_clips(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (needed unless --json)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     parser.add_argument("--max-frames", type=int, metavar="N", help="measure a random subset of this many frames")
@@ -173,7 +173,7 @@ def _analyze(options: argparse.Namespace) -> int:
     if options.out is not None:
         refuse_foreign_folder(options.out)
     checkpoint = _open_checkpoint(options)
-    clips = _read_clips(options.clips)
+    clips = _read_clips(options)
     with _progress("clips") as progress, warnings.catch_warnings():
         # What analyze warns about stands in the manifest, which is told line by line below.
         warnings.simplefilter("ignore")
@@ -236,7 +236,7 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _add_train(commands: Any) -> None:
     parser = commands.add_parser("train", help="train a model on motion clips")
-    parser.add_argument("clips", type=Path, nargs="+", metavar="CLIPS", help="motion files, or folders of them")
+    _add_clips(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML or JSON")
     parser.add_argument("--iterations", type=int, metavar="N", help="optimizer steps")
@@ -258,7 +258,7 @@ def _train(options: argparse.Namespace) -> int:
     base = TrainSettings()
     settings = base if options.config is None else read_settings(options.config, base)
     settings = settings.changed(_settings_from_flags(options), "rvq-lens train")
-    clips = _read_clips(options.clips)
+    clips = _read_clips(options)
     for path, reason in clips.left_out:
         _tell_left_out(str(path), reason)
     path = train(clips.clips, options.out, settings, command=options.command_line, quiet=options.quiet)
@@ -350,10 +350,18 @@ def _open_checkpoint(options: argparse.Namespace) -> Checkpoint:
     )
 
 
-def _read_clips(paths: list[Path]) -> ClipSet:
+def _add_clips(parser: argparse.ArgumentParser) -> None:
+    """The clips, and what can be said of their bones."""
+    parser.add_argument("clips", type=Path, nargs="+", metavar="CLIPS", help="motion files, or folders of them")
+    parser.add_argument(
+        "--bone-map", type=Path, metavar="FILE", help='TOML or JSON for unknown skeletons: left_hip = "LeftUpLeg", ...'
+    )
+
+
+def _read_clips(options: argparse.Namespace) -> ClipSet:
     from rvq_core.clips.load import read_clips
 
-    return read_clips(paths)
+    return read_clips(options.clips, bone_map=options.bone_map)
 
 
 def _tell_left_out(clip: str, reason: str) -> None:

@@ -24,7 +24,7 @@ from rvq_core.loading.unwrap import State, unwrap
 
 __all__ = ["Checkpoint", "Normalizer", "load_checkpoint"]
 
-_NO_CODEBOOK = re.compile(r"(^|\.)(_levels|_basis|implicit_codebook|quantizer\..*project_(in|out)\.weight)$")
+_LOOKUP_FREE = re.compile(r"\b(_levels|_basis|implicit_codebook)\b")
 """Keys of finite scalar and lookup-free quantizers (FSQ, LFQ): levels and grids, no codebook."""
 
 Values = str | PathLike[str] | NDArray[Any] | Tensor
@@ -56,10 +56,12 @@ def _build(state: State) -> Checkpoint:
     for known in FORMATS:
         if known.matches(state):
             return known.build(state)
-    if any(_NO_CODEBOOK.search(key) for key in state.tensors):
+    keys = " ".join(state.tensors)
+    if _LOOKUP_FREE.search(keys) or ("encoder." in keys and "codebook" not in keys and "embed" not in keys):
         raise CheckpointError(
-            state.where, expected="a learned codebook", found="a quantizer without one (FSQ or LFQ)",
-            do="there is no codebook to look at: its codes are a fixed grid",
+            state.where, expected="a learned codebook (such as quantizer.layers.0.codebook or quantizer.codebook)",
+            found="a model without one, as FSQ and LFQ quantizers are",
+            do="there is nothing to look at where codes are a fixed grid; else save the whole state_dict()",
         )  # fmt: skip
     nearest = min(FORMATS, key=lambda known: sum(key not in state.tensors for key in known.required))
     missing = [key for key in nearest.required if key not in state.tensors]

@@ -430,9 +430,15 @@ def test_fsq_has_no_codebook(tmp_path: Path):
         load_checkpoint(saved(tmp_path / "net.pth", {"net": state}))
 
 
-def test_an_unknown_file_hears_of_the_nearest_format(tmp_path: Path):
-    with pytest.raises(CheckpointError, match=r"quantizer\.layers\.0\.codebook|quantizer\.codebook"):
+def test_a_model_without_any_codebook_is_told_so(tmp_path: Path):
+    with pytest.raises(CheckpointError, match=r"quantizer\.codebook.*found a model without one, as FSQ and LFQ"):
         load_checkpoint(saved(tmp_path / "net.pth", {"net": published.family_state()}))
+
+
+def test_an_unknown_file_hears_of_the_nearest_format(tmp_path: Path):
+    state = {"encoder.main.0.weight": torch.randn(8, 12, 3), "text_embedding.bias": torch.randn(2)}
+    with pytest.raises(CheckpointError, match=r"the nearest format is emage, which also needs quantizer\.embedding"):
+        load_checkpoint(saved(tmp_path / "net.pth", {"net": state}))
 
 
 def test_no_tensors(tmp_path: Path):
