@@ -426,7 +426,7 @@ def test_fsq_has_no_codebook(tmp_path: Path):
         "quantizer._levels": torch.tensor([8, 5, 5]),
         "quantizer._basis": torch.tensor([1, 8, 40]),
     }
-    with pytest.raises(CheckpointError, match="FSQ or LFQ"):
+    with pytest.raises(CheckpointError, match="FSQ and LFQ"):
         load_checkpoint(saved(tmp_path / "net.pth", {"net": state}))
 
 
