@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,8 +52,18 @@ def in_all_headings(clip: Tensor) -> list[Tensor]:
 
 def fit_normalizer(clips: Sequence[Tensor], yaw: bool) -> Normalizer:
     """Mean and std of features [T, D] over all frames, with ``yaw`` in all headings."""
-    frames = torch.cat([view for clip in clips for view in (in_all_headings(clip) if yaw else [clip])]).double()
-    return Normalizer(frames.mean(dim=0).float(), frames.std(dim=0, correction=0).float())
+
+    def mean_over_frames(of: Callable[[Tensor], Tensor]) -> Tensor:
+        views = (view for clip in clips for view in (in_all_headings(clip) if yaw else [clip]))
+        total, frames = torch.zeros(clips[0].shape[1], dtype=torch.float64), 0
+        for view in views:
+            total += of(view.double()).sum(dim=0)
+            frames += len(view)
+        return total / frames
+
+    mean = mean_over_frames(lambda features: features)
+    variance = mean_over_frames(lambda features: (features - mean).square())
+    return Normalizer(mean.float(), variance.sqrt().float())
 
 
 class WindowSampler:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from rvq_core.stats.usage import count_codes, perplexity
 
 
 @torch.no_grad()
-def corpus_counts(model: RVQVAE, normalizer: Normalizer, clips: Sequence[Tensor]) -> NDArray[np.int64]:
+def corpus_counts(model: RVQVAE, normalizer: Normalizer, clips: Iterable[Tensor]) -> NDArray[np.int64]:
     """Tokens on each code [Q, K] over whole clips of raw features [T, D]; ``model`` must be in eval mode."""
     counts = np.zeros((model.config.num_quantizers, model.config.nb_code), dtype=np.int64)
     for clip in clips:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -47,9 +48,10 @@ class Corpus:
     yaw: bool
     fingerprint: str
 
-    def counted(self, part: list[Tensor]) -> list[Tensor]:
+    def counted(self, part: list[Tensor]) -> Iterator[Tensor]:
         """The clips over which codes are counted: in all headings where training turns them."""
-        return [view for clip in part for view in in_all_headings(clip)] if self.yaw else part
+        for clip in part:
+            yield from in_all_headings(clip) if self.yaw else [clip]
 
 
 def train(
@@ -167,6 +169,8 @@ class _Run:
         self.command = command
         self.iteration = 0
         self.history: list[dict[str, Any]] = []
+        self._counts: dict[str, NDArray[np.int64]] = {}
+        self._counted_at = -1
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
         )
@@ -207,25 +211,32 @@ class _Run:
         """Add a row to the history: mean losses since the last, usage of the training clips, held-out error."""
         self.model.eval()
         error = held_out_mpjpe(self.model, self.normalizer, self.corpus.representation, self.corpus.held_out)
-        counts = corpus_counts(self.model, self.normalizer, self.corpus.counted(self.corpus.train))
         row = {
             "iteration": self.iteration,
             **{name: round(value, 6) for name, value in means.items()},
-            **usage_row(counts),
+            **usage_row(self.code_counts()["train"]),
             "held_out_mpjpe": None if error is None else round(error, 3),
         }
         self.model.train()
         self.history.append(row)
         return row
 
+    def code_counts(self) -> dict[str, NDArray[np.int64]]:
+        """Code counts [Q, K] of both corpora with the weights of this step, counted once a step; the model in eval."""
+        if self._counted_at != self.iteration:
+            parts = {"train": self.corpus.train, "held_out": self.corpus.held_out}
+            self._counts = {
+                name: corpus_counts(self.model, self.normalizer, self.corpus.counted(part))
+                for name, part in parts.items()
+                if part
+            }
+            self._counted_at = self.iteration
+        return self._counts
+
     def save(self) -> None:
         """Write the checkpoint, with the code counts of both corpora."""
         self.model.eval()
-        counts = {
-            name: corpus_counts(self.model, self.normalizer, self.corpus.counted(part)).tolist()
-            for name, part in (("train", self.corpus.train), ("held_out", self.corpus.held_out))
-            if part
-        }
+        counts = {name: layers.tolist() for name, layers in self.code_counts().items()}
         training = {
             "command": self.command,
             "iterations": self.iteration,
