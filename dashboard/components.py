@@ -94,6 +94,8 @@ def unexpected(error: Exception) -> None:
 def measured_on(report: Report) -> None:
     """Caption with tokens, clips, seconds and held-out clips, and the list of clips left out."""
     st.caption(words.measured_on(report.manifest, report.clips))
+    for warning in report.manifest["warnings"]:
+        st.warning(_escaped(warning), icon=":material/warning:")
     left_out = report.manifest["left_out"]
     if left_out:
         with st.expander(f"{len(left_out)} left out, the rest is analysed", icon=":material/warning:"):

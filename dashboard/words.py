@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard.figures.reconstruction import METRIC_NAMES
+from dashboard.figures.reconstruction import metric_name
 
 WHAT = {
     "perplexity": (
@@ -64,7 +64,7 @@ def measured_on(manifest: dict[str, Any], clips: pd.DataFrame) -> str:
     return f"Measured on **{tokens:,} tokens** of {_many(count, 'clip')} ({seconds:,.1f} s): {told}."
 
 
-def summary(layers: pd.DataFrame, reconstruction: pd.DataFrame) -> str:
+def summary(layers: pd.DataFrame, reconstruction: pd.DataFrame, canonical: bool = False) -> str:
     """One paragraph that a reader without time can take away."""
     first, last = layers.iloc[0], layers.iloc[-1]
     codes, depth = int(first["codes"]), int(last["layer"])
@@ -75,7 +75,7 @@ def summary(layers: pd.DataFrame, reconstruction: pd.DataFrame) -> str:
     ]
     rows = headline_metric(reconstruction)
     if len(rows):
-        parts.append(_depth_sentence(rows))
+        parts.append(_depth_sentence(rows, canonical))
     return " ".join(parts)
 
 
@@ -95,6 +95,11 @@ def split_sentence(clips: pd.DataFrame, clip_errors: pd.DataFrame, rows: pd.Data
         f"Told apart: **{amount(means[True], unit)}** on held-out clips, {amount(means[False], unit)} on those it was "
         "trained on; only the first says how it does on motion it has not seen."
     )
+
+
+def is_canonical(clips: pd.DataFrame) -> bool:
+    """Whether joints of these clips were posed on the canonical skeleton, so that their errors must be called so."""
+    return bool((clips["representation"] == "smplx_rot6d").any())
 
 
 def headline_metric(reconstruction: pd.DataFrame) -> pd.DataFrame:
@@ -132,9 +137,9 @@ def amount(value: float, unit: str) -> str:
     return f"{value:.3g}" if unit == "1" else f"{value:,.1f} {unit}"
 
 
-def _depth_sentence(rows: pd.DataFrame) -> str:
+def _depth_sentence(rows: pd.DataFrame, canonical: bool) -> str:
     full, none = rows.iloc[-1], rows.iloc[0]
-    name, unit = METRIC_NAMES.get(str(full["metric"]), str(full["metric"])).split(",")[0], str(full["unit"])
+    name, unit = metric_name(str(full["metric"]), canonical).split(",")[0], str(full["unit"])
     text = (
         f"All {full['n_active']} quantizers bring the {name} from {amount(none['value'], unit)} to "
         f"**{amount(full['value'], unit)}**"

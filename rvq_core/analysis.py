@@ -68,7 +68,8 @@ def analyze(
     if progress is not None:
         progress(len(fitted), len(fitted), "tables")
     manifest = _manifest(pipeline, fitted, [*left_out, *refused], command, max_frames, seed)
-    manifest["notes"] += _subset_notes(all_fitted, fitted) + sums.normalisation_notes()
+    manifest["notes"] += _subset_notes(all_fitted, fitted)
+    manifest["warnings"] = sums.warnings()
     return _build_report(pipeline, fitted, sums, manifest, seed)
 
 
@@ -167,7 +168,7 @@ class _Sums:
             self.feature_energy += float(encoded.features.double().square().sum())
             self.feature_count += encoded.features.numel()
 
-    def normalisation_notes(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """A warning where normalised features are far from the unit size that the model was trained on."""
         size = (self.feature_energy / self.feature_count) ** 0.5 if self.feature_count else 1.0
         if USUAL_SIZE[0] <= size <= USUAL_SIZE[1]:
@@ -291,6 +292,7 @@ def _manifest(
             "log_batch_tokens": _log_batch(ckpt),
         },
         "left_out": [{"clip": str(path), "reason": reason} for path, reason in left_out],
+        "warnings": [],
         "notes": [CAVEATS[kind] for kind in sorted({clip.representation for clip in clips}) if kind in CAVEATS],
         "verdicts": [],
     }

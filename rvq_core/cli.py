@@ -219,7 +219,8 @@ def _summary(report: Report, out: Path | None) -> str:
             f"{row['metric']}: {_or_none(row['value'], '.4g', unit)} with all quantizers, "
             f"{_or_none(row['reference'], '.4g', unit)} unquantised"
         )
-    lines += ["", *(f"note: {note}" for note in report.manifest["notes"]), f"report: {out}"]
+    told = [(kind, text) for kind in ("warning", "note") for text in report.manifest[f"{kind}s"]]
+    lines += ["", *(f"{kind}: {text}" for kind, text in told), f"report: {out}"]
     return "\n".join(lines)
 
 

@@ -20,7 +20,14 @@ def main() -> None:
     components.measured_on(report)
     rows = words.headline_metric(report.reconstruction)
     told_apart = words.split_sentence(report.clips, report.clip_errors, rows)
-    st.markdown(" ".join(filter(None, [words.summary(report.layers, report.reconstruction), told_apart])))
+    st.markdown(
+        " ".join(
+            filter(
+                None,
+                [words.summary(report.layers, report.reconstruction, words.is_canonical(report.clips)), told_apart],
+            )
+        )
+    )
     show_numbers(report)
     show_figures(report)
     show_layers(report)
@@ -78,7 +85,9 @@ def show_figures(report: Report) -> None:
         else:
             values = ", ".join(f"{value:.3g}" for value in rows["value"])
             components.chart(
-                error_figure(rows), alt=f"Error against active quantizers, from none to all: {values}", key="error"
+                error_figure(rows, words.is_canonical(report.clips)),
+                alt=f"Error against active quantizers, from none to all: {values}",
+                key="error",
             )
 
 

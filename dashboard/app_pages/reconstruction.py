@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import components, words
 from dashboard.figures.clip_errors import MAX_CLIPS, clip_error_figure, clip_table
-from dashboard.figures.reconstruction import METRIC_NAMES, error_figure, gain_figure
+from dashboard.figures.reconstruction import error_figure, gain_figure, metric_name
 from dashboard.figures.residual import residual_figure
 from rvq_core.report import Report
 
@@ -23,10 +23,10 @@ def main() -> None:
         show_residual(report)
         return
     rows = choose_metric(report)
-    show_curve(rows)
+    show_curve(report, rows)
     left, right = st.columns(2, gap="medium")
     with left:
-        show_gain(rows)
+        show_gain(report, rows)
     with right:
         show_residual(report)
     show_clips(report, rows)
@@ -36,26 +36,32 @@ def choose_metric(report: Report) -> pd.DataFrame:
     """Rows of the chosen metric."""
     present = [metric for metric in ("mpjpe", "mpjpe_hands", "velocity_error", "rotation_error", "feature_mse")
                if metric in set(report.reconstruction["metric"])]  # fmt: skip
-    names = {METRIC_NAMES[metric]: metric for metric in present}
+    names = {metric_name(metric, words.is_canonical(report.clips)): metric for metric in present}
     chosen = st.selectbox("Metric", list(names), key="error", bind="query-params", width=340)
     metric = names[chosen] if chosen else present[0]
     return report.reconstruction[report.reconstruction["metric"] == metric].sort_values("n_active")
 
 
-def show_curve(rows: pd.DataFrame) -> None:
+def show_curve(report: Report, rows: pd.DataFrame) -> None:
     components.heading("Error with the first n quantizers", "reconstruction")
     values = ", ".join(f"{value:.3g}" for value in rows["value"])
     components.chart(
-        error_figure(rows), alt=f"Error against active quantizers, from none to all: {values}", key="error_curve"
+        error_figure(rows, words.is_canonical(report.clips)),
+        alt=f"Error against active quantizers, from none to all: {values}",
+        key="error_curve",
     )
     if rows["low"].isna().all():
         st.caption("No interval: it takes more than one clip.")
 
 
-def show_gain(rows: pd.DataFrame) -> None:
+def show_gain(report: Report, rows: pd.DataFrame) -> None:
     components.heading("Gain of each quantizer", "gain")
     values = ", ".join(f"{value:.3g}" for value in rows["gain"].dropna())
-    components.chart(gain_figure(rows), alt=f"Bars of the gain of each quantizer: {values}", key="gain")
+    components.chart(
+        gain_figure(rows, words.is_canonical(report.clips)),
+        alt=f"Bars of the gain of each quantizer: {values}",
+        key="gain",
+    )
 
 
 def show_residual(report: Report) -> None:
@@ -78,7 +84,9 @@ def show_clips(report: Report, rows: pd.DataFrame) -> None:
         f"{clip} {words.amount(error, unit)}" for clip, error in zip(table["clip"][:3], table["error"][:3], strict=True)
     )
     components.chart(
-        clip_error_figure(table, metric, unit), alt=f"Error per clip, the worst: {worst}", key="clip_errors"
+        clip_error_figure(table, metric, unit, words.is_canonical(report.clips)),
+        alt=f"Error per clip, the worst: {worst}",
+        key="clip_errors",
     )
     if len(table) > MAX_CLIPS:
         st.caption(f"The {MAX_CLIPS} clips with the largest error; the table has all {len(table):,}.")

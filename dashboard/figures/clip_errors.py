@@ -27,7 +27,7 @@ def clip_table(clips: pd.DataFrame, clip_errors: pd.DataFrame, metric: str) -> p
     return table.dropna(subset=["error"]).sort_values("error", ascending=False, ignore_index=True)
 
 
-def clip_error_figure(table: pd.DataFrame, metric: str, unit: str) -> go.Figure:
+def clip_error_figure(table: pd.DataFrame, metric: str, unit: str, canonical: bool = False) -> go.Figure:
     """One row a clip: a mark for its error with all quantizers, a tick for the error without quantization."""
     table = table.head(MAX_CLIPS)
     shown = "" if unit == "1" else f" {unit}"
@@ -43,7 +43,7 @@ def clip_error_figure(table: pd.DataFrame, metric: str, unit: str) -> go.Figure:
     for (name, colour, symbol), mask in zip(KINDS, _kinds(table), strict=True):
         if mask.any():
             figure.add_trace(_marks(table[mask], name, colour, symbol, shown))
-    laid_out(figure, x=axis_name(metric, unit), y="", height=130 + 24 * len(table))
+    laid_out(figure, x=axis_name(metric, unit, canonical), y="", height=130 + 24 * len(table))
     figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=table["clip"].tolist(), dtick=1)
     figure.update_xaxes(rangemode="tozero")
     return figure

@@ -9,21 +9,27 @@ from dashboard.figures.theme import BLUE, GREY, VERMILLION, hover, laid_out, lay
 
 METRIC_NAMES = {
     "feature_mse": "feature MSE",
-    "mpjpe": "canonical-skeleton MPJPE, body",
-    "mpjpe_hands": "canonical-skeleton MPJPE, hands",
+    "mpjpe": "MPJPE, body",
+    "mpjpe_hands": "MPJPE, hands",
     "velocity_error": "joint velocity error",
     "rotation_error": "joint rotation error",
 }
 """What a metric is called on an axis."""
 
 
-def axis_name(metric: str, unit: str) -> str:
-    """Metric with its unit, as an axis title; normalised features have none."""
+def metric_name(metric: str, canonical: bool = False) -> str:
+    """What a metric is called; ``canonical``: joints were posed on the canonical skeleton, which its name must tell."""
     name = METRIC_NAMES.get(metric, metric)
+    return f"canonical-skeleton {name}" if canonical and metric.startswith("mpjpe") else name
+
+
+def axis_name(metric: str, unit: str, canonical: bool = False) -> str:
+    """Metric with its unit, as an axis title; normalised features have none."""
+    name = metric_name(metric, canonical)
     return f"{name} (normalised features)" if unit == "1" else f"{name} ({unit})"
 
 
-def error_figure(rows: pd.DataFrame) -> go.Figure:
+def error_figure(rows: pd.DataFrame, canonical: bool = False) -> go.Figure:
     """Error against the number of active quantizers for one metric: line, 95 % band, unquantised reference."""
     rows = rows.sort_values("n_active")
     metric, unit = str(rows["metric"].iloc[0]), str(rows["unit"].iloc[0])
@@ -31,12 +37,12 @@ def error_figure(rows: pd.DataFrame) -> go.Figure:
     figure = go.Figure([*_band(rows), _line(rows, shown), *_worse(rows, shown)])
     if rows["reference"].notna().any():
         figure.add_trace(_reference(rows, shown))
-    laid_out(figure, x="active quantizers (first n layers)", y=axis_name(metric, unit), height=400)
+    laid_out(figure, x="active quantizers (first n layers)", y=axis_name(metric, unit, canonical), height=400)
     figure.update_yaxes(rangemode="tozero")
     return layer_axis(figure, rows["n_active"].tolist())
 
 
-def gain_figure(rows: pd.DataFrame) -> go.Figure:
+def gain_figure(rows: pd.DataFrame, canonical: bool = False) -> go.Figure:
     """How much each quantizer lowers the error of one metric; a bar below zero makes it worse."""
     rows = rows[rows["n_active"] > 0].sort_values("n_active")
     metric, unit = str(rows["metric"].iloc[0]), str(rows["unit"].iloc[0])
@@ -45,7 +51,8 @@ def gain_figure(rows: pd.DataFrame) -> go.Figure:
     for name, colour, part in (("lowers the error", BLUE, rows[~worse]), ("raises the error", VERMILLION, rows[worse])):
         if len(part):
             figure.add_trace(_gain_bars(part, name, colour, "" if unit == "1" else f" {unit}"))
-    laid_out(figure, x="quantizer (layer)", y=f"gain: {axis_name(metric, unit)}", height=360, legend=bool(worse.any()))
+    title = f"gain: {axis_name(metric, unit, canonical)}"
+    laid_out(figure, x="quantizer (layer)", y=title, height=360, legend=bool(worse.any()))
     return layer_axis(figure, rows["n_active"].tolist())
 
 

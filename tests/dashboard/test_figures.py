@@ -162,7 +162,8 @@ def test_error_curve_is_the_table_with_band_and_reference(make_reconstruction):
     band = np.array(trace(figure, "95 %").y)
     assert_allclose(band, [*rows["high"], *rows["low"][::-1]])
     assert set(trace(figure, "without").y) == {8.0}
-    assert figure.layout.yaxis.title.text == "canonical-skeleton MPJPE, body (mm)"
+    assert figure.layout.yaxis.title.text == "MPJPE, body (mm)"
+    assert error_figure(rows, True).layout.yaxis.title.text == "canonical-skeleton MPJPE, body (mm)"
     assert not any(trace.name.startswith("worse") for trace in figure.data)
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import warnings
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from rvq_core import analyze, load_checkpoint, load_clips
 from rvq_core.clips.clip import Clip, fingerprint
 from rvq_core.errors import ClipError, SettingsError
+from rvq_core.loading import Normalizer
 
 COLUMNS = {
     "layers": "layer codes tokens used unseen rare perplexity perplexity_low perplexity_high perplexity_ratio ceiling "
@@ -332,3 +334,14 @@ def test_the_state_of_torchs_generator_stays(tiny, make_clip):
     before = torch.get_rng_state()
     analyze(tiny, [make_clip()], device="cpu", max_frames=20)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_features_far_from_unit_size_are_warned_about(make_checkpoint, make_clip):
+    ckpt = load_checkpoint(make_checkpoint())
+    usual = analyze(ckpt, [make_clip()])
+    far = dataclasses.replace(ckpt, normalizer=Normalizer(ckpt.normalizer.mean, ckpt.normalizer.std / 20))
+    (warning,) = analyze(far, [make_clip()]).manifest["warnings"]
+    assert usual.manifest["warnings"] == []
+    features = far.normalizer.apply(make_clip().features[: usual.manifest["clips"]["frames"]])
+    size = np.sqrt(np.square(features.astype(np.float64)).mean())
+    assert f"{size:.2g}, not about 1" in warning
