@@ -244,6 +244,10 @@ class ResidualVQ(nn.Module):
         """Latents [B, latent_dim, T] as the codebooks see them, [B, C, T]."""
         return x
 
+    def from_code_space(self, quantized: Tensor) -> Tensor:
+        """A sum of codes [B, C, T] as latents [B, latent_dim, T]."""
+        return quantized
+
     def forward(
         self,
         x: Tensor,
@@ -263,34 +267,23 @@ class ResidualVQ(nn.Module):
         ``get_codebook_entry(indices)`` bit for bit; in training it is the sum of the codes before this step's update,
         and its gradient goes straight to ``x``. Per-layer figures: ``self.last``.
         """
-        _check_latents(x, self.code_dim)
-        active = self._active_layers(force_dropout_index)
-        residual = _to_tokens(x, detach=False).to(self.ema_layers()[0].codebook.dtype)
+        _check_latents(x, self.latent_dim)
+        inner = self.to_code_space(x)
         present = slice(None) if mask is None else _checked_mask(mask, x)
-        residual = residual[present]
-        inputs: list[Tensor] = []
-        chosen: list[Tensor] = []
-        losses: list[Tensor] = []
-        for layer in self.ema_layers()[:active]:
-            inputs.append(residual.detach())
-            layer.initialise(inputs[-1])
-            chosen.append(layer.quantize(inputs[-1], sample_codebook_temp))
-            codes = layer.dequantize(chosen[-1])
-            losses.append(_commitment(residual, codes))
-            residual = residual - codes
+        tokens = _to_tokens(inner, detach=False).to(self.ema_layers()[0].codebook.dtype)[present]
+        inputs, chosen, losses = self._quantize(tokens, self._active_layers(force_dropout_index), sample_codebook_temp)
         indices = torch.full((x.shape[0] * x.shape[2], self.num_quantizers), -1, device=x.device)
         for q, idx in enumerate(chosen):
             indices[present, q] = idx
         indices = indices.view(x.shape[0], x.shape[2], self.num_quantizers)
         quantized = self._sum_of_codes(indices).to(x.dtype)
         if self.training:
-            quantized = _straight_through(quantized, x if mask is None else x * mask[:, None])
+            quantized = _straight_through(quantized, inner if mask is None else inner * mask[:, None])
         all_codes = self.get_codes_from_indices(indices) if return_all_codes else None
-        perplexities = self._update(inputs, chosen)
-        commit_loss, perplexity = self._summarise(losses, perplexities, x)
+        commit_loss, perplexity = self._summarise(losses, self._update(inputs, chosen), x)
         if all_codes is not None:
-            return quantized, indices, commit_loss, perplexity, all_codes
-        return quantized, indices, commit_loss, perplexity
+            return self.from_code_space(quantized), indices, commit_loss, perplexity, all_codes
+        return self.from_code_space(quantized), indices, commit_loss, perplexity
 
     @torch.no_grad()
     def get_codes_from_indices(self, indices: Tensor) -> Tensor:
@@ -304,7 +297,23 @@ class ResidualVQ(nn.Module):
     @torch.no_grad()
     def get_codebook_entry(self, indices: Tensor) -> Tensor:
         """The latents that indices stand for, the sum of their codes: [B, T, q <= Q] -> [B, C, T]."""
-        return self._sum_of_codes(self._checked_indices(indices))
+        return self.from_code_space(self._sum_of_codes(self._checked_indices(indices)))
+
+    def _quantize(
+        self, residual: Tensor, active: int, temperature: float | None
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Of each layer in use: its input tokens [N, C], the chosen codes [N], its commitment loss []."""
+        inputs: list[Tensor] = []
+        chosen: list[Tensor] = []
+        losses: list[Tensor] = []
+        for layer in self.ema_layers()[:active]:
+            inputs.append(residual.detach())
+            layer.initialise(inputs[-1])
+            chosen.append(layer.quantize(inputs[-1], temperature))
+            codes = layer.dequantize(chosen[-1])
+            losses.append(_commitment(residual, codes))
+            residual = residual - codes
+        return inputs, chosen, losses
 
     @torch.no_grad()
     def _sum_of_codes(self, indices: Tensor) -> Tensor:

@@ -29,20 +29,6 @@ class ProjectedResidualVQ(ResidualVQ):
         self.project_in = torch.nn.Linear(outer_dim, code_dim)
         self.project_out = torch.nn.Linear(code_dim, outer_dim)
 
-    def forward(
-        self,
-        x: Tensor,
-        return_all_codes: bool = False,
-        sample_codebook_temp: float | None = None,
-        force_dropout_index: int = -1,
-        mask: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor] | tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """As ``ResidualVQ.forward`` on latents [B, outer, T]; ``all_codes`` stay in the codes' own space."""
-        quantized, *rest = super().forward(
-            self.to_code_space(x), return_all_codes, sample_codebook_temp, force_dropout_index, mask
-        )
-        return (self._out(quantized), *rest)  # type: ignore[return-value]  # the rest is passed through
-
     @property
     def latent_dim(self) -> int:
         """Channels outside the projections."""
@@ -52,11 +38,8 @@ class ProjectedResidualVQ(ResidualVQ):
         """Latents [B, outer, T] projected in, [B, C, T]."""
         return self.project_in(x.transpose(1, 2)).transpose(1, 2)
 
-    def get_codebook_entry(self, indices: Tensor) -> Tensor:
-        """The latents that indices [B, T, q <= Q] stand for: [B, outer, T]."""
-        return self._out(super().get_codebook_entry(indices))
-
-    def _out(self, quantized: Tensor) -> Tensor:
+    def from_code_space(self, quantized: Tensor) -> Tensor:
+        """A sum of codes [B, C, T] projected out, [B, outer, T]."""
         return self.project_out(quantized.transpose(1, 2)).transpose(1, 2)
 
 
