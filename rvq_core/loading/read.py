@@ -6,16 +6,16 @@ inert stand-ins beside it, and there is no other way in.
 
 from __future__ import annotations
 
-import argparse
 import pickle
+import threading
+import warnings
 import zipfile
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
@@ -33,35 +33,52 @@ _REFUSED_GLOBAL = "Unsupported global: GLOBAL "
 
 
 class Inert:
-    """Stands for a type of another project's library: keeps what it is given and does nothing."""
+    """Stands for a type of another library: keeps nothing of what it is given and does nothing."""
 
-    def __init__(self, *args: object) -> None:
-        self.args = args
+    def __init__(self, *_: object) -> None:
+        """Accept whatever a pickle makes the object from."""
 
     def __setstate__(self, state: object) -> None:
-        self.state = state
+        """Accept whatever a pickle puts into the object."""
+
+
+def _inert_dict(*_: object) -> OrderedDict[Any, Any]:
+    """An empty dictionary for a pickle to fill, without the factory of a defaultdict."""
+    return OrderedDict()
 
 
 _STAND_INS = (
-    "omegaconf.dictconfig.DictConfig",
-    "omegaconf.listconfig.ListConfig",
-    "omegaconf.base.ContainerMetadata",
-    "omegaconf.base.Metadata",
-    "omegaconf.nodes.AnyNode",
-    "omegaconf.nodes.StringNode",
-    "omegaconf.nodes.IntegerNode",
-    "omegaconf.nodes.FloatNode",
-    "omegaconf.nodes.BooleanNode",
-    "typing.Any",
+    "argparse.Namespace",  # the options of most training scripts
+    # numpy numbers and arrays (best scores, statistics), by the names of numpy 1 and 2
+    *("numpy.dtype", "numpy.ndarray", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"),
+    *("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"),
+    # OmegaConf's containers (MotionGPT's hyper_parameters), and the types that its metadata points at
+    *("omegaconf.dictconfig.DictConfig", "omegaconf.listconfig.ListConfig"),
+    *("omegaconf.base.ContainerMetadata", "omegaconf.base.Metadata"),
+    *(f"omegaconf.nodes.{kind}Node" for kind in ("Any", "String", "Integer", "Float", "Boolean", "Bytes", "Path")),
+    *("typing.Any", *(f"builtins.{kind}" for kind in ("dict", "list", "tuple", "int", "float", "str", "bool"))),
+    # paths; the second names are those of Python 3.13
+    *("pathlib.PosixPath", "pathlib.WindowsPath", "pathlib._local.PosixPath", "pathlib._local.WindowsPath"),
+)
+"""Types that training scripts leave in their checkpoints; none of their content is needed, so none is ever made."""
+
+_DICTIONARIES = (
     "pytorch_lightning.utilities.parsing.AttributeDict",
     "lightning_fabric.utilities.data.AttributeDict",
     "lightning.fabric.utilities.data.AttributeDict",
-    "pathlib.PosixPath",
-    "pathlib.WindowsPath",
-    "pathlib._local.PosixPath",
-    "pathlib._local.WindowsPath",
+    "lightning.pytorch.utilities.parsing.AttributeDict",
 )
-"""Types that training scripts leave in their checkpoints; none of their content is needed."""
+"""Lightning's hyper-parameters: dictionaries by another name, read as plain ones."""
+
+_ALLOWED: list[Any] = [
+    *((Inert, name) for name in _STAND_INS),
+    *((OrderedDict, name) for name in _DICTIONARIES),
+    (_inert_dict, "collections.defaultdict"),
+]
+"""All that is let in beside torch's own list; nothing here runs anything of what a file names."""
+
+_ONE_AT_A_TIME = threading.Lock()
+"""torch keeps its list of allowed types, and Python its warnings, for the whole process."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,8 +99,9 @@ def read_file(path: Path) -> RawFile:
     """Read a checkpoint file whole, or the weights file of a folder. Raises CheckpointError."""
     try:
         file = _weights_file(path)
-        if not file.exists():
-            raise CheckpointError(str(file), expected="a checkpoint file", found="nothing there", do="check the path")
+        if not file.is_file():
+            found = "no regular file" if file.exists() else "nothing there"
+            raise CheckpointError(str(file), expected="a checkpoint file", found=found, do="check the path")
         with file.open("rb") as opened:
             start = opened.read(512)
         content, metadata = _read_by_kind(file, start)
@@ -123,9 +141,11 @@ def _read_by_kind(file: Path, start: bytes) -> tuple[Mapping[str, Any], dict[str
     if start[8:9] == b"{":
         return _read_safetensors(file)
     if start.startswith(b"PK"):
-        _refuse_bomb(file)
+        _refuse_archive(file)
         return _read_torch(file), {}
     if start.startswith(_LEGACY_MAGIC):
+        with file.open("rb") as opened:
+            _refuse_bytearray(file, opened)
         return _read_torch(file), {}
     if start[:1] == b"\x80":
         raise CheckpointError(
@@ -157,85 +177,101 @@ def _read_safetensors(file: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
         ) from error  # fmt: skip
 
 
-def _refuse_bomb(file: Path) -> None:
-    """Refuse an archive that would unpack to far more than it is, before any of it is unpacked."""
+def _refuse_archive(file: Path) -> None:
+    """Refuse an archive that is damaged, of compiled code, or unpacks to far more than it is; nothing is unpacked."""
     try:
         with zipfile.ZipFile(file) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        raise CheckpointError(
-            str(file),
-            expected="a whole archive",
-            found=f"a damaged one ({error})",
-            do="copy it again: it was cut short",
-        ) from error
-    limit = LARGEST_EXPANSION * file.stat().st_size + (1 << 20)
-    if unpacked > limit:
+            entries = archive.infolist()
+    except Exception as error:  # zipfile raises what it happens to meet in a damaged archive
+        raise _damaged(file, error) from error
+    unpacked = sum(entry.file_size for entry in entries)
+    if unpacked > LARGEST_EXPANSION * file.stat().st_size + (1 << 20):
         raise CheckpointError(
             str(file), expected=f"an archive that unpacks to at most {LARGEST_EXPANSION:g} times its size",
             found=f"{unpacked} bytes in {file.stat().st_size}",
             do="do not trust this file: torch.save writes no such archive",
         )  # fmt: skip
+    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+        raise CheckpointError(
+            str(file), expected="tensors and plain values", found="a TorchScript program, which could run code",
+            do="re-save it where it was trained: torch.save(model.state_dict(), PATH)",
+        )  # fmt: skip
+    _refuse_pickles(file)
+
+
+def _refuse_pickles(file: Path) -> None:
+    """Look at the pickles of an archive, which is known to be no bomb."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for name in archive.namelist():
+                if name.endswith(".pkl"):
+                    with archive.open(name) as opened:
+                        _refuse_bytearray(file, opened)
+    except CheckpointError:
+        raise
+    except Exception as error:  # as above
+        raise _damaged(file, error) from error
+
+
+def _refuse_bytearray(file: Path, opened: IO[bytes]) -> None:
+    """Refuse the one type on torch's own list that makes gigabytes of a number in a pickle; no model needs it."""
+    end = b""
+    while block := opened.read(1 << 20):
+        if b"\nbytearray\n" in end + block:
+            raise _refused(file, f"{_REFUSED_GLOBAL}bytearray ")
+        end = block[-16:]
 
 
 def _read_torch(file: Path) -> Mapping[str, Any]:
-    try:
-        # The opened file, not its name: by a name that ends in .safetensors torch would choose another reader.
-        with file.open("rb") as opened, torch.serialization.safe_globals(_safe_types()):
-            content = torch.load(opened, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise _refused(file, str(error)) from error
-    except (
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        TypeError,
-        AssertionError,
-    ) as error:
-        first = (str(error).splitlines() or [""])[0]
-        raise CheckpointError(
-            str(file),
-            expected="a file written by torch.save",
-            found=f"a damaged one ({first or type(error).__name__})",
-            do="copy it again: it was cut short or changed",
-        ) from error  # fmt: skip
-    if not isinstance(content, Mapping):
+    content = _load_weights_only(file)
+    if not isinstance(content, dict):
         raise CheckpointError(
             str(file),
             expected="a dictionary of tensors",
             found=type(content).__name__,
             do="save the model's state_dict()",
         )
-    return cast(Mapping[str, Any], content)
+    return dict(dict.items(cast(dict[str, Any], content)))
+
+
+def _load_weights_only(file: Path) -> object:
+    """The one call of ``torch.load``."""
+    try:
+        # The opened file, not its name: by a name that ends in .safetensors torch would choose another reader.
+        with _ONE_AT_A_TIME, warnings.catch_warnings(), file.open("rb") as opened:
+            warnings.simplefilter("ignore")
+            with torch.serialization.safe_globals(_ALLOWED):
+                return torch.load(opened, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _refused(file, str(error)) from error
+    except Exception as error:  # torch raises whatever it meets in a damaged file, its own assertions included
+        raise _damaged(file, error) from error
+
+
+def _damaged(file: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        str(file),
+        expected="a file written by torch.save",
+        found=f"a damaged one ({_first_line(error)})",
+        do="copy it again: it was cut short or changed",
+    )
 
 
 def _refused(file: Path, message: str) -> CheckpointError:
     """The error for a pickle with something that could run."""
+    found = f"a pickle that torch will not open safely ({_first_line(message)})"
     if _REFUSED_GLOBAL in message:
         name = message.split(_REFUSED_GLOBAL, 1)[1].split(" ", 1)[0].rstrip(".")
-        return CheckpointError(
-            str(file), expected="tensors and plain values", found=f"an object of type {name}, which could run code",
-            do="re-save it where it was trained: torch.save(model.state_dict(), PATH)",
-        )  # fmt: skip
-    first = next((line for line in message.splitlines() if line.strip()), "unreadable pickle")
+        found = f"an object of type {name[:200]}, which could run code"
     return CheckpointError(
         str(file),
         expected="tensors and plain values",
-        found=f"a pickle that torch will not open safely ({first.strip()})",
+        found=found,
         do="re-save it where it was trained: torch.save(model.state_dict(), PATH)",
-    )  # fmt: skip
+    )
 
 
-def _safe_types() -> list[Any]:
-    """Types beside torch's own list: options and numbers without code, stand-ins for other libraries' containers."""
-    numbers = [
-        np.dtype,
-        *(type(np.dtype(code)) for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")),
-    ]
-    scalar = np.float64(0).__reduce__()[0]
-    harmless = [argparse.Namespace, OrderedDict, defaultdict, dict, list, int, float, str, *numbers]
-    names = [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
-    return [*harmless, *names, *((Inert, name) for name in _STAND_INS)]
+def _first_line(error: Exception | str) -> str:
+    """What an error says, in a few words; its type where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(error).__name__

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -11,11 +10,14 @@ from torch import Tensor
 from rvq_core.errors import CheckpointError
 from rvq_core.loading.read import RawFile
 
-CONTAINERS = ("vq_model", "net", "state_dict", "model_state", "model")
+CONTAINERS = ("vq_model", "net", "state_dict", "model_state", "model", "model_state_dict")
 """Keys under which training scripts put a state dict; the first that holds tensors is taken."""
 
-PREFIXES = ("module.", "vqvae.", "vae.", "motion_vae.")
-"""Names that wrap a motion VAE: DDP's, T2M-GPT's, MotionGPT's. Keys beside a wrapped model belong to others."""
+PREFIXES = ("module.", "_orig_mod.", "vqvae.", "vae.", "motion_vae.")
+"""Names that wrap a motion VAE: DDP's, torch.compile's, T2M-GPT's, MotionGPT's. Keys beside it belong to others."""
+
+LONGEST_KEY = 512
+"""Characters of a state dict's key; a longer one, or one that cannot be printed, was written by no model."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,14 +46,15 @@ def unwrap(raw: RawFile) -> State:
 
 
 def _open_container(raw: RawFile) -> tuple[str, dict[str, Tensor]]:
-    own = _tensors(raw.content)
-    if own:
-        return "", own
+    # Containers first: training scripts also leave single tensors beside them, such as the last loss.
     for name in CONTAINERS:
         tensors = _tensors(raw.content.get(name))
         if tensors:
             return name, tensors
-    shown = ", ".join(repr(key) for key in list(raw.content)[:6]) or "nothing"
+    own = _tensors(raw.content)
+    if own:
+        return "", own
+    shown = ", ".join(repr(key)[:80] for key in list(raw.content)[:6] if _is_key(key)) or "nothing"
     raise CheckpointError(
         str(raw.path),
         expected="tensors, at the top or under one of " + ", ".join(CONTAINERS),
@@ -61,10 +64,15 @@ def _open_container(raw: RawFile) -> tuple[str, dict[str, Tensor]]:
 
 
 def _tensors(value: object) -> dict[str, Tensor]:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return {}
-    entries = cast(Mapping[Any, Any], value)
-    return {key: item for key, item in entries.items() if isinstance(key, str) and isinstance(item, Tensor)}
+    # dict's own method: a file may give an OrderedDict an attribute of that name.
+    entries = dict.items(cast(dict[Any, Any], value))
+    return {key: item.detach() for key, item in entries if _is_key(key) and isinstance(item, Tensor)}
+
+
+def _is_key(key: object) -> bool:
+    return isinstance(key, str) and len(key) <= LONGEST_KEY and key.isprintable()
 
 
 def _outer_prefix(tensors: dict[str, Tensor]) -> str | None:
