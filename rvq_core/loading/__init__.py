@@ -18,7 +18,7 @@ from rvq_core.autoencoder import RVQVAE
 from rvq_core.errors import CheckpointError, SettingsError
 from rvq_core.loading.checkpoint import Checkpoint, Normalizer, refuse_negative
 from rvq_core.loading.formats import FORMATS
-from rvq_core.loading.formats.base import refuse_non_finite
+from rvq_core.loading.formats.base import build_model, refuse_non_finite, refuse_odd_tensors
 from rvq_core.loading.read import read_file
 from rvq_core.loading.unwrap import State, unwrap
 
@@ -26,6 +26,9 @@ __all__ = ["Checkpoint", "Normalizer", "load_checkpoint"]
 
 _LOOKUP_FREE = re.compile(r"\b(_levels|_basis|implicit_codebook)\b")
 """Keys of finite scalar and lookup-free quantizers (FSQ, LFQ): levels and grids, no codebook."""
+
+_OF_A_MODEL = re.compile(r"\b(encoder|quantizer|project_in)\b|(^|\s)mask(\s|$)")
+"""Keys of encoders, and of quantizers on their own: LFQ's whole state may be its mask."""
 
 Values = str | PathLike[str] | NDArray[Any] | Tensor
 
@@ -45,6 +48,7 @@ def load_checkpoint(
     ``std`` (a ``.npy`` path or values [D]) replace its normalizer. Raises CheckpointError.
     """
     state = unwrap(read_file(Path(path)))
+    refuse_odd_tensors(state.where, state.tensors)
     refuse_non_finite(state.where, state.tensors)
     checkpoint = _build(state)
     overrides = {"activation": activation, "norm": norm, "dilation_growth_rate": dilation_growth_rate}
@@ -56,8 +60,7 @@ def _build(state: State) -> Checkpoint:
     for known in FORMATS:
         if known.matches(state):
             return known.build(state)
-    keys = " ".join(state.tensors)
-    if _LOOKUP_FREE.search(keys) or ("encoder." in keys and "codebook" not in keys and "embed" not in keys):
+    if _is_lookup_free(" ".join(state.tensors)):
         raise CheckpointError(
             state.where, expected="a learned codebook (such as quantizer.layers.0.codebook or quantizer.codebook)",
             found="a model without one, as FSQ and LFQ quantizers are",
@@ -73,6 +76,13 @@ def _build(state: State) -> Checkpoint:
     )
 
 
+def _is_lookup_free(keys: str) -> bool:
+    """Whether a state dict holds a model, or a quantizer, without a learned codebook."""
+    if _LOOKUP_FREE.search(keys):
+        return True
+    return "codebook" not in keys and "embed" not in keys and _OF_A_MODEL.search(keys) is not None
+
+
 def _override_config(checkpoint: Checkpoint, overrides: dict[str, Any]) -> Checkpoint:
     if not overrides:
         return checkpoint
@@ -84,18 +94,13 @@ def _override_config(checkpoint: Checkpoint, overrides: dict[str, Any]) -> Check
             do="leave " + ", ".join(overrides) + " out",
         )
     config = dataclasses.replace(checkpoint.config, **overrides)
-    model = RVQVAE(config)
-    try:
-        model.load_state_dict(checkpoint.model.state_dict())
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{checkpoint.path}: " + ", ".join(overrides), expected="a choice that its weights fit",
-            found=str(error).splitlines()[-1].strip(), do="leave it out",
-        ) from error  # fmt: skip
+    where = f"{checkpoint.path}: with " + ", ".join(f"{name} = {value}" for name, value in overrides.items())
+    model = build_model(where, lambda: RVQVAE(config), checkpoint.model.state_dict())
     # Nothing given here concerns the quantizer, and it knows more than its tensors: whether the file held EMA state.
     model.quantizer = checkpoint.quantizer
-    model.eval().requires_grad_(False)
-    notes = [*checkpoint.notes, *(f"{name} = {value}, given by the user" for name, value in overrides.items())]
+    assumed = tuple(f"{name} = " for name in overrides)
+    notes = [note for note in checkpoint.notes if not note.startswith(assumed)]
+    notes += [f"{name} = {value}, given by the user" for name, value in overrides.items()]
     return dataclasses.replace(checkpoint, config=config, model=model, quantizer=model.quantizer, notes=notes)
 
 

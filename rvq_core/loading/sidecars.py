@@ -19,8 +19,11 @@ from torch import Tensor
 
 from rvq_core.loading.checkpoint import Normalizer
 
-LARGEST_TEXT = 1 << 20
+LARGEST_TEXT = 1 << 18
 """Bytes of an options file that are read; they are a few kilobytes long."""
+
+MOST_FEATURES = 1 << 16
+"""Values of a mean or std that are read; the longest in use are a few hundred."""
 
 _ALIASES = {
     "vq_act": "activation",
@@ -33,6 +36,7 @@ _ALIASES = {
     "dataset_name": "dataset",
     "body_part": "body_part",
 }
+_LARGEST_SETTING, _LONGEST_WORD = 1e9, 80
 _NAMES = ("opt.txt", "run.log", "config.json")
 
 
@@ -43,12 +47,17 @@ class Options:
     values: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
     source: Path | None = None
 
+    @property
+    def file(self) -> str:
+        """The file's name, for notes."""
+        return "" if self.source is None else self.source.name
+
 
 def find_options(checkpoint: Path) -> Options:
     """Options from the first readable file in the checkpoint's folder, or the one above it."""
-    for path in _candidates(checkpoint):
-        values = _read(path)
-        taken = {_ALIASES[key]: _plain(value) for key, value in values.items() if key in _ALIASES}
+    for path in _candidates(checkpoint.absolute()):
+        plain = {_ALIASES[key]: _plain(value) for key, value in _read(path).items() if key in _ALIASES}
+        taken = {key: value for key, value in plain.items() if _is_setting(value)}
         if taken:
             return Options(taken, path)
     return Options()
@@ -59,11 +68,18 @@ def find_normalizer(checkpoint: Path, dim: int, columns: Tensor | None = None) -
 
     ``columns`` picks a body part's features from the mean and std of the whole body.
     """
-    for folder in _statistics_folders(checkpoint):
+    for folder in _statistics_folders(checkpoint.absolute()):
         found = _read_statistics(folder, dim, columns)
         if found is not None:
             return found, folder
     return None
+
+
+class _PlainYaml(yaml.SafeLoader):
+    """YAML without ``<<`` keys: a few lines of them unfold to billions of entries."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Leave the node as it is; a ``<<`` key then has no meaning, and the file is not read."""
 
 
 def _candidates(checkpoint: Path) -> Iterator[Path]:
@@ -81,7 +97,7 @@ def _read_statistics(folder: Path, dim: int, columns: Tensor | None) -> Normaliz
     for mean_path in sorted(folder.glob("*[mM]ean.npy")):
         std_path = _partner(mean_path)
         mean, std = _values(mean_path), _values(std_path)
-        if mean is None or std is None or mean.shape != std.shape:
+        if mean is None or std is None or mean.shape != std.shape or bool((std < 0).any()):
             continue
         if columns is not None and len(mean) > int(columns.max()):
             mean, std = mean[columns], std[columns]
@@ -99,12 +115,14 @@ def _partner(mean_path: Path) -> Path:
 def _values(path: Path) -> Tensor | None:
     """One-dimensional finite numbers of a .npy file; None where it does not hold such (it may be anyone's file)."""
     try:
-        values = np.load(path, allow_pickle=False, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+        values = np.load(path, allow_pickle=False, mmap_mode="r") if path.is_file() else None
+    except Exception:  # numpy raises what it happens to meet in a damaged header
         return None
-    if values.ndim != 1 or values.dtype.kind != "f" or not np.isfinite(values).all():
+    if not isinstance(values, np.ndarray) or values.ndim != 1 or not 0 < len(values) <= MOST_FEATURES:
         return None
-    return torch.from_numpy(values.astype(np.float32))
+    with np.errstate(over="ignore"):
+        floats = values.astype(np.float32) if values.dtype.kind == "f" else np.full(1, np.nan)
+    return torch.from_numpy(floats) if np.isfinite(floats).all() else None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -124,8 +142,8 @@ def _read(path: Path) -> dict[str, Any]:
             return _mapping(json.JSONDecoder().raw_decode(text, start)[0])
         if path.suffix == ".json":
             return _mapping(json.loads(text))
-        values = _mapping(yaml.safe_load(text))
-    except (ValueError, yaml.YAMLError, RecursionError):
+        values = _mapping(yaml.load(text, _PlainYaml))
+    except Exception:  # PyYAML raises KeyError, IndexError, AttributeError... on values that are no such
         return {}
     return values | _mapping(values.get("params"))
 
@@ -134,6 +152,13 @@ def _read_opt(text: str) -> dict[str, Any]:
     """``key: value`` lines between two dashed ones."""
     pairs = (line.partition(": ") for line in text.splitlines() if not line.startswith("-"))
     return {key.strip(): value.strip() for key, colon, value in pairs if colon}
+
+
+def _is_setting(value: object) -> bool:
+    """Whether a value is a short word or a number of a size that settings have."""
+    if isinstance(value, int | float):
+        return abs(value) < _LARGEST_SETTING
+    return value is None or (isinstance(value, str) and len(value) < _LONGEST_WORD)
 
 
 def _mapping(value: object) -> dict[str, Any]:

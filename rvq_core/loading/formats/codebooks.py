@@ -1,4 +1,4 @@
-"""Codebooks only: any file with ``...layers.N.codebook``, whatever model stands around it, and MMM's separate halves.
+"""Codebooks only: ``...layers.N.codebook`` in whatever model, MMM's two halves, a lone ``quantizer.codebook``.
 
 Geometry can be shown; usage and reconstruction need an encoder, or latents from the user's own code.
 """
@@ -7,57 +7,57 @@ from __future__ import annotations
 
 import re
 
-import torch
-from torch import Tensor
-
-from rvq_core.errors import CheckpointError
 from rvq_core.loading.checkpoint import Checkpoint
-from rvq_core.loading.formats.base import Format
+from rvq_core.loading.formats.base import Format, all_equal, build_model, checked_codebooks, codebook_notes, refuse_gap
 from rvq_core.loading.unwrap import State
 from rvq_core.quantizer import ResidualVQ
 
-_LAYERS = re.compile(r"(?P<name>.*?)\.?layers\.(?P<layer>\d+)\.codebook")
-_HALVES = re.compile(r"quantizer_(?P<name>upper|lower)\.codebook")
+_LAYERS = re.compile(r"(?P<name>.*?)\.?layers\.(?P<layer>\d{1,6})\.codebook")
+_HALVES = re.compile(r"quantizer_(?P<name>upper|lower)\.(?:codebook|embedding\.weight)")
+_SINGLE = re.compile(r"(?:.+\.)?quantizer\.codebook")
 
 
 def _matches(state: State) -> bool:
-    return any(_LAYERS.fullmatch(key) or _HALVES.fullmatch(key) for key in state.tensors)
+    return any(pattern.fullmatch(key) for key in state.tensors for pattern in (_LAYERS, _HALVES, _SINGLE))
 
 
 def _build(state: State) -> Checkpoint:
-    halves = {m["name"]: value.float() for key, value in state.tensors.items() if (m := _HALVES.fullmatch(key))}
-    named = dict(sorted(halves.items(), reverse=True)) if halves else _layers(state)
-    shapes = {tuple(codebook.shape) for codebook in named.values()}
-    if len(shapes) > 1 or len(next(iter(shapes))) != 2:
-        raise CheckpointError(
-            state.where, expected="codebooks [K, C] of one shape", found=", ".join(map(str, sorted(shapes))),
-            do="open codebooks of different sizes one by one",
-        )  # fmt: skip
-    stack = torch.stack(list(named.values()))
-    shared = not halves and len(stack) > 1 and bool((stack == stack[:1]).all())
-    quantizer = ResidualVQ(len(stack), shared, nb_code=stack.shape[1], code_dim=stack.shape[2])
-    quantizer.load_state_dict({f"layers.{q}.codebook": codebook for q, codebook in enumerate(stack)})
-    quantizer.eval()
-    notes = ["opened as codebooks only: no encoder of a known kind stands around them",
-             "EMA counts are not in this checkpoint: dead codes cannot be seen in the file alone"]  # fmt: skip
+    halves = {m["name"]: key for key in state.tensors if (m := _HALVES.fullmatch(key))}
+    keys = dict(sorted(halves.items(), reverse=True)) or _layers(state) or _singles(state)
+    codebooks = checked_codebooks(state.where, {key: state.tensors[key] for key in keys.values()})
+    codes, dim = codebooks[0].shape
+    shared = not halves and all_equal(codebooks)
+    quantizer = build_model(
+        state.where,
+        lambda: ResidualVQ(len(codebooks), shared, nb_code=codes, code_dim=dim),
+        {f"layers.{q}.codebook": codebook for q, codebook in enumerate(codebooks)},
+    )
+    notes = ["opened as codebooks only: no encoder of a known kind stands around them", *codebook_notes(quantizer)]
     if halves:
-        notes.append("separate codebooks, not residual layers: " + ", ".join(named))
+        notes.append("separate codebooks, not residual layers: " + ", ".join(keys))
     return Checkpoint(
         path=state.raw.path, name=state.raw.name, format="codebooks", sha256=state.raw.sha256, quantizer=quantizer,
-        codebook_names=tuple(named), notes=notes,
+        codebook_names=tuple(keys), notes=notes,
     )  # fmt: skip
 
 
-def _layers(state: State) -> dict[str, Tensor]:
-    """Codebooks by name ('layer 1', or with the quantizer's name where there are several), in order."""
-    found = {
-        (m["name"], int(m["layer"])): value for key, value in state.tensors.items() if (m := _LAYERS.fullmatch(key))
-    }
-    several = len({name for name, _ in found}) > 1
+def _layers(state: State) -> dict[str, str]:
+    """Keys by name ('layer 1', or with the quantizer's name where there are several), in order."""
+    found = {(m["name"], int(m["layer"])): key for key in state.tensors if (m := _LAYERS.fullmatch(key))}
+    names = sorted({name for name, _ in found})
+    for name in names:
+        layers = sorted(layer for other, layer in found if other == name)
+        refuse_gap(state.where, layers, f"{name}.layers.{{}}.codebook".removeprefix("."))
     return {
-        f"{name.rsplit('.', 1)[-1]} {layer + 1}" if several else f"layer {layer + 1}": value.float()
-        for (name, layer), value in sorted(found.items())
+        f"{name.rsplit('.', 1)[-1]} {layer + 1}" if len(names) > 1 else f"layer {layer + 1}": key
+        for (name, layer), key in sorted(found.items())
     }
+
+
+def _singles(state: State) -> dict[str, str]:
+    """Keys of single codebooks, T2M-GPT's way, by number."""
+    found = [key for key in state.tensors if _SINGLE.fullmatch(key)]
+    return {f"codebook {number}": key for number, key in enumerate(found, start=1)}
 
 
 FORMAT = Format("codebooks", ("layers.0.codebook",), _matches, _build)

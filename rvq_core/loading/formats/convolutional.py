@@ -19,37 +19,50 @@ from rvq_core.clips import smplx
 from rvq_core.clips.representations import guess_representation
 from rvq_core.errors import CheckpointError, SettingsError
 from rvq_core.loading.checkpoint import Checkpoint, Normalizer
-from rvq_core.loading.formats.base import Format, build_model
+from rvq_core.loading.formats.base import Format, all_equal, build_model, checked_codebooks, codebook_notes, refuse_gap
 from rvq_core.loading.sidecars import Options, find_normalizer, find_options
 from rvq_core.loading.unwrap import State
 
 _ENCODER = "encoder.model.0.weight"
-_LAYER = re.compile(r"quantizer\.layers\.(\d+)\.codebook")
+_FAMILY_KEY = re.compile(
+    r"(encoder|decoder)\.model\.\d+(\.[012])?(\.model\.\d+\.(conv|norm)[12])?"
+    r"\.(weight|bias|running_mean|running_var|num_batches_tracked)"
+)
+_LAYER = re.compile(r"quantizer\.layers\.(\d{1,6})\.codebook")
+_PROJECTION = re.compile(r"quantizer\.layers\.\d+\.embedding_proj\.(weight|bias)")
 _SINGLE = ("quantizer.codebook", "quantizer.embedding.weight")
+_NEEDED = {"activation": "/".join(ACTIVATIONS), "dilation_growth_rate": "any growth"}
+"""Settings without which the model computes something else, and what their weights fit."""
+
 _PARTS = {6 * len(joints): joints for joints in (smplx.UPPER, smplx.HANDS, smplx.LOWER)}
 
 
-def read_config(state: State, options: Options, notes: list[str]) -> RVQVAEConfig:
+def read_config(state: State, codebooks: list[Tensor], options: Options, notes: list[str]) -> RVQVAEConfig:
     """Sizes from shapes, the rest from options or defaults; what was assumed is added to ``notes``."""
     tensors = state.tensors
-    first, last = _tensor(state, _ENCODER), _tensor(state, "decoder.model.0.weight")
+    width, input_dim, _ = tensors[_ENCODER].shape
+    decoder = _tensor(state, "decoder.model.0.weight").shape
     down_t = sum(1 for key in tensors if re.fullmatch(r"encoder\.model\.\d+\.0\.weight", key))
     blocks = {key.split(".")[5] for key in tensors if key.startswith("encoder.model.2.1.model.")}
-    kernel = tensors["encoder.model.2.0.weight"].shape[2] if "encoder.model.2.0.weight" in tensors else 4
-    codebooks = _codebooks(state)
-    values = RVQVAEConfig(
-        input_dim=first.shape[1],
-        width=first.shape[0],
-        code_dim=last.shape[1],
-        nb_code=codebooks[0].shape[0],
-        num_quantizers=len(codebooks),
-        down_t=down_t,
-        stride_t=kernel // 2,
-        depth=max(1, len(blocks)),
-        norm=_norm(tensors, options, notes),
-        shared_codebook=_all_equal(codebooks),
-    )
-    return _with_options(state, values, options, notes)
+    kernel = tensors["encoder.model.2.0.weight"].shape[2:] if down_t and "encoder.model.2.0.weight" in tensors else (4,)
+    try:
+        config = RVQVAEConfig(
+            input_dim=input_dim,
+            width=width,
+            code_dim=decoder[1] if len(decoder) == 3 else codebooks[0].shape[1],
+            nb_code=codebooks[0].shape[0],
+            num_quantizers=len(codebooks),
+            down_t=down_t,
+            stride_t=kernel[0] // 2 if len(kernel) else 1,
+            depth=max(1, len(blocks)),
+            norm=_norm(tensors, width, options, notes),
+            shared_codebook=all_equal(codebooks),
+        )
+    except SettingsError as error:
+        raise CheckpointError(
+            f"{state.where}: {error.where}", expected=error.expected, found=error.found, do="save the model again"
+        ) from error
+    return _with_options(config, options, notes)
 
 
 def model_state(state: State, codebooks: list[Tensor]) -> dict[str, Tensor]:
@@ -68,10 +81,10 @@ def build(state: State, name: str) -> Checkpoint:
     """A checkpoint of the format ``name`` from a state of this family."""
     notes: list[str] = []
     options = find_options(state.raw.path)
-    config = read_config(state, options, notes)
-    tensors = model_state(state, _codebooks(state))
-    model = build_model(state.where, lambda: RVQVAE(config), tensors)
-    _note_codebooks(model, notes)
+    codebooks = _codebooks(state)
+    config = read_config(state, codebooks, options, notes)
+    model = build_model(state.where, lambda: RVQVAE(config), model_state(state, codebooks))
+    notes += codebook_notes(model.quantizer)
     normalizer = _normalizer(state, config, notes)
     kind = guess_representation(config.input_dim)
     return Checkpoint(
@@ -86,29 +99,26 @@ def _codebooks(state: State) -> list[Tensor]:
     tensors = state.tensors
     for key in _SINGLE:
         if key in tensors:
-            return [tensors[key].float()]
+            return checked_codebooks(state.where, {key: tensors[key]})
     numbers = sorted(int(match[1]) for key in tensors if (match := _LAYER.fullmatch(key)))
-    if not numbers or numbers != list(range(len(numbers))):
-        missing = next(q for q in range(len(numbers) + 1) if q not in numbers)
-        raise CheckpointError(
-            f"{state.where}: quantizer.layers.{missing}.codebook", expected="a codebook for every layer",
-            found=f"layers {', '.join(map(str, numbers)) or 'none'}", do="the file is cut: copy or save it again",
-        )  # fmt: skip
-    found = [_acting(tensors, f"quantizer.layers.{q}.") for q in numbers]
-    for q, codebook in enumerate(found):
-        if codebook.dim() != 2 or codebook.shape != found[0].shape:
+    refuse_gap(state.where, numbers, "quantizer.layers.{}.codebook")
+    keys = [f"quantizer.layers.{q}.codebook" for q in numbers]
+    found = checked_codebooks(state.where, {key: tensors[key] for key in keys})
+    if not _has_projection(state):
+        return found
+    return [_projected(state, codebook, f"quantizer.layers.{q}.embedding_proj.") for q, codebook in enumerate(found)]
+
+
+def _projected(state: State, codebook: Tensor, prefix: str) -> Tensor:
+    """``embedding_proj(codebook)``, [K, C]."""
+    dim = codebook.shape[1]
+    weight, bias = _tensor(state, prefix + "weight"), _tensor(state, prefix + "bias")
+    for name, tensor, shape in (("weight", weight, (dim, dim)), ("bias", bias, (dim,))):
+        if tuple(tensor.shape) != shape or not tensor.is_floating_point():
             raise CheckpointError(
-                f"{state.where}: quantizer.layers.{q}.codebook", expected=f"shape {tuple(found[0].shape)} as layer 0",
-                found=str(tuple(codebook.shape)), do="save the model again",
+                f"{state.where}: {prefix}{name}", expected=f"floats of shape {shape}",
+                found=f"{tensor.dtype} of shape {tuple(tensor.shape)}", do="save the model again",
             )  # fmt: skip
-    return found
-
-
-def _acting(tensors: dict[str, Tensor], prefix: str) -> Tensor:
-    codebook = tensors[prefix + "codebook"].float()
-    weight, bias = tensors.get(prefix + "embedding_proj.weight"), tensors.get(prefix + "embedding_proj.bias")
-    if weight is None or bias is None:
-        return codebook
     return torch.nn.functional.linear(codebook, weight.float(), bias.float())
 
 
@@ -116,11 +126,7 @@ def _has_all_ema(state: State, q: int) -> bool:
     return all(f"quantizer.layers.{q}.{name}" in state.tensors for name in ("code_sum", "code_count", "init"))
 
 
-def _all_equal(codebooks: list[Tensor]) -> bool:
-    return len(codebooks) > 1 and all(torch.equal(codebook, codebooks[0]) for codebook in codebooks[1:])
-
-
-def _norm(tensors: dict[str, Tensor], options: Options, notes: list[str]) -> str | None:
+def _norm(tensors: dict[str, Tensor], width: int, options: Options, notes: list[str]) -> str | None:
     """The kind of norm: none without weights, BN with running means; LN and GN look alike."""
     keys = [key for key in tensors if ".norm1." in key]
     if not keys:
@@ -128,43 +134,32 @@ def _norm(tensors: dict[str, Tensor], options: Options, notes: list[str]) -> str
     if any(key.endswith("running_mean") for key in keys):
         return "BN"
     named = options.values.get("norm")
-    if named in ("LN", "GN"):
+    if named == "LN" or (named == "GN" and width % 32 == 0):
         return str(named)
     notes.append("norm = LN assumed: the weights fit LN and GN alike, and no options beside the file tell")
     return "LN"
 
 
-def _with_options(state: State, config: RVQVAEConfig, options: Options, notes: list[str]) -> RVQVAEConfig:
+def _with_options(config: RVQVAEConfig, options: Options, notes: list[str]) -> RVQVAEConfig:
     """Settings that no shape tells, from the options beside the file or assumed."""
-    known: dict[str, Any] = {
-        key: value
-        for key, value in options.values.items()
-        if key in ("activation", "dilation_growth_rate", "mu", "quantize_dropout_prob") and value is not None
-    }
-    if options.source is not None and known:
-        shown = ", ".join(f"{key} = {value}" for key, value in sorted(known.items()))
-        notes.append(f"from {options.source.name}: {shown}")
-    for key, why in (("activation", "/".join(ACTIVATIONS)), ("dilation_growth_rate", "any growth")):
-        if key not in known:
-            notes.append(f"{key} = {getattr(config, key)} assumed: the weights fit {why} alike, and no options tell")
-    try:
-        return replace(config, **known)
-    except (SettingsError, TypeError) as error:
-        raise CheckpointError(
-            str(options.source or state.where), expected="options that this model can have", found=str(error),
-            do="correct the file, or move it away and give the setting yourself",
-        ) from error  # fmt: skip
-
-
-def _note_codebooks(model: RVQVAE, notes: list[str]) -> None:
-    layers = model.quantizer.ema_layers()
-    if model.config.shared_codebook:
-        notes.append("all layers hold the same codebook: shared_codebook = True")
-    if not layers[0].ema_known:
-        notes.append("EMA counts are not in this checkpoint: dead codes cannot be seen in the file alone")
-    blank = [q for q, layer in enumerate(layers, start=1) if not bool(layer.codebook.any())]
-    if blank:
-        notes.append(f"codebook all zero in layer {', '.join(map(str, blank))}: never trained")
+    taken: list[str] = []
+    for name in ("activation", "dilation_growth_rate", "mu", "quantize_dropout_prob"):
+        value = options.values.get(name)
+        try:
+            config = config if value is None else replace(config, **{name: value})
+        except SettingsError as error:
+            # It may be anyone's file, and a setting of another model.
+            notes.append(f"{name} = {value!r} in {options.file} is left aside: {error.expected} expected")
+            value = None
+        if value is not None:
+            taken.append(f"{name} = {value}")
+        elif name in _NEEDED:
+            notes.append(
+                f"{name} = {getattr(config, name)} assumed: the weights fit {_NEEDED[name]} alike, and no options tell"
+            )
+    if taken:
+        notes.append(f"from {options.file}: {', '.join(taken)}")
+    return config
 
 
 def _normalizer(state: State, config: RVQVAEConfig, notes: list[str]) -> Normalizer | None:
@@ -186,7 +181,11 @@ def _tensor(state: State, key: str) -> Tensor:
 
 
 def _is_family(state: State) -> bool:
-    return _ENCODER in state.tensors
+    """Encoder and decoder of this family: others (MoGenTS, InterMask) use some of its names for other modules."""
+    first = state.tensors.get(_ENCODER)
+    if first is None or first.dim() != 3:
+        return False
+    return all(_FAMILY_KEY.fullmatch(key) for key in state.tensors if key.startswith(("encoder.", "decoder.")))
 
 
 def _has_layers(state: State) -> bool:
@@ -194,7 +193,7 @@ def _has_layers(state: State) -> bool:
 
 
 def _has_projection(state: State) -> bool:
-    return _has_layers(state) and any(".embedding_proj." in key for key in state.tensors)
+    return _has_layers(state) and any(_PROJECTION.fullmatch(key) for key in state.tensors)
 
 
 def _is_single(state: State) -> bool:
@@ -219,6 +218,6 @@ MOMASK = _format("momask", (_ENCODER, "quantizer.layers.0.codebook"), _has_layer
 MOTIONGPT = _format(
     "motiongpt",
     (_ENCODER, "quantizer.codebook"),
-    lambda state: _is_single(state) and state.prefixes[-1:] in (("vae.",), ("motion_vae.",)),
+    lambda state: _is_single(state) and not {"vae.", "motion_vae."}.isdisjoint(state.prefixes),
 )
 T2M_GPT = _format("t2m-gpt", (_ENCODER, "quantizer.codebook"), _is_single)

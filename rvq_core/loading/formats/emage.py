@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rvq_core.autoencoder import RVQVAEConfig
 from rvq_core.errors import CheckpointError
 from rvq_core.loading.checkpoint import Checkpoint
-from rvq_core.loading.formats.base import Format, build_model
+from rvq_core.loading.formats.base import Format, build_model, checked_codebooks, codebook_notes
 from rvq_core.loading.unwrap import State
 from rvq_core.quantizer import ResidualVQ
 
@@ -78,29 +78,43 @@ def _matches(state: State) -> bool:
 
 def _build(state: State) -> Checkpoint:
     tensors = dict(state.tensors)
-    codebook = tensors.pop(_CODEBOOK)
-    first = tensors[_FIRST]
-    if codebook.dim() != 2 or first.dim() != 3:
-        raise CheckpointError(
-            f"{state.where}: {_CODEBOOK}", expected="a codebook [K, C]", found=str(tuple(codebook.shape)),
-            do="save the model again",
-        )  # fmt: skip
-    config = RVQVAEConfig(
-        input_dim=first.shape[1], width=first.shape[0], code_dim=codebook.shape[1], nb_code=codebook.shape[0],
-        num_quantizers=1, down_t=0, depth=1, quantize_dropout_prob=0.0,
-    )  # fmt: skip
+    (codebook,) = checked_codebooks(state.where, {_CODEBOOK: tensors.pop(_CODEBOOK)})
+    config = _config(state, tensors[_FIRST], codebook)
     encoder_layers = sum(1 for key in tensors if re.fullmatch(r"encoder\.main\.\d+\.weight", key))
     blocks = sum(1 for key in tensors if re.fullmatch(r"decoder\.main\.\d+\.model\.0\.weight", key))
     convolutions = [key for key in tensors if re.fullmatch(r"decoder\.main\.\d+\.weight", key)]
     ordered = sorted(convolutions, key=lambda key: int(key.split(".")[2]))
-    ups = [tensors[key].shape[0] for key in ordered[:-1]]
+    for key in ordered:
+        _refuse_no_convolution(f"{state.where}: {key}", tensors[key])
+    ups = [len(tensors[key]) for key in ordered[:-1]]
     tensors["quantizer.layers.0.codebook"] = codebook
     model = build_model(state.where, lambda: EmageVQVAE(config, encoder_layers, blocks, ups), tensors)
     return Checkpoint(
         path=state.raw.path, name=state.raw.name, format="emage", sha256=state.raw.sha256, quantizer=model.quantizer,
         config=config, model=model, fps=_FPS,
-        notes=["EMA counts are not in this checkpoint: its codebook is trained by gradient, not by EMA",
+        notes=[*codebook_notes(model.quantizer), "its codebook is trained by gradient, not by EMA",
                "LeakyReLU 0.2 and kernel 3, as EMAGE builds it"],
+    )  # fmt: skip
+
+
+def _refuse_no_convolution(where: str, weight: Tensor) -> None:
+    if weight.dim() != 3 or not weight.numel():
+        raise CheckpointError(
+            where, expected="a weight [out, in, 3]", found=f"shape {tuple(weight.shape)}", do="save the model again"
+        )
+
+
+def _config(state: State, first: Tensor, codebook: Tensor) -> RVQVAEConfig:
+    """Sizes from the first convolution [W, D, 3] and the codebook [K, C]."""
+    _refuse_no_convolution(f"{state.where}: {_FIRST}", first)
+    if codebook.shape[1] != first.shape[0]:
+        raise CheckpointError(
+            f"{state.where}: {_CODEBOOK}", expected=f"codes of the encoder's width {first.shape[0]}",
+            found=f"shape {tuple(codebook.shape)}", do="save the model again",
+        )  # fmt: skip
+    return RVQVAEConfig(
+        input_dim=first.shape[1], width=first.shape[0], code_dim=codebook.shape[1], nb_code=codebook.shape[0],
+        num_quantizers=1, down_t=0, depth=1, quantize_dropout_prob=0.0,
     )  # fmt: skip
 
 
