@@ -451,3 +451,178 @@ def test_no_tensors(tmp_path: Path):
 def test_file_names_decide_nothing(tmp_path: Path):
     state, books = published.family_state(), published.codebooks()
     check(saved(tmp_path / "healthy.safetensors", {"net": with_layers(state, books)}), state, books, "syntalker")
+
+
+def test_single_tensors_beside_the_model(tmp_path: Path):
+    state, books = published.family_state(), published.codebooks()
+    content = {"loss": torch.tensor(0.3), "net": with_layers(state, books), "mean": torch.zeros(DIM)}
+    check(saved(tmp_path / "net.pth", content), state, books, "syntalker")
+
+
+def test_buffers_that_are_not_needed(tmp_path: Path):
+    state, books = published.family_state(), published.codebooks()
+    extra = {"quantizer.layers.0.usage": torch.zeros(10), "loss_fn.weight": torch.ones(3), "step": torch.tensor(5)}
+    check(saved(tmp_path / "net.pth", {"net": with_layers(state, books) | extra}), state, books, "syntalker")
+
+
+def test_a_compiled_model(tmp_path: Path):
+    state, books = published.family_state(), published.codebooks(1)
+    whole = prefixed("module._orig_mod.vqvae.", state | {"quantizer.codebook": books[0]})
+    check(saved(tmp_path / "net.pth", {"net": whole}), state, books, "t2m-gpt")
+
+
+@pytest.mark.parametrize("quantizer", ["quantizer", "quantizer_joint"])
+@pytest.mark.parametrize("other", ["another module", "a convolution over two axes"])
+def test_other_encoders_around_the_same_quantizer(tmp_path: Path, quantizer: str, other: str):
+    """MoGenTS and InterMask use some names of the family for other modules: their codebooks open."""
+    state, books = published.family_state(), published.codebooks()
+    if other == "another module":
+        state["encoder.attention.weight"] = torch.randn(4, 4)
+    else:
+        state["encoder.model.0.weight"] = torch.randn(8, 12, 3, 3)
+    whole = state | {f"{quantizer}.layers.{q}.codebook": book for q, book in enumerate(books)}
+    ckpt = load_checkpoint(saved(tmp_path / "latest.tar", {"vq_model": whole}))
+    assert ckpt.format == "codebooks" and ckpt.model is None
+    assert all(torch.equal(a, b) for a, b in zip(ckpt.codebooks, books, strict=True))
+
+
+def test_a_lone_codebook(tmp_path: Path):
+    (book,) = published.codebooks(1)
+    ckpt = load_checkpoint(saved(tmp_path / "x.pt", {"tokenizer.quantizer.codebook": book}))
+    assert ckpt.format == "codebooks" and torch.equal(ckpt.codebooks[0], book)
+
+
+def test_a_missing_layer_among_codebooks_is_named(tmp_path: Path):
+    state = {f"rq.layers.{q}.codebook": torch.randn(4, 3) for q in (0, 2)}
+    with pytest.raises(CheckpointError, match=r"rq\.layers\.1\.codebook: expected a codebook for every layer"):
+        load_checkpoint(saved(tmp_path / "x.pt", state))
+
+
+def test_never_trained_codebooks_are_told_in_every_format(tmp_path: Path):
+    for number, state in enumerate(
+        ({"layers.0.codebook": torch.zeros(4, 3)}, lucidrains_state([torch.zeros(4, 3)], torch.tensor(False)),
+         emage_state(DIM, 8, 10) | {"quantizer.embedding.weight": torch.zeros(10, 8)})
+    ):  # fmt: skip
+        notes = load_checkpoint(saved(tmp_path / f"{number}.pt", state)).notes
+        assert any("layer 1: never trained" in note for note in notes)
+
+
+@pytest.mark.parametrize("lost", ["weight", "bias"])
+def test_half_a_projection_is_named(tmp_path: Path, lost: str):
+    whole = with_layers(published.family_state(), published.codebooks())
+    for q in range(3):
+        whole[f"quantizer.layers.{q}.embedding_proj.weight"] = torch.eye(6)
+        whole[f"quantizer.layers.{q}.embedding_proj.bias"] = torch.zeros(6)
+    del whole[f"quantizer.layers.1.embedding_proj.{lost}"]
+    with pytest.raises(CheckpointError, match=rf"quantizer\.layers\.1\.embedding_proj\.{lost}"):
+        load_checkpoint(saved(tmp_path / "net.pth", {"net": whole}))
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_what_lightning_leaves_in_a_checkpoint(tmp_path: Path, legacy: bool):
+    from collections import Counter, defaultdict
+
+    state, books = published.family_state(), published.codebooks(1)
+    content = {
+        "state_dict": prefixed("vae.", state | {"quantizer.codebook": books[0]}),
+        "hyper_parameters": argparse.Namespace(paths=[Path("a")], types=[int, dict], inner=argparse.Namespace()),
+        "callbacks": {"best": np.float32(1), "flag": np.bool_(True), "history": np.arange(4.0), "kind": np.dtype("f4")},
+        "lr_schedulers": [{"milestones": Counter([3, 3])}], "by_clip": defaultdict(list, {"a": [1]}),
+    }  # fmt: skip
+    torch.save(content, tmp_path / "last.ckpt", _use_new_zipfile_serialization=not legacy)
+    check(tmp_path / "last.ckpt", state, books, "motiongpt")
+
+
+def test_numpy_numbers_by_their_older_name(tmp_path: Path):
+    import zipfile
+
+    state, books = published.family_state(), published.codebooks()
+    new = saved(tmp_path / "new.pth", {"net": with_layers(state, books), "best": np.float64(1.5)})
+    with zipfile.ZipFile(new) as source, zipfile.ZipFile(tmp_path / "old.pth", "w") as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name).replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    check(tmp_path / "old.pth", state, books, "syntalker")
+
+
+def test_lightning_s_attribute_dictionaries(tmp_path: Path, monkeypatch):
+    import sys
+    import types
+
+    module = types.ModuleType("lightning.fabric.utilities.data")
+    module.AttributeDict = type("AttributeDict", (dict,), {"__module__": module.__name__})
+    parts = module.__name__.split(".")
+    for length in range(1, len(parts)):
+        name = ".".join(parts[:length])
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    state, books = published.family_state(), published.codebooks(1)
+    content = {
+        "state_dict": prefixed("vae.", state | {"quantizer.codebook": books[0]}),
+        "hyper_parameters": module.AttributeDict(lr=1e-4, inner=module.AttributeDict(a=1)),
+    }
+    check(saved(tmp_path / "last.ckpt", content), state, books, "motiongpt")
+
+
+@pytest.mark.parametrize("norm", ["BN", "LN", "GN"])
+def test_norms_in_the_residual_blocks(tmp_path: Path, norm: str):
+    from rvq_core import RVQVAE, RVQVAEConfig
+
+    model = RVQVAE(RVQVAEConfig(input_dim=DIM, width=32, code_dim=6, nb_code=10, num_quantizers=2, norm=norm, depth=2))
+    for parameter in model.parameters():
+        parameter.data.normal_(std=0.3)
+    x = torch.randn(2, 16, DIM)
+    model.encoder(x.transpose(1, 2))  # running statistics
+    model.eval()
+    state = {key: value for key, value in model.state_dict().items() if not key.endswith(("_sum", "_count", "init"))}
+    state = {key: value for key, value in state.items() if norm != "BN" or not key.endswith("batches_tracked")}
+    ckpt = load_checkpoint(saved(tmp_path / "net.pth", {"net": state}), norm=None if norm == "BN" else norm)
+    assert ckpt.config.norm == norm
+    assert torch.allclose(ckpt.model.encode(x), model.encode(x), atol=1e-6)
+    assert any("norm = LN assumed" in note for note in load_checkpoint(tmp_path / "net.pth").notes) == (norm != "BN")
+
+
+@pytest.mark.parametrize(("down_t", "depth"), [(0, 1), (1, 1), (1, 4), (3, 2)])
+def test_depths_and_halvings_are_read_from_keys(tmp_path: Path, down_t: int, depth: int):
+    state, books = published.family_state(down_t=down_t, depth=depth), published.codebooks()
+    ckpt = load_checkpoint(saved(tmp_path / "net.pth", {"net": with_layers(state, books)}))
+    assert (ckpt.config.down_t, ckpt.config.depth) == (down_t, depth if down_t else 1)
+    x = torch.randn(2, 16, DIM)
+    z = published.encode(state, x, down_t, depth)
+    assert torch.allclose(ckpt.model.encode(x), z, atol=1e-5)
+    assert torch.allclose(ckpt.model.decode(z), published.decode(state, z, down_t, depth), atol=1e-4)
+
+
+@pytest.mark.parametrize("state", [{"mask": torch.tensor([4, 2, 1])}, {"project_in.weight": torch.randn(3, 8)},
+                                   {"vqvae.quantizer.project_in.weight": torch.randn(3, 8)}])  # fmt: skip
+def test_lookup_free_quantizers_alone(tmp_path: Path, state: dict):
+    with pytest.raises(CheckpointError, match="FSQ and LFQ"):
+        load_checkpoint(saved(tmp_path / "x.pt", state))
+
+
+@pytest.mark.parametrize("key", ["mlps.0.proj_in.weight", "layers.0._codebook.batch_mean"])
+def test_codes_that_are_not_what_is_stored_are_refused(tmp_path: Path, key: str):
+    state = lucidrains_state(published.codebooks(), torch.tensor(True)) | {key: torch.zeros(6)}
+    with pytest.raises(CheckpointError, match="implicit or affine"):
+        load_checkpoint(saved(tmp_path / "x.pt", state))
+
+
+def test_cosine_codebooks_in_half_precision(tmp_path: Path):
+    books = [F.normalize(book, dim=1).half() for book in published.codebooks()]
+    ckpt = load_checkpoint(saved(tmp_path / "rvq.pt", lucidrains_state(books, torch.tensor(True))))
+    assert any("cosine" in note for note in ckpt.notes)
+    assert torch.allclose(ckpt.codebooks[0].norm(dim=1), torch.ones(10), atol=1e-6)
+
+
+def test_emage_codes_of_another_width(tmp_path: Path):
+    state = emage_state(DIM, 8, 10) | {"quantizer.embedding.weight": torch.randn(10, 6)}
+    with pytest.raises(CheckpointError, match=r"quantizer\.embedding\.weight: expected codes of the encoder's width 8"):
+        load_checkpoint(saved(tmp_path / "x.bin", {"model_state": state}))
+
+
+def test_threads_open_files_at_the_same_time(tmp_path: Path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    content = {"net": with_layers(published.family_state(), published.codebooks()), "args": argparse.Namespace(a=1)}
+    path = saved(tmp_path / "net.pth", content)
+    with ThreadPoolExecutor(8) as threads:
+        assert {ckpt.format for ckpt in threads.map(load_checkpoint, [path] * 40)} == {"syntalker"}
