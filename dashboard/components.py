@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 
 import plotly.graph_objects as go
@@ -38,27 +39,26 @@ def checkpoint_or_stop() -> Checkpoint:
 
 def report_or_stop(ckpt: Checkpoint) -> Report:
     """Analyse the chosen clips with ``ckpt``, showing the progress; or say why not and end the page."""
+    report = report_or_none(ckpt)
+    if report is None:
+        st.stop()
+    return report
+
+
+def report_or_none(ckpt: Checkpoint) -> Report | None:
+    """Analyse the chosen clips with ``ckpt``, showing the progress; where that cannot be, say why and return None."""
     place = st.empty()
     try:
         chosen = _chosen_clips(ckpt)
         if ckpt.model is None and not data.are_latents(chosen):
             codebooks_only()
-            st.stop()
-        report = data.report(ckpt, chosen, _Progress(place))
+            return None
+        return data.report(ckpt, chosen, _Progress(place))
     except RVQLensError as error:
-        place.empty()
         error_box(error)
-        st.stop()
-    place.empty()
-    return report
-
-
-def latents_chosen() -> bool:
-    """Whether the chosen clips are latents, so that codebooks alone can quantize them."""
-    try:
-        return data.are_latents(data.clips(state.current().clips))
-    except RVQLensError:
-        return False  # told where the clips are needed
+        return None
+    finally:
+        place.empty()
 
 
 def codebooks_only() -> None:
@@ -72,13 +72,17 @@ def codebooks_only() -> None:
 
 def error_box(error: RVQLensError) -> None:
     """One box that says what was expected, what was found and what to do."""
-    uploads = f"{data.upload_folder().path}/"
     where, expected, found, do = (
-        " ".join(part.split()).replace(uploads, "").replace("`", "'")
+        _uploads_by_name(" ".join(part.split())).replace("`", "'")
         for part in (error.where, error.expected, error.found, error.do)
     )
     lines = f"Expected: {_escaped(expected)}  \nFound: {_escaped(found)}  \nWhat to do: {_escaped(do)}"
     st.error(f"**{_escaped(where)}**\n\n{lines}", icon=":material/error:")
+
+
+def _uploads_by_name(text: str) -> str:
+    """The text with uploads called by their names, without the folders that they are kept in."""
+    return re.sub(re.escape(f"{data.upload_folder().path}/") + r"[^/\s]+/[^/\s]+/", "", text)
 
 
 def unexpected(error: Exception) -> None:
@@ -99,9 +103,9 @@ def measured_on(report: Report) -> None:
     left_out = report.manifest["left_out"]
     if left_out:
         with st.expander(f"{len(left_out)} left out, the rest is analysed", icon=":material/warning:"):
-            uploads = f"{data.upload_folder().path}/"
-            shown = [{name: str(value).replace(uploads, "") for name, value in entry.items()} for entry in left_out]
-            st.dataframe(shown, hide_index=True, column_config={"clip": "file", "reason": "why"})
+            for entry in left_out:
+                file, reason = _uploads_by_name(entry["clip"]), _uploads_by_name(entry["reason"])
+                st.markdown(f"**{_escaped(file)}**: {_escaped(reason.removeprefix(f'{file}: '))}")
 
 
 def heading(title: str, what: str) -> None:

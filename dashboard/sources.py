@@ -21,6 +21,10 @@ CHECKPOINT_ENDINGS = (".safetensors", ".pt", ".pth", ".tar", ".ckpt", ".bin")
 CLIP_ENDINGS = tuple(reader.extension for reader in READERS)
 
 
+COMPANIONS = (".asf",)
+"""Files that are no clips themselves but that a clip beside them needs."""
+
+
 class FileStamp(NamedTuple):
     """A file as it is now: a changed file has another stamp, so nothing cached under the old one is shown."""
 

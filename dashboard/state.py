@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def _choose_checkpoint() -> Path | None:
 
 def _choose_clips() -> tuple[Path, ...]:
     folders = {name: (path,) for name, path in sources.clip_folders().items()}
-    uploaded = tuple(_uploads("clips").values())
+    uploaded = tuple(path for path in _uploads("clips").values() if path.suffix.lower() not in sources.COMPANIONS)
     options = folders | ({UPLOADED: uploaded} if uploaded else {})
     labels = {"bundled": "bundled clips", "folder": "folder given at start", UPLOADED: f"uploaded ({len(uploaded)})"}
     _tell_lost_link("clips", [labels[name] for name in options])
@@ -133,9 +134,16 @@ def _take_checkpoint() -> None:
 def _take_clips() -> None:
     folder = data.upload_folder()
     files = st.session_state["clips_upload"] or []
-    kept = {file.file_id: folder.keep("clips", file.name, file.file_id, file.getbuffer()) for file in files}
+    # One folder for the files of one upload, so that an AMC finds its ASF; a second file of one name stands apart.
+    together = hashlib.sha256(" ".join(file.file_id for file in files).encode()).hexdigest()[:16]
+    kept: dict[str, Path] = {}
+    for file in files:
+        taken = file.name.lower() in {path.name.lower() for path in kept.values()}
+        place = file.file_id if taken else together
+        kept[file.file_id] = folder.keep("clips", file.name, place, file.getbuffer())
     st.session_state["_uploads_clips"] = kept
-    _select("clips", f"uploaded ({len(kept)})" if kept else None)
+    count = sum(path.suffix.lower() not in sources.COMPANIONS for path in kept.values())
+    _select("clips", f"uploaded ({count})" if count else None)
 
 
 def _select(key: str, value: str | None) -> None:

@@ -55,7 +55,9 @@ def measured_on(manifest: dict[str, Any], clips: pd.DataFrame) -> str:
     """What the figures of a report are measured on."""
     count, tokens = len(clips), int(clips["tokens"].sum())
     known = clips["held_out"].dropna()
-    if known.empty:
+    if known.empty and manifest["checkpoint"]["corpora"]:
+        told = "none of them is known to this checkpoint, as trained on or held out"
+    elif known.empty:
         told = "this checkpoint does not tell training clips from held-out ones"
     else:
         told = f"{int(known.astype(bool).sum())} held out, {int((~known.astype(bool)).sum())} trained on"
@@ -109,15 +111,16 @@ def headline_metric(reconstruction: pd.DataFrame) -> pd.DataFrame:
     return reconstruction[reconstruction["metric"] == metric].sort_values("n_active")
 
 
-def corpus_note(layers: pd.DataFrame) -> str | None:
+def corpus_note(layers: pd.DataFrame, corpora: dict[str, str]) -> str | None:
     """Why the counts stored in the checkpoint differ from those of these clips; None where it stores none."""
     if layers["train_tokens"].isna().all():
         return None
     tokens, trained = int(layers["tokens"].iloc[0]), int(layers["train_tokens"].dropna().iloc[0])
+    train, held_out = corpora.get("train", "its clips"), corpora.get("held_out", "nothing")
     return (
-        f"The checkpoint stores how often each code was chosen over its whole training corpus ({trained:,} tokens); "
-        f"these clips have {tokens:,}. So few cannot show all of {int(layers['codes'].max()):,} codes in their true "
-        "proportion: a code unseen here may be well used there."
+        f"The checkpoint stores how often each code was chosen over its whole training corpus ({trained:,} tokens: "
+        f"{train}) and over what was held out ({held_out}); these clips have {tokens:,} tokens. So few cannot show "
+        f"all of {int(layers['codes'].max()):,} codes in their true proportion: one unseen here may be well used there."
     )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import rvq_core
 from rvq_core.clips.clip import Clip, fingerprint
 from rvq_core.clips.load import LeftOut
+from rvq_core.clips.representations import LATENTS
 from rvq_core.errors import ClipError, SettingsError
 from rvq_core.loading.checkpoint import Checkpoint
 from rvq_core.measure import CAVEATS, ErrorRow, clip_error_rows
@@ -69,7 +70,7 @@ def analyze(
         progress(len(fitted), len(fitted), "tables")
     manifest = _manifest(pipeline, fitted, [*left_out, *refused], command, max_frames, seed)
     manifest["notes"] += _subset_notes(all_fitted, fitted)
-    manifest["warnings"] = sums.warnings()
+    manifest["warnings"] = _missing_statistics(ckpt, fitted) + sums.warnings()
     return _build_report(pipeline, fitted, sums, manifest, seed)
 
 
@@ -131,6 +132,16 @@ def _subset_notes(given: list[Clip], measured: list[Clip]) -> list[str]:
     if frames == of:
         return []
     return [f"Only a random subset was measured: {frames} of {of} frames, {len(measured)} of {len(given)} clips."]
+
+
+def _missing_statistics(ckpt: Checkpoint, clips: list[Clip]) -> list[str]:
+    """A warning where a model is fed features without the mean and std that it was trained with."""
+    if ckpt.model is None or ckpt.normalizer is not None or clips[0].representation == LATENTS.name:
+        return []
+    return [
+        "No mean and std are known for this checkpoint: the clips were taken as normalised already. Unless they are, "
+        "give its own (--mean and --std; in the dashboard under 'How the file is read')."
+    ]
 
 
 def _cut(clip: Clip, frames: int) -> Clip:
@@ -277,6 +288,7 @@ def _manifest(
             "representation": ckpt.representation,
             "fps": ckpt.fps,
             "ema_counts": ckpt.ema_counts is not None,
+            "corpora": ckpt.corpora,
             "notes": list(ckpt.notes),
         },
         "clips": {

@@ -219,9 +219,24 @@ def _summary(report: Report, out: Path | None) -> str:
             f"{row['metric']}: {_or_none(row['value'], '.4g', unit)} with all quantizers, "
             f"{_or_none(row['reference'], '.4g', unit)} unquantised"
         )
+    lines += _split_lines(report)
     told = [(kind, text) for kind in ("warning", "note") for text in report.manifest[f"{kind}s"]]
     lines += ["", *(f"{kind}: {text}" for kind, text in told), f"report: {out}"]
     return "\n".join(lines)
+
+
+def _split_lines(report: Report) -> list[str]:
+    """The error at full depth of held-out and of training clips apart, where the checkpoint tells them."""
+    errors = report.clip_errors.merge(report.clips[["clip", "held_out"]], on="clip")
+    lines: list[str] = []
+    for held_out, kind in ((True, "held-out"), (False, "training")):
+        part = errors[errors["held_out"].eq(held_out).fillna(False).astype(bool)]
+        full = part.query("n_active == n_active.max() and metric in ('mpjpe', 'feature_mse')").dropna(subset=["value"])
+        for metric, rows in full.groupby("metric"):
+            mean = (rows["value"] * rows["weight"]).sum() / rows["weight"].sum()
+            unit = " mm" if metric == "mpjpe" else ""
+            lines.append(f"  {metric} of the {len(rows)} {kind} clips: {mean:.4g}{unit}")
+    return lines
 
 
 def _or_none(value: float, form: str, unit: str = "") -> str:
@@ -255,6 +270,7 @@ def _add_train(commands: Any) -> None:
 def _train(options: argparse.Namespace) -> int:
     from rvq_core.training import TrainSettings, train
     from rvq_core.training.settings import read_settings
+    from rvq_core.training.trainer import CHECKPOINT
 
     base = TrainSettings()
     settings = base if options.config is None else read_settings(options.config, base)
@@ -262,7 +278,12 @@ def _train(options: argparse.Namespace) -> int:
     clips = _read_clips(options)
     for path, reason in clips.left_out:
         _tell_left_out(str(path), reason)
-    path = train(clips.clips, options.out, settings, command=options.command_line, quiet=options.quiet)
+    try:
+        path = train(clips.clips, options.out, settings, command=options.command_line, quiet=options.quiet)
+    except KeyboardInterrupt:
+        if (options.out / CHECKPOINT).is_file():
+            print(f"rvq-lens: kept what was reached: {options.out / CHECKPOINT}", file=sys.stderr)
+        raise
     print(f"checkpoint: {path}")
     return 0
 

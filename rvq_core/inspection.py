@@ -33,6 +33,7 @@ def inspect(checkpoint: Checkpoint) -> dict[str, Any]:
         "config": None if config is None else config.to_dict(),
         "layers": [_layer_facts(codebook.numpy()) for codebook in checkpoint.codebooks],
         "corpora": _corpus_facts(checkpoint),
+        "counted_over": checkpoint.corpora,
         "training": training or None,
         "notes": checkpoint.notes,
     }
@@ -58,8 +59,13 @@ def describe(facts: dict[str, Any]) -> str:
             f"  {number:>5}{_figure(layer['median_norm']):>13}{_figure(layer['median_nearest_distance']):>33}"
             f"{layer['duplicates']:>12}" + _corpus_cells(facts, number - 1)
         )
-    lines += ["", *(f"  note: {note}" for note in facts["notes"])] if facts["notes"] else []
+    notes = [*_counted_over(facts), *facts["notes"]]
+    lines += ["", *(f"  note: {note}" for note in notes)] if notes else []
     return "\n".join(lines)
+
+
+def _counted_over(facts: dict[str, Any]) -> list[str]:
+    return [f"{name.replace('_', '-')} counts are over {over}" for name, over in facts["counted_over"].items()]
 
 
 def _ema_facts(checkpoint: Checkpoint) -> list[dict[str, float | int]] | None:

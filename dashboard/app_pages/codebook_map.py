@@ -33,12 +33,12 @@ def main() -> None:
 
 
 def codes_of(ckpt: Checkpoint) -> pd.DataFrame:
-    """Codes with their usage; without an encoder, with their norms only."""
-    if ckpt.model is not None or components.latents_chosen():
-        report = components.report_or_stop(ckpt)
+    """Codes with their usage; where no clip can be run through the checkpoint, with their norms only."""
+    report = components.report_or_none(ckpt)
+    if report is not None:
         components.measured_on(report)
         return report.codes
-    st.caption("This file holds codebooks without an encoder: usage is not known, norms and places are.")
+    st.caption("Until clips can be run through this checkpoint usage is not known; norms and places are.")
     tables = []
     for layer, codebook in enumerate(ckpt.codebooks, start=1):
         norms = codebook.norm(dim=1).cpu().numpy()

@@ -94,7 +94,10 @@ def show_figures(report: Report) -> None:
 def show_layers(report: Report) -> None:
     st.subheader("Health of each layer", anchor=False)
     st.dataframe(health_table(report.layers), hide_index=True, column_config=COLUMNS)
-    for note in (words.few_tokens_note(report.layers), words.corpus_note(report.layers)):
+    for note in (
+        words.few_tokens_note(report.layers),
+        words.corpus_note(report.layers, report.manifest["checkpoint"]["corpora"]),
+    ):
         if note:
             st.caption(note)
 

@@ -44,7 +44,7 @@ def choose_counts(report: Report) -> str:
         "Counts of", present, default=present[0], required=True, key="counts", bind="query-params",
         help="Counts of the training and held-out corpus are stored in the checkpoint.",
     )  # fmt: skip
-    st.caption(words.corpus_note(report.layers) or "")
+    st.caption(words.corpus_note(report.layers, report.manifest["checkpoint"]["corpora"]) or "")
     return COUNTS[chosen or present[0]]
 
 

@@ -117,6 +117,19 @@ class Checkpoint:
         return [layer.code_count for layer in layers] if all(layer.ema_known for layer in layers) else None
 
     @property
+    def corpora(self) -> dict[str, str]:
+        """What the stored code counts are over, by corpus ('train', 'held_out'); empty where none are stored."""
+        headings = int(self.training.get("headings_counted", 1))
+        views = f", each in {headings} headings" if headings > 1 else ""
+        described: dict[str, str] = {}
+        for corpus, clips in (("train", "train_clips"), ("held_out", "held_out_clips")):
+            if corpus in self.training.get("code_counts", {}):
+                mirrored = corpus == "train" and self.training.get("mirrored")
+                count = f"{len(self.training.get(clips, ()))} clips"
+                described[corpus] = f"{count}{' and their mirror images' if mirrored else ''}{views}"
+        return described
+
+    @property
     def trained_on(self) -> tuple[frozenset[str], frozenset[str]]:
         """Names of the clips it was trained on, and of those held out; both empty where the file does not tell."""
         return frozenset(self.training.get("train_clips", ())), frozenset(self.training.get("held_out_clips", ()))

@@ -140,6 +140,11 @@ def _held_out_names(clips: Sequence[Clip], settings: TrainSettings) -> frozenset
 
 
 def _prepare_folder(out: Path, settings: TrainSettings) -> None:
+    if (out / CHECKPOINT).exists():
+        raise SettingsError(
+            str(out), expected="a new folder", found=f"a run with its {CHECKPOINT}",
+            do="choose another --out, or move that run away",
+        )  # fmt: skip
     if out.exists() and not (out / SETTINGS).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise SettingsError(
             str(out), expected="an empty folder or an earlier run", found="other files", do="choose another --out"

@@ -99,9 +99,11 @@ def synthetic_report(quantizers: int = 3, size: int = 64, *, corpora: bool = Tru
     clips, clip_errors = synthetic_clips(6, [True, False, None])
     manifest = {
         "schema": SCHEMA, "rvq_lens": "0", "created": "2026-01-01T00:00:00+00:00", "command": "test",
-        "checkpoint": {"name": "test", "file": "test.safetensors", "format": "rvq-lens", "sha256": "0" * 64},
+        "checkpoint": {
+            "name": "test", "file": "test.safetensors", "format": "rvq-lens", "sha256": "0" * 64, "corpora": {},
+        },
         "clips": {"count": 6, "frames": 600, "seconds": 20.0, "fingerprint": "1" * 64},
-        "settings": {}, "left_out": [], "notes": [], "verdicts": [],
+        "settings": {}, "left_out": [], "warnings": [], "notes": [], "verdicts": [],
     }  # fmt: skip
     return Report(
         manifest=manifest, layers=synthetic_layers(codes, corpora=corpora, interval=interval), codes=codes,

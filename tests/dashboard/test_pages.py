@@ -130,8 +130,17 @@ def test_clips_that_cannot_be_used_are_listed_and_the_rest_is_analysed(clips: Pa
     assert any("of 3 clips" in caption.value for caption in at.caption)
     expander = next(e for e in at.expander if "left out" in e.label)
     assert expander.label.startswith("3 left out")
-    listed = expander.dataframe[0].value.astype(str).to_string()
-    assert all(name in listed for name in ("bad_nan", "bad_width", "bad_short"))
+    listed = " ".join(element.value for element in expander.markdown)
+    assert all(name in listed for name in ("bad\\_nan", "bad\\_width", "bad\\_short"))
+
+
+def test_a_checkpoint_that_fits_no_clip_still_shows_its_map(clips: Path):
+    for path in clips.iterdir():
+        path.unlink()
+    np.save(clips / "other.npy", np.zeros((20, 7), np.float32))
+    at = open_page("codebook_map")
+    assert not at.exception and len(at.error) == 1 and "D = 7" in at.error[0].value
+    assert at.get("plotly_chart")
 
 
 def test_no_clip_at_all_is_one_box(tmp_path: Path, monkeypatch):

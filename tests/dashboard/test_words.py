@@ -48,8 +48,8 @@ def test_nothing_is_told_apart_where_one_side_is_missing(report):
 
 
 def test_stored_corpora_are_explained_only_where_there_are_any(make_report):
-    assert "5,000 tokens" in (words.corpus_note(make_report().layers) or "")
-    assert words.corpus_note(make_report(corpora=False).layers) is None
+    assert "5,000 tokens" in (words.corpus_note(make_report().layers, {"train": "9 clips, in 8 headings"}) or "")
+    assert words.corpus_note(make_report(corpora=False).layers, {}) is None
 
 
 def test_few_tokens_are_named_with_the_bound(report):

@@ -213,11 +213,12 @@ class TestRefusals:
         assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
 
 
-def test_an_earlier_run_is_replaced(train, clips, small, tmp_path):
-    train(clips, small(iterations=1))
-    path = train(clips, small(iterations=2))
-    assert load_checkpoint(path).training["iterations"] == 2
-    assert json.loads((tmp_path / "run" / trainer.SETTINGS).read_text())["iterations"] == 2
+def test_a_finished_run_is_never_overwritten(train, clips, small, tmp_path):
+    path = train(clips, small(iterations=1))
+    with pytest.raises(SettingsError, match="expected a new folder, found a run with its checkpoint"):
+        train(clips, small(iterations=2))
+    assert load_checkpoint(path).training["iterations"] == 1
+    assert json.loads((tmp_path / "run" / trainer.SETTINGS).read_text())["iterations"] == 1
 
 
 def test_padding_changes_nothing(clips, small, tmp_path):
