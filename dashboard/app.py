@@ -39,12 +39,11 @@ def main() -> None:
     st.set_page_config(page_title="RVQ Lens", page_icon=ICON, layout="wide")
     st.html(STYLE)
     folder = Path(__file__).parent / "app_pages"
-    page = st.navigation(
-        [
-            st.Page(folder / file, title=title, icon=icon, default=number == 0)
-            for number, (file, title, icon) in enumerate(PAGES)
-        ]
-    )
+    pages = [
+        st.Page(folder / file, title=title, icon=icon, default=number == 0)
+        for number, (file, title, icon) in enumerate(PAGES)
+    ]
+    page = st.navigation({"RVQ Lens": pages})
     try:
         state.choose()
         page.run()
