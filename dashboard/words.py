@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from dashboard.figures.reconstruction import metric_name
+from rvq_core.stats.reconstruction import errors_by_split
 
 WHAT = {
     "perplexity": (
@@ -86,12 +87,10 @@ def split_sentence(clips: pd.DataFrame, clip_errors: pd.DataFrame, rows: pd.Data
     if rows.empty:
         return None
     full = rows.iloc[-1]
-    errors = clip_errors[(clip_errors["n_active"] == full["n_active"]) & (clip_errors["metric"] == full["metric"])]
-    known = errors.merge(clips[["clip", "held_out"]].dropna(), on="clip")
-    parts = {held: part for held, part in known.groupby(known["held_out"].astype(bool)) if part["weight"].sum() > 0}
-    if len(parts) < len((True, False)):
+    split = errors_by_split(clips, clip_errors)
+    means = split[split["metric"] == full["metric"]].set_index("held_out")["value"]
+    if len(means) < len((True, False)):
         return None
-    means = {held: float((part["value"] * part["weight"]).sum() / part["weight"].sum()) for held, part in parts.items()}
     unit = str(full["unit"])
     return (
         f"Told apart: **{amount(means[True], unit)}** on held-out clips, {amount(means[False], unit)} on those it was "

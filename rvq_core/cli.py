@@ -227,16 +227,15 @@ def _summary(report: Report, out: Path | None) -> str:
 
 def _split_lines(report: Report) -> list[str]:
     """The error at full depth of held-out and of training clips apart, where the checkpoint tells them."""
-    errors = report.clip_errors.merge(report.clips[["clip", "held_out"]], on="clip")
-    lines: list[str] = []
-    for held_out, kind in ((True, "held-out"), (False, "training")):
-        part = errors[errors["held_out"].eq(held_out).fillna(False).astype(bool)]
-        full = part.query("n_active == n_active.max() and metric in ('mpjpe', 'feature_mse')").dropna(subset=["value"])
-        for metric, rows in full.groupby("metric"):
-            mean = (rows["value"] * rows["weight"]).sum() / rows["weight"].sum()
-            unit = " mm" if metric == "mpjpe" else ""
-            lines.append(f"  {metric} of the {len(rows)} {kind} clips: {mean:.4g}{unit}")
-    return lines
+    from rvq_core.stats.reconstruction import errors_by_split
+
+    split = errors_by_split(report.clips, report.clip_errors)
+    told = split[split["metric"].isin(["mpjpe", "feature_mse"])].sort_values("held_out", ascending=False, kind="stable")
+    return [
+        f"  {row['metric']} of the {row['clips']} {'held-out' if row['held_out'] else 'training'} clips: "
+        f"{row['value']:.4g}{' mm' if row['metric'] == 'mpjpe' else ''}"
+        for row in _rows(told)
+    ]
 
 
 def _or_none(value: float, form: str, unit: str = "") -> str:

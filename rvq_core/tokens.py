@@ -17,15 +17,13 @@ from rvq_core.clips.fit import fit_clip
 from rvq_core.clips.representations import LATENTS
 from rvq_core.errors import CheckpointError, SettingsError
 from rvq_core.loading.checkpoint import Checkpoint
+from rvq_core.stats.reconstruction import UNQUANTISED
 
 FRAMES_AT_ONCE = 16_384
 """Frames decoded in one batch: enough to fill the processor, and memory stays flat."""
 
 MOST_CODES = 1 << 16
 """Codes a layer that a report's uint16 tokens can tell apart."""
-
-UNQUANTISED = -1
-"""In place of a number of active quantizers: the decoder's answer to the latents themselves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

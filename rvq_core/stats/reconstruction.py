@@ -15,6 +15,7 @@ DRAWS = 2000
 """Bootstrap draws of an interval."""
 
 UNQUANTISED = -1
+"""In place of a number of active quantizers: the decoder's answer to the latents themselves."""
 
 Values = NDArray[np.floating[Any]]
 
@@ -54,6 +55,21 @@ def reconstruction_table(clip_errors: pd.DataFrame, seed: int) -> pd.DataFrame:
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _COLUMNS.items()})
     parts = [_one_metric(metric, by_metric[metric], seed) for metric in UNITS if metric in by_metric]
     return pd.concat(parts, ignore_index=True)
+
+
+def errors_by_split(clips: pd.DataFrame, clip_errors: pd.DataFrame) -> pd.DataFrame:
+    """Error with all quantizers, held-out and training clips apart: ``held_out``, ``metric``, ``value``, ``clips``.
+
+    Means are weighted as everywhere; ``clips`` counts them. Clips unknown to the checkpoint are in neither.
+    """
+    full = clip_errors[clip_errors["n_active"] == clip_errors["n_active"].max()].dropna(subset=["value"])
+    known = full.merge(clips[["clip", "held_out"]].dropna(), on="clip")
+    known = known[known["weight"] > 0].astype({"held_out": bool})
+    rows = [
+        (held_out, metric, float(weighted_mean(part["value"].to_numpy(), part["weight"].to_numpy())), len(part))
+        for (held_out, metric), part in known.groupby(["held_out", "metric"])
+    ]
+    return pd.DataFrame(rows, columns=["held_out", "metric", "value", "clips"])
 
 
 def clip_columns(clip_errors: pd.DataFrame, depth: int) -> pd.DataFrame:

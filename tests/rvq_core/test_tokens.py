@@ -8,7 +8,8 @@ from rvq_core import Report, analyze, load_clips, tokens
 from rvq_core.autoencoder import RVQVAE, RVQVAEConfig
 from rvq_core.errors import CheckpointError, ClipError, SettingsError
 from rvq_core.loading import load_checkpoint
-from rvq_core.tokens import UNQUANTISED, Pipeline, choose_device
+from rvq_core.stats.reconstruction import UNQUANTISED
+from rvq_core.tokens import Pipeline, choose_device
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from rvq_core.stats.reconstruction import (
     UNITS,
     bootstrap_interval,
     clip_columns,
+    errors_by_split,
     reconstruction_table,
     weighted_mean,
 )
@@ -153,3 +154,21 @@ def test_clip_columns_are_the_errors_at_full_depth(errors_of_clips):
     assert list(wide.columns) == ["feature_mse", "rotation_error"]
     assert wide.loc["b", "feature_mse"] == errors_of_clips[0, 3]
     assert wide.loc["a", "rotation_error"] == errors_of_clips[1, 3]
+
+
+def test_held_out_and_training_clips_are_averaged_apart():
+    clips = pd.DataFrame({"clip": list("abcd"), "held_out": pd.array([True, False, False, None], dtype="boolean")})
+    rows = [
+        (clip, n_active, metric, 10.0 * n_active + i + (metric == "mpjpe"), weight)
+        for i, (clip, weight) in enumerate(zip("abcd", (3, 1, 4, 2), strict=True))
+        for n_active in (-1, 0, 1, 2)
+        for metric in ("mpjpe", "feature_mse")
+    ]
+    errors = pd.DataFrame(rows, columns=["clip", "n_active", "metric", "value", "weight"])
+    split = errors_by_split(clips, errors).set_index(["held_out", "metric"])
+    assert split.loc[(True, "feature_mse"), "value"] == 20.0
+    assert split.loc[(False, "mpjpe"), "value"] == pytest.approx((1 * 22.0 + 4 * 23.0) / 5)
+    assert split["clips"].to_dict() == {
+        (False, "feature_mse"): 2, (False, "mpjpe"): 2, (True, "feature_mse"): 1, (True, "mpjpe"): 1,
+    }  # fmt: skip
+    assert errors_by_split(clips, errors[:0]).empty
