@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from rvq_core.stats import geometry, usage
 Counts = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # no slots: what both tables need is computed once and kept
 class LayerFacts:
     """What is known of one layer before any statistic.
 
@@ -32,6 +33,16 @@ class LayerFacts:
     ema_count: NDArray[np.floating[Any]] | None
     reset_threshold: float
     corpora: dict[str, Counts]
+
+    @cached_property
+    def counts(self) -> Counts:
+        """Tokens on each code [K], all clips together."""
+        return self.by_clip.sum(axis=0)
+
+    @cached_property
+    def neighbours(self) -> geometry.Neighbours:
+        """The nearest other code of each code [K]."""
+        return geometry.nearest_neighbours(self.codebook)
 
 
 CORPORA = ("train", "held_out")
@@ -51,7 +62,7 @@ def codes_table(layers: Sequence[LayerFacts]) -> pd.DataFrame:
 
 
 def _layer_row(number: int, facts: LayerFacts) -> dict[str, Any]:
-    counts = facts.by_clip.sum(axis=0)
+    counts = facts.counts
     tokens, codes = int(counts.sum()), len(counts)
     interval = usage.perplexity_interval(facts.by_clip)
     perplexity = usage.perplexity(counts)
@@ -73,7 +84,7 @@ def _layer_row(number: int, facts: LayerFacts) -> dict[str, Any]:
         "entropy_bits": float(np.log2(perplexity)),
         "top1_share": float(counts.max() / tokens) if tokens else np.nan,
         "unseen_mass": _number(usage.unseen_mass(counts)),
-        "duplicates": int(geometry.is_duplicate(geometry.nearest_neighbours(facts.codebook)).sum()),
+        "duplicates": int(geometry.is_duplicate(facts.neighbours).sum()),
         "residual_energy": _number(facts.residual_energy),
     }
     for corpus in CORPORA:
@@ -92,8 +103,7 @@ def _corpus_columns(corpus: str, counts: Counts | None) -> dict[str, Any]:
 
 
 def _code_rows(number: int, facts: LayerFacts) -> pd.DataFrame:
-    counts = facts.by_clip.sum(axis=0)
-    neighbours = geometry.nearest_neighbours(facts.codebook)
+    counts, neighbours = facts.counts, facts.neighbours
     status = _status(counts, geometry.is_duplicate(neighbours))
     table = pd.DataFrame(
         {
