@@ -6,7 +6,7 @@ import datetime
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import rvq_core
 from rvq_core.clips.clip import Clip, fingerprint
+from rvq_core.clips.fit import cut_clip
 from rvq_core.clips.load import LeftOut
 from rvq_core.clips.representations import LATENTS
 from rvq_core.errors import ClipError, SettingsError
@@ -122,7 +123,8 @@ def _limit_frames(clips: list[Clip], max_frames: int | None, seed: int, stride_o
         frames = min(clips[i].frames, room - room % stride_of(clips[i]))
         if frames == 0:
             break
-        kept[i] = clips[i] if frames == clips[i].frames else _cut(clips[i], frames)
+        cut = frames < clips[i].frames
+        kept[i] = cut_clip(clips[i], frames, f"cut to {frames} frames by max_frames") if cut else clips[i]
         room -= frames
     return [kept[i] for i in sorted(kept)]
 
@@ -142,12 +144,6 @@ def _missing_statistics(ckpt: Checkpoint, clips: list[Clip]) -> list[str]:
         "No mean and std are known for this checkpoint: the clips were taken as normalised already. Unless they are, "
         "give its own (--mean and --std; in the dashboard under 'How the file is read')."
     ]
-
-
-def _cut(clip: Clip, frames: int) -> Clip:
-    path = None if clip.translation is None else clip.translation[:frames]
-    note = f"cut to {frames} frames by max_frames"
-    return replace(clip, features=clip.features[:frames], translation=path, notes=(*clip.notes, note))
 
 
 @dataclass(slots=True)

@@ -53,9 +53,13 @@ def _cut(clip: Clip, stride: int) -> Clip:
     kept = tokens * stride
     if kept == clip.frames:
         return clip
-    translation = None if clip.translation is None else clip.translation[:kept]
-    note = f"cut from {clip.frames} to {kept} frames, a multiple of the stride {stride}"
-    return replace(clip, features=clip.features[:kept], translation=translation, notes=(*clip.notes, note))
+    return cut_clip(clip, kept, f"cut from {clip.frames} to {kept} frames, a multiple of the stride {stride}")
+
+
+def cut_clip(clip: Clip, frames: int, note: str) -> Clip:
+    """Return the first ``frames`` of a clip, with ``note`` added."""
+    translation = None if clip.translation is None else clip.translation[:frames]
+    return replace(clip, features=clip.features[:frames], translation=translation, notes=(*clip.notes, note))
 
 
 def _where(clip: Clip) -> str:
