@@ -20,6 +20,18 @@ from rvq_core.report import Report
 logger = logging.getLogger(__name__)
 
 
+CODE_COLUMNS = {
+    "status": st.column_config.TextColumn("status"),
+    "count": st.column_config.NumberColumn("tokens", format="localized"),
+    "share": st.column_config.NumberColumn("share", format="percent"),
+    "norm": st.column_config.NumberColumn("norm", format="%.3g"),
+    "nearest_code": st.column_config.NumberColumn("nearest code"),
+    "nearest_distance": st.column_config.NumberColumn("at distance", format="%.3g"),
+    "ema_count": st.column_config.NumberColumn("EMA count", format="%.2f"),
+}
+"""How the tables of codes show their common columns."""
+
+
 def checkpoint_or_stop() -> Checkpoint:
     """Open the chosen checkpoint, or say why not and end the page."""
     path = state.current().checkpoint

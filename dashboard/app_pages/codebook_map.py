@@ -167,13 +167,7 @@ def show_selected(points: pd.DataFrame, selected: list[dict[str, Any]]) -> None:
 COLUMNS = {
     "layer": st.column_config.NumberColumn("layer"),
     "code": st.column_config.NumberColumn("code"),
-    "status": st.column_config.TextColumn("status"),
-    "count": st.column_config.NumberColumn("tokens", format="localized"),
-    "share": st.column_config.NumberColumn("share", format="percent"),
-    "norm": st.column_config.NumberColumn("norm", format="%.3g"),
-    "nearest_code": st.column_config.NumberColumn("nearest code"),
-    "nearest_distance": st.column_config.NumberColumn("at distance", format="%.3g"),
-    "ema_count": st.column_config.NumberColumn("EMA count", format="%.2f"),
+    **components.CODE_COLUMNS,
     "cause": st.column_config.TextColumn("why"),
 }
 

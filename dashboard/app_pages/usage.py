@@ -99,13 +99,7 @@ def code_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 COLUMNS = {
     "code": st.column_config.NumberColumn("code", pinned=True),
-    "status": st.column_config.TextColumn("status"),
-    "count": st.column_config.NumberColumn("tokens", format="localized"),
-    "share": st.column_config.NumberColumn("share", format="percent"),
-    "norm": st.column_config.NumberColumn("norm", format="%.3g"),
-    "nearest_code": st.column_config.NumberColumn("nearest code"),
-    "nearest_distance": st.column_config.NumberColumn("at distance", format="%.3g"),
-    "ema_count": st.column_config.NumberColumn("EMA count", format="%.2f"),
+    **components.CODE_COLUMNS,
     "train_count": st.column_config.NumberColumn("tokens, training", format="localized"),
     "held_out_count": st.column_config.NumberColumn("tokens, held out", format="localized"),
     "cause": st.column_config.TextColumn("why", width="large"),
