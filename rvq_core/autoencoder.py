@@ -18,7 +18,9 @@ from rvq_core.quantizer import ResidualVQ
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
 """What the public configurations call their activations."""
 
-_GROUPS = 32
+NORM_GROUPS = 32
+"""Groups of a GroupNorm, which the width must be a multiple of."""
+
 _MOST_MODULES = {"num_quantizers": 1024, "depth": 64, "down_t": 16}
 """A number that a file declares must not build modules without end."""
 
@@ -61,7 +63,9 @@ class RVQVAEConfig:
         self._require("activation", self.activation in tuple(ACTIVATIONS), " or ".join(ACTIVATIONS))
         self._require("shared_codebook", _is_bool(self.shared_codebook), "true or false")
         self._require("norm", self.norm in (None, "LN", "GN", "BN"), "null, LN, GN or BN")
-        self._require("norm", self.norm != "GN" or self.width % _GROUPS == 0, f"GN only with width % {_GROUPS} == 0")
+        self._require(
+            "norm", self.norm != "GN" or self.width % NORM_GROUPS == 0, f"GN only with width % {NORM_GROUPS} == 0"
+        )
         self._require("quantize_dropout_prob", 0 <= self.quantize_dropout_prob <= 1, "a number in 0..1")
         self._require("mu", 0 <= self.mu < 1, "a number in 0..1 (below 1)")
         self._require("reset_threshold", self.reset_threshold >= 0, "a number >= 0")
@@ -225,7 +229,7 @@ def _norm(kind: str | None, width: int) -> nn.Module:
     if kind == "LN":
         return _ChannelNorm(width)
     if kind == "GN":
-        return nn.GroupNorm(_GROUPS, width, eps=1e-6)
+        return nn.GroupNorm(NORM_GROUPS, width, eps=1e-6)
     if kind == "BN":
         return nn.BatchNorm1d(width, eps=1e-6)
     return nn.Identity()

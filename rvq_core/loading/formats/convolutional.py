@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rvq_core.autoencoder import ACTIVATIONS, RVQVAE, RVQVAEConfig
+from rvq_core.autoencoder import ACTIVATIONS, NORM_GROUPS, RVQVAE, RVQVAEConfig
 from rvq_core.clips import smplx
 from rvq_core.clips.representations import guess_representation
 from rvq_core.errors import CheckpointError, SettingsError
@@ -134,7 +134,7 @@ def _norm(tensors: dict[str, Tensor], width: int, options: Options, notes: list[
     if any(key.endswith("running_mean") for key in keys):
         return "BN"
     named = options.values.get("norm")
-    if named == "LN" or (named == "GN" and width % 32 == 0):
+    if named == "LN" or (named == "GN" and width % NORM_GROUPS == 0):
         return str(named)
     notes.append("norm = LN assumed: the weights fit LN and GN alike, and no options beside the file tell")
     return "LN"
