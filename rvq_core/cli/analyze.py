@@ -1,0 +1,114 @@
+"""``rvq-lens analyze``: run clips through a checkpoint and write a report."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rvq_core.cli.shared import (
+    add_checkpoint,
+    add_clips,
+    open_checkpoint,
+    progress_bar,
+    read_clips_of,
+    rows,
+    tell_left_out,
+)
+from rvq_core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from rvq_core.report import Report
+
+
+def add_to(commands: Any) -> None:
+    """Declare the command and its arguments."""
+    parser = commands.add_parser("analyze", help="run clips through a checkpoint and write a report")
+    add_checkpoint(parser)
+    add_clips(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (needed unless --json)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
+    parser.add_argument("--max-frames", type=int, metavar="N", help="measure a random subset of this many frames")
+    parser.add_argument("--seed", type=int, default=0, help="of the subset and of the intervals (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print the content of report.json alone")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the report, print a summary of it."""
+    from rvq_core.analysis import analyze
+    from rvq_core.report import refuse_foreign_folder
+
+    if options.out is None and not options.json:
+        raise SettingsError("rvq-lens analyze", expected="--out DIR", found="none", do="say where the report goes")
+    if options.out is not None:
+        refuse_foreign_folder(options.out)
+    checkpoint = open_checkpoint(options)
+    clips = read_clips_of(options)
+    with progress_bar("clips") as progress, warnings.catch_warnings():
+        # What analyze warns about stands in the manifest, which is told line by line below.
+        warnings.simplefilter("ignore")
+        report = analyze(
+            checkpoint,
+            clips.clips,
+            device=options.device,
+            max_frames=options.max_frames,
+            seed=options.seed,
+            progress=progress,
+            left_out=clips.left_out,
+            command=options.command_line,
+        )
+    for entry in report.manifest["left_out"]:
+        tell_left_out(entry["clip"], entry["reason"])
+    if options.out is not None:
+        report.save(options.out)
+    print(report.json().rstrip("\n") if options.json else _summary(report, options.out))
+    return 0
+
+
+def _summary(report: Report, out: Path | None) -> str:
+    """A few lines for the terminal: what was measured, a row a layer, the error at full depth."""
+    clips, checkpoint = report.manifest["clips"], report.manifest["checkpoint"]
+    lines = [
+        f"{checkpoint['name']} ({checkpoint['format']}) on {clips['count']} clips, {clips['frames']} frames, "
+        f"{clips['seconds']:.1f} s, {int(report.layers['tokens'].iloc[0])} tokens a layer",
+        "",
+        "layer   codes  unseen  perplexity  (95 %)             residual energy",
+    ]
+    for row in rows(report.layers):
+        known = row["perplexity_low"] == row["perplexity_low"]
+        interval = f"({row['perplexity_low']:.1f} to {row['perplexity_high']:.1f})" if known else "(under 5 clips)"
+        lines.append(
+            f"{row['layer']:>5}{row['codes']:>8}{row['unseen']:>8}{row['perplexity']:>12.1f}  {interval:<18}"
+            f"{_or_none(row['residual_energy'], '.3f'):>14}"
+        )
+    lines.append("")
+    full = report.reconstruction.query("n_active == n_active.max()")
+    for row in rows(full):
+        unit = "" if row["unit"] == "1" else f" {row['unit']}"
+        lines.append(
+            f"{row['metric']}: {_or_none(row['value'], '.4g', unit)} with all quantizers, "
+            f"{_or_none(row['reference'], '.4g', unit)} unquantised"
+        )
+    lines += _split_lines(report)
+    told = [(kind, text) for kind in ("warning", "note") for text in report.manifest[f"{kind}s"]]
+    lines += ["", *(f"{kind}: {text}" for kind, text in told), f"report: {out}"]
+    return "\n".join(lines)
+
+
+def _split_lines(report: Report) -> list[str]:
+    """The error at full depth of held-out and of training clips apart, where the checkpoint tells them."""
+    from rvq_core.stats.reconstruction import errors_by_split
+
+    split = errors_by_split(report.clips, report.clip_errors)
+    told = split[split["metric"].isin(["mpjpe", "feature_mse"])].sort_values("held_out", ascending=False, kind="stable")
+    return [
+        f"  {row['metric']} of the {row['clips']} {'held-out' if row['held_out'] else 'training'} clips: "
+        f"{row['value']:.4g}{' mm' if row['metric'] == 'mpjpe' else ''}"
+        for row in rows(told)
+    ]
+
+
+def _or_none(value: float, form: str, unit: str = "") -> str:
+    return "none" if value != value else f"{value:{form}}{unit}"

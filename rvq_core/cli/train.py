@@ -1,0 +1,90 @@
+"""``rvq-lens train``: train a model on motion clips."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rvq_core.cli.shared import add_clips, read_clips_of, tell_left_out
+from rvq_core.errors import SettingsError
+
+
+def add_to(commands: Any) -> None:
+    """Declare the command and its arguments."""
+    parser = commands.add_parser("train", help="train a model on motion clips")
+    add_clips(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML or JSON")
+    parser.add_argument("--iterations", type=int, metavar="N", help="optimizer steps")
+    parser.add_argument(
+        "--held-out", metavar="NAMES", help="clips never trained on: names with commas, or a file of names"
+    )
+    parser.add_argument("--seed", type=int, help="of weights, batches and the draw of held-out clips")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="any other setting, such as nb_code=1024"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, and keep what was reached when stopped."""
+    from rvq_core.training import TrainSettings, train
+    from rvq_core.training.settings import read_settings
+    from rvq_core.training.trainer import CHECKPOINT
+
+    base = TrainSettings()
+    settings = base if options.config is None else read_settings(options.config, base)
+    settings = settings.changed(_settings_from_flags(options), "rvq-lens train")
+    clips = read_clips_of(options)
+    for path, reason in clips.left_out:
+        tell_left_out(str(path), reason)
+    try:
+        path = train(clips.clips, options.out, settings, command=options.command_line, quiet=options.quiet)
+    except KeyboardInterrupt:
+        if (options.out / CHECKPOINT).is_file():
+            print(f"rvq-lens: kept what was reached: {options.out / CHECKPOINT}", file=sys.stderr)
+        raise
+    print(f"checkpoint: {path}")
+    return 0
+
+
+def _settings_from_flags(options: argparse.Namespace) -> dict[str, Any]:
+    values = dict(_assignment(text) for text in options.set)
+    for name in ("iterations", "seed"):
+        if getattr(options, name) is not None:
+            values[name] = getattr(options, name)
+    if options.held_out is not None:
+        values["held_out"] = _names(options.held_out)
+    return values
+
+
+def _names(text: str) -> list[str]:
+    """Names with commas between them, or of the lines of a file."""
+    # os.path, because a list of names too long for a path is no error there.
+    if os.path.isfile(text):  # noqa: PTH113
+        try:
+            text = Path(text).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise SettingsError(
+                f"--held-out {text}", expected="a text file with one name a line", found=str(error), do="check the path"
+            ) from error
+    else:
+        text = text.replace(",", "\n")
+    return [name.strip() for name in text.splitlines() if name.strip()]
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """``name=value``, the value read as JSON where it is JSON and as text where not."""
+    import json
+
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise SettingsError(f"--set {text}", expected="NAME=VALUE", found=repr(text), do="write it like nb_code=1024")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value

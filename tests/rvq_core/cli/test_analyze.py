@@ -1,0 +1,175 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import assert_one_line, command
+
+from rvq_core import Report
+from rvq_core.report import MANIFEST
+
+
+class TestAnalyze:
+    def test_it_writes_a_report_and_tells_the_figures(self, run_cli, make_checkpoint, write_clips, tmp_path):
+        path, out = make_checkpoint(), tmp_path / "out"
+        code, text, err = run_cli("analyze", path, write_clips(6), "--out", out, "--device", "cpu")
+        assert (code, err) == (0, "")
+        report = Report.load(out)
+        assert f"report: {out}" in text
+        assert f"{report.layers['perplexity'][0]:.1f}" in text
+        assert report.manifest["command"].startswith(f"rvq-lens analyze {path}")
+
+    def test_the_real_command_agrees_with_plain_numpy(self, make_checkpoint, write_clips, oracle, tmp_path):
+        path, folder, out = make_checkpoint(), write_clips(3), tmp_path / "out"
+        done = command("analyze", path, folder, "--out", out, "--device", "cpu")
+        assert (done.returncode, done.stderr) == (0, "")
+        plain = oracle(path)
+        raws = [plain.features(npz) for npz in sorted(folder.glob("*.npz"))]
+        results = [plain.quantize(plain.encode(plain.normalise(raw))) for raw in raws]
+        tokens = np.concatenate([indices for indices, _ in results])
+        layers = pd.read_parquet(out / "layers.parquet").set_index("layer")
+        for q in range(3):
+            p = np.bincount(tokens[:, q], minlength=16) / len(tokens)
+            assert layers.loc[q + 1, "perplexity"] == pytest.approx(np.exp(-(p[p > 0] * np.log(p[p > 0])).sum()))
+            assert layers.loc[q + 1, "unseen"] == (p == 0).sum()
+        table = pd.read_parquet(out / "reconstruction.parquet").set_index(["metric", "n_active"])["value"]
+        for n in range(4):
+            errors = [
+                plain.errors(raw, plain.decode(sums[n]), 30.0) for raw, (_, sums) in zip(raws, results, strict=True)
+            ]
+            for metric in errors[0]:
+                mean = np.average([e[metric] for e in errors], weights=[len(raw) for raw in raws])
+                assert table[metric, n] == pytest.approx(mean, rel=2e-4)
+
+    def test_json_stands_alone_on_stdout(self, run_cli, make_checkpoint, write_clips, tmp_path):
+        folder = write_clips(2)
+        (folder / "broken.npz").write_bytes(b"nothing")
+        out = tmp_path / "out"
+        code, text, err = run_cli("analyze", make_checkpoint(), folder, "--out", out, "--device", "cpu", "--json")
+        assert code == 0
+        assert json.loads(text) == json.loads((out / MANIFEST).read_text())
+        assert_one_line(err, "left out", "broken.npz")
+
+    def test_json_needs_no_folder(self, run_cli, make_checkpoint, write_clips):
+        code, text, err = run_cli("analyze", make_checkpoint(), write_clips(2), "--json", "--device", "cpu")
+        assert (code, err) == (0, "")
+        assert json.loads(text)["clips"]["count"] == 2
+
+    def test_bad_clips_among_good_ones_are_left_out(self, run_cli, make_checkpoint, write_clips, write_clip, tmp_path):
+        folder = write_clips(2)
+        poses = np.zeros((9, 165))
+        poses[3, 4] = np.nan
+        write_clip("nan", poses=poses)
+        write_clip("short", 1)
+        np.save(folder / "other.npy", np.zeros((20, 263), dtype=np.float32))
+        (folder / "broken.npz").write_bytes(b"PK\x03\x04 cut short")
+        (folder / "notes.md").write_text("not motion, and no clip either")
+        out = tmp_path / "out"
+        code, _, err = run_cli("analyze", make_checkpoint(), folder, "--out", out, "--device", "cpu")
+        assert code == 0
+        lines = {Path(line.split(": ")[1].removeprefix("left out ")).name: line for line in err.splitlines()}
+        assert set(lines) == {"nan.npz", "short.npz", "other.npy", "broken.npz"}
+        assert all(line.startswith("rvq-lens: left out ") and line.count(str(folder)) == 1 for line in lines.values())
+        assert "poses: expected finite values, found nan in frame 3, column 4" in lines["nan.npz"]
+        assert "expected at least 2 frames" in lines["short.npz"]
+        assert "expected D = 330" in lines["other.npy"]
+        left_out = json.loads((out / MANIFEST).read_text())["left_out"]
+        assert {Path(entry["clip"]).name for entry in left_out} == set(lines)
+        assert all(entry["reason"] in err for entry in left_out)
+        assert Report.load(out).clips["clip"].tolist() == ["c0", "c1"]
+
+    @pytest.mark.parametrize("kind", ["nan", "short", "other", "broken", "empty", "absent"])
+    def test_nothing_left_is_an_error(self, run_cli, make_checkpoint, write_clip, tmp_path, kind):
+        folder = tmp_path / "clips"
+        folder.mkdir()
+        if kind == "nan":
+            write_clip("bad", poses=np.full((9, 165), np.nan))
+        elif kind == "short":
+            write_clip("bad", 1)
+        elif kind == "other":
+            np.save(folder / "bad.npy", np.zeros((20, 263), dtype=np.float32))
+        elif kind == "broken":
+            (folder / "bad.npy").write_bytes(b"")
+        elif kind == "absent":
+            folder.rmdir()
+        out = tmp_path / "out"
+        code, text, err = run_cli("analyze", make_checkpoint(), folder, "--out", out, "--device", "cpu")
+        assert (code, text) == (2, "")
+        assert_one_line(err, str(folder) if kind in ("empty", "absent") else "bad.np")
+        assert not out.exists()
+
+    def test_two_clips_that_do_not_fit_are_an_error_too(self, run_cli, make_checkpoint, write_clip, tmp_path):
+        folder = write_clip("a", 1).parent
+        write_clip("b", 1)
+        code, text, err = run_cli("analyze", make_checkpoint(), folder, "--out", tmp_path / "out", "--device", "cpu")
+        assert (code, text) == (2, "")
+        assert_one_line(err, "found 2 and none that fits", "a.npz")
+
+    @pytest.mark.parametrize("content", [b"", b"text, nothing else", b"PK\x03\x04", b"\xff" * 64], ids=repr)
+    def test_a_file_that_is_no_checkpoint(self, run_cli, write_clips, tmp_path, content):
+        path = tmp_path / "model.safetensors"
+        path.write_bytes(content)
+        code, text, err = run_cli("analyze", path, write_clips(1), "--out", tmp_path / "out")
+        assert (code, text) == (2, "")
+        assert_one_line(err, "model.safetensors")
+
+    def test_a_checkpoint_cut_short(self, run_cli, make_checkpoint, write_clips, tmp_path):
+        path = make_checkpoint()
+        path.write_bytes(path.read_bytes()[:-100])
+        code, _, err = run_cli("analyze", path, write_clips(1), "--out", tmp_path / "out")
+        assert code == 2
+        assert_one_line(err, "tiny.safetensors")
+
+    def test_a_folder_of_something_else_is_refused_before_any_work(self, run_cli, write_clips, tmp_path):
+        folder = write_clips(1)
+        before = sorted(folder.iterdir())
+        code, _, err = run_cli("analyze", tmp_path / "not even there", folder, "--out", folder)
+        assert code == 2
+        assert_one_line(err, str(folder), "an empty folder or an earlier report")
+        assert sorted(folder.iterdir()) == before
+
+    @pytest.mark.parametrize(
+        ("more", "parts"),
+        [
+            (["--max-frames", "1"], ["max_frames", "at least 2"]),
+            (["--max-frames", "many"], ["--max-frames", "many"]),
+            (["--seed", "-1"], ["seed", "-1"]),
+            (["--device", "toaster"], ["device", "toaster"]),
+            (["--device", "meta"], ["device", "meta"]),
+            (["--colour", "red"], ["--colour"]),
+        ],
+        ids=str,
+    )
+    def test_options_out_of_range(self, run_cli, make_checkpoint, write_clips, tmp_path, more, parts):
+        code, text, err = run_cli("analyze", make_checkpoint(), write_clips(1), "--out", tmp_path / "out", *more)
+        assert (code, text) == (2, "")
+        assert_one_line(err, *parts)
+        assert not (tmp_path / "out").exists()
+
+    def test_out_is_needed(self, run_cli, make_checkpoint, write_clips):
+        code, _, err = run_cli("analyze", make_checkpoint(), write_clips(1))
+        assert code == 2
+        assert_one_line(err, "--out")
+
+    def test_a_clip_given_twice_counts_once(self, run_cli, make_checkpoint, write_clips, tmp_path):
+        folder = write_clips(2)
+        run_cli("analyze", make_checkpoint(), folder, folder / "c0.npz", folder, "--out", tmp_path / "out")
+        assert Report.load(tmp_path / "out").clips["clip"].tolist() == ["c0", "c1"]
+
+    def test_figures_that_do_not_exist_are_called_none(self, run_cli, make_checkpoint, write_clip, tmp_path):
+        path = make_checkpoint(down_t=0)
+        code, text, _ = run_cli("analyze", path, write_clip("a", 1), "--out", tmp_path / "out", "--device", "cpu")
+        assert code == 0
+        assert "velocity_error: none with all quantizers, none unquantised" in text
+        assert "nan" not in text
+
+    def test_a_disk_that_is_full_is_told(self, run_cli, make_checkpoint, write_clips, tmp_path, monkeypatch):
+        def fail(*args, **kwargs):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("rvq_core.report.np.savez_compressed", fail)
+        code, _, err = run_cli("analyze", make_checkpoint(), write_clips(1), "--out", tmp_path / "out")
+        assert code == 2
+        assert_one_line(err, "No space left on device", str(tmp_path / "out"))
+        assert not (tmp_path / "out").exists()

@@ -1,0 +1,66 @@
+import json
+
+import pytest
+from commands import assert_one_line
+
+from rvq_core import Report
+
+
+class TestTrain:
+    SMALL = ("--quiet", "--set", "width=16", "--set", "nb_code=8", "--set", "num_quantizers=2", "--set", "batch_size=2")
+    SMALLER = ("--set", "code_dim=4", "--set", "window=16", "--iterations", "2")
+
+    def test_it_writes_a_checkpoint_that_analyze_takes(self, run_cli, write_clips, tmp_path):
+        folder, run = write_clips(3), tmp_path / "run"
+        code, text, err = run_cli("train", folder, "--out", run, *self.SMALL, *self.SMALLER, "--held-out", "c1")
+        assert (code, err) == (0, "")
+        assert text == f"checkpoint: {run / 'checkpoint.safetensors'}\n"
+        out = tmp_path / "out"
+        assert run_cli("analyze", run / "checkpoint.safetensors", folder, "--out", out, "--device", "cpu")[0] == 0
+        assert Report.load(out).clips["held_out"].tolist() == [False, True, False]
+
+    def test_held_out_names_from_a_file(self, run_cli, write_clips, tmp_path):
+        (tmp_path / "names.txt").write_text("c0\n\n  c2 \n")
+        arguments = ("--out", tmp_path / "run", *self.SMALL, *self.SMALLER, "--held-out", tmp_path / "names.txt")
+        assert run_cli("train", write_clips(3), *arguments)[0] == 0
+        facts = json.loads(run_cli("inspect", tmp_path / "run" / "checkpoint.safetensors", "--json")[1])
+        assert facts["training"]["held_out_clips"] == ["c0", "c2"]
+        assert facts["training"]["train_clips"] == ["c1"]
+
+    @pytest.mark.parametrize(
+        ("more", "parts"),
+        [
+            (["--held-out", "c9"], ["held_out", "c9"]),
+            (["--held-out", ",".join(f"a_clip_of_a_long_name_{i}" for i in range(40))], ["held_out", "a_clip"]),
+            (["--set", "nothing"], ["NAME=VALUE", "nothing"]),
+            (["--set", "colour=3"], ["colour"]),
+            (["--set", "batch_size=2.5"], ["batch_size", "2.5"]),
+            (["--set", "yaw=False"], ["yaw", "true or false"]),
+            (["--set", "window=7"], ["window", "multiple of the stride 2"]),
+            (["--set", "held_out=c1"], ["held_out", "a list of names"]),
+            (["--set", "input_dim=263"], ["input_dim", "263", "330"]),
+            (["--iterations", "0"], ["iterations"]),
+            (["--seed", "-3"], ["seed"]),
+            (["--config", "nowhere.toml"], ["nowhere.toml"]),
+        ],
+        ids=str,
+    )
+    def test_settings_out_of_range(self, run_cli, write_clips, tmp_path, more, parts):
+        arguments = [*self.SMALL, *self.SMALLER, *more]
+        code, text, err = run_cli("train", write_clips(2), "--out", tmp_path / "run", *arguments)
+        assert (code, text) == (2, "")
+        assert_one_line(err, *parts)
+
+    def test_a_binary_file_of_names_is_told(self, run_cli, write_clips, tmp_path):
+        folder = write_clips(2)
+        names = tmp_path / "names"
+        names.write_bytes(b"\xff\xfe\x00\x80")
+        code, _, err = run_cli("train", folder, "--out", tmp_path / "run", *self.SMALL, "--held-out", names)
+        assert code == 2
+        assert_one_line(err, "--held-out", str(names))
+
+    def test_a_folder_of_something_else_is_refused(self, run_cli, write_clips):
+        folder = write_clips(2)
+        code, _, err = run_cli("train", folder, "--out", folder, *self.SMALL, *self.SMALLER)
+        assert code == 2
+        assert_one_line(err, str(folder), "an empty folder or an earlier run")

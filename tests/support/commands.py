@@ -1,0 +1,27 @@
+"""Running the real command, and what every complaint of it must look like."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
+    """The real command, in a process of its own."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    line = [sys.executable, "-m", "rvq_core", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, env=environment, check=False, timeout=120, **options)
+
+
+def assert_one_line(err: str, *parts: str) -> None:
+    """One line that names what it must, with what was expected and found."""
+    assert err.count("\n") == 1, err
+    assert err.startswith("rvq-lens: ")
+    assert "Traceback" not in err
+    assert "a fault of rvq-lens" not in err
+    assert "expected" in err
+    assert "found" in err
+    for part in parts:
+        assert part in err, err
