@@ -40,7 +40,8 @@ class Report:
 
     ``layers``, ``codes``, ``reconstruction``, ``clips`` and ``clip_errors`` are tables with one row per layer, per
     code, per number of active quantizers and metric, per clip, and per clip, number and metric. ``tokens`` are the
-    indices of each clip [T', Q], in the order of ``clips``. ``projections`` are coordinates of the codes by name.
+    indices of each clip [T', Q], in the order of ``clips``. ``projections`` are coordinates of the codes by name;
+    ``tables`` are the further tables by name, whatever of them could be measured.
     """
 
     manifest: dict[str, Any]
@@ -51,6 +52,7 @@ class Report:
     clip_errors: pd.DataFrame
     tokens: Sequence[Tokens] = ()
     projections: dict[str, pd.DataFrame] = field(default_factory=lambda: dict[str, pd.DataFrame]())
+    tables: dict[str, pd.DataFrame] = field(default_factory=lambda: dict[str, pd.DataFrame]())
 
     def save(self, folder: str | Path) -> Path:
         """Write the report as a folder, whole or not at all.
@@ -85,9 +87,11 @@ class Report:
         """Read a report folder. Raises ReportError naming the file that is missing or damaged."""
         source = Path(folder)
         manifest = _read_manifest(source)
-        tables = {name: _read_table(source / f"{name}.parquet") for name in TABLES}
-        projections = {path.stem: _read_table(path) for path in sorted((source / PROJECTIONS).glob("*.parquet"))}
-        return cls(manifest=manifest, tokens=_read_tokens(source / TOKENS), projections=projections, **tables)
+        main = {name: _read_table(source / f"{name}.parquet") for name in TABLES}
+        tables = {name: table for name, table in _read_tables(source).items() if name not in TABLES}
+        projections = _read_tables(source / PROJECTIONS)
+        tokens = _read_tokens(source / TOKENS)
+        return cls(manifest=manifest, tokens=tokens, projections=projections, tables=tables, **main)
 
     def json(self) -> str:
         """The content of report.json."""
@@ -95,8 +99,9 @@ class Report:
 
     def _write_into(self, folder: Path) -> None:
         folder.chmod(0o755)
-        for name in TABLES:
-            _write_table(cast(pd.DataFrame, getattr(self, name)), folder / f"{name}.parquet")
+        main = {name: cast(pd.DataFrame, getattr(self, name)) for name in TABLES}
+        for name, table in (self.tables | main).items():
+            _write_table(table, folder / f"{name}.parquet")
         arrays = {f"clip_{i:05d}": np.asarray(tokens, dtype=np.uint16) for i, tokens in enumerate(self.tokens)}
         np.savez_compressed(folder / TOKENS, allow_pickle=False, **arrays)
         (folder / PROJECTIONS).mkdir()
@@ -175,6 +180,10 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise ReportError(
             str(path), expected="a Parquet table", found=_first_line(error), do="run rvq-lens analyze again"
         ) from error
+
+
+def _read_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    return {path.stem: _read_table(path) for path in sorted(folder.glob("*.parquet"))}
 
 
 def _first_line(error: Exception) -> str:

@@ -46,7 +46,8 @@ def test_a_report_comes_back_as_it_was_saved(report, tmp_path):
 
 def test_the_folder_holds_what_the_docs_promise(report, tmp_path):
     report.save(tmp_path / "deep" / "er" / "out")
-    names = {*(f"{name}.parquet" for name in TABLES), "report.json", "tokens.npz", "projections/pca.parquet"}
+    names = {*(f"{name}.parquet" for name in (*TABLES, *report.tables))}
+    names |= {"report.json", "tokens.npz", "projections/pca.parquet"}
     assert set(content(tmp_path / "deep" / "er" / "out")) == names
     assert leftovers(tmp_path / "deep" / "er" / "out") == []
 
@@ -114,6 +115,14 @@ def test_an_earlier_report_is_replaced_whole(report, tiny, make_clip, tmp_path):
     assert Report.load(target).manifest["command"] == "second"
     assert not (target / "projections" / "umap.parquet").exists()
     assert leftovers(target) == []
+
+
+def test_further_tables_come_back_under_their_names(report, tmp_path):
+    rate = pd.DataFrame({"layer": [1, 2, 3], "nominal_bits": [4.0, 4.0, np.nan]})
+    report.tables["rate"] = rate
+    loaded = Report.load(report.save(tmp_path / "out"))
+    assert sorted(loaded.tables) == sorted(report.tables)
+    pd.testing.assert_frame_equal(loaded.tables["rate"], rate)
 
 
 def test_an_empty_folder_is_filled(report, tmp_path):
