@@ -71,9 +71,9 @@ def report(ckpt: Checkpoint, chosen: ClipSet, progress: Progress) -> Report:
 
 def held_out(ckpt: Checkpoint, chosen: ClipSet) -> ClipSet:
     """Those of the clips that the checkpoint names as held out. Raises ClipError where there is none."""
-    names = ckpt.trained_on[1]
-    kept: list[Clip] = [clip for clip in chosen.clips if clip.name in names]
+    kept: list[Clip] = [clip for clip in chosen.clips if ckpt.held_out(clip.name)]
     if not kept:
+        names = ckpt.trained_on[1]
         raise ClipError(
             f"clips held out from {ckpt.name}",
             expected="at least one of these clips",

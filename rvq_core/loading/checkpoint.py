@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self, overload
@@ -133,3 +134,19 @@ class Checkpoint:
     def trained_on(self) -> tuple[frozenset[str], frozenset[str]]:
         """Names of the clips it was trained on, and of those held out; both empty where the file does not tell."""
         return frozenset(self.training.get("train_clips", ())), frozenset(self.training.get("held_out_clips", ()))
+
+    def held_out(self, clip: str) -> bool | None:
+        """Whether a clip of that name was held out of training; None where the file does not tell.
+
+        Clips are known by their take: folder, file ending, and the number of a part do not matter.
+        """
+        train, held_out = ({_take(name) for name in names} for names in self.trained_on)
+        return True if _take(clip) in held_out else False if _take(clip) in train else None
+
+
+def _take(clip: str) -> str:
+    """The take that a clip is of: 'cmu/01_03_part2', '01_03.bvh' and '01_03#2' are all of '01_03'."""
+    name = clip.split("/")[-1]
+    for addition in (r"#\d+", r"\.(amc|bvh|npy|npz|pt|txt)", r"_part\d+"):
+        name = re.sub(f"{addition}$", "", name, flags=re.IGNORECASE)
+    return name

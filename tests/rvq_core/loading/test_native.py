@@ -91,6 +91,11 @@ def test_what_a_checkpoint_tells(good):
     assert (checkpoint.representation, checkpoint.fps) == ("raw", 25.0)
     assert checkpoint.training["steps"] == 3
     assert checkpoint.trained_on == (frozenset("a"), frozenset("b"))
+    assert [checkpoint.held_out(name) for name in "abc"] == [False, True, None]
+    for name in ("walks/b", "b.bvh", "walks/b.AMC", "b#2", "b_part3", "walks/b_part12.npz#2"):
+        assert checkpoint.held_out(name) is True, name
+    for name in ("b_part", "ab", "b/c", "b.bvh.old"):
+        assert checkpoint.held_out(name) is None, name
     assert checkpoint.notes == []
     assert checkpoint.normalizer.mean.tolist() == [0, 1, 2, 3, 4]
     assert checkpoint.normalizer.std.tolist() == [1, 2, 3, 0, 5]
