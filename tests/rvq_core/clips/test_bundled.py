@@ -55,20 +55,45 @@ def test_the_same_input_gives_the_same_bytes_from_a_wheel_too(motion, tmp_path):
     assert [path.name for path in (tmp_path / "two").iterdir()] == ["humanoid3d_test.npz"]
 
 
+def test_a_long_take_is_thinned_and_cut_into_parts(person, write_bvh, tmp_path):
+    swing = 30 * np.sin(np.arange(31 * 120) / 60)
+    take = write_bvh(
+        person(len(swing), frame_time="0.00833333").turned(LeftArm_Z=-swing, RightArm_Z=swing), "01_03.bvh"
+    )
+    write_bvh(person(9), "01_02.bvh")  # not one of those that are bundled
+    done = make(tmp_path, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    parts = load_clips(tmp_path / "out")
+    assert [part.name for part in parts] == ["01_03_part1", "01_03_part2", "01_03_part3"]
+    assert all(part.fps == 30 and part.seconds <= 15 for part in parts)
+    whole = load_clips(take)[0]
+    together = np.concatenate([body(part) for part in parts])
+    assert np.abs(together - body(whole)[::4]).max() < 1e-5
+
+
 def test_a_source_without_motions_is_refused(tmp_path):
     done = make(tmp_path, tmp_path / "out")
     assert done.returncode == 2
-    assert "expected humanoid3d_*.txt, found none" in done.stderr
+    assert "expected humanoid3d_*.txt or 01_01.bvh, 01_03.bvh, found none" in done.stderr
 
 
-def test_fifteen_clips_are_bundled_and_stand_in_the_readme():
+def test_every_bundled_clip_stands_in_the_readme():
     clips = load_clips(ROOT / "clips")
-    humanoids = [clip for clip in clips if clip.name.startswith("humanoid3d_")]
-    assert len(humanoids) == 15
+    assert len(clips) == 20
+    assert sum(clip.name.startswith("humanoid3d_") for clip in clips) == 15
+    assert 90 < sum(clip.seconds for clip in clips) < 100
     table = (ROOT / "clips" / "README.md").read_text(encoding="utf-8")
-    for clip in humanoids:
+    for clip in clips:
         assert f"| `{clip.name}.npz` | {clip.frames} | {clip.fps:g} | {clip.seconds:.2f} |" in table
         assert clip.translation is not None
+        assert clip.seconds <= 15
+
+
+@pytest.mark.parametrize("take", ["01_01", "01_03"])
+def test_the_bundled_parts_are_cmu_s(shared, take):
+    source = load_clips(shared(f"cmu_bvh/{take}.bvh"))[0]
+    bundled = load_clips(sorted((ROOT / "clips").glob(f"{take}_part*.npz")))
+    assert np.abs(np.concatenate([body(part) for part in bundled]) - body(source)[::4]).max() < 1e-5
 
 
 @pytest.mark.parametrize("name", ["walk", "roll", "cartwheel"])
