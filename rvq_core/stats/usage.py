@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 Counts = NDArray[np.integer[Any]]
@@ -16,7 +17,8 @@ FEWEST_CLIPS_FOR_INTERVAL = 5
 RARE_SHARE = 0.1
 """A code is rare below this fraction of the uniform share 1 / K."""
 
-_NORMAL_95 = 1.959963984540054
+NORMAL_95 = 1.959963984540054
+"""Standard errors on either side of a 95 % interval."""
 
 
 def count_codes(indices: NDArray[np.integer[Any]], codes: int) -> NDArray[np.int64]:
@@ -37,8 +39,8 @@ def perplexity(counts: Counts) -> float:
     return float(np.exp(entropy(counts)))
 
 
-def chao_shen_perplexity(counts: Counts) -> float | None:
-    """Perplexity corrected for codes not yet seen; None where every token is of a code of its own.
+def chao_shen_entropy(counts: Counts) -> float | None:
+    """Entropy in nats corrected for codes not yet seen; None where every token is of a code of its own.
 
     Chao and Shen (2003): shares shrunk by the Good-Turing coverage 1 - f1 / N, each term divided by the probability
     that its code was seen at all. The plug-in estimate is too low on few tokens; this one much less so.
@@ -49,7 +51,13 @@ def chao_shen_perplexity(counts: Counts) -> float | None:
         return None
     share = (1 - singletons / total) * counts[counts > 0] / total
     seen = -np.expm1(total * np.log1p(-np.minimum(share, 1.0), where=share < 1, out=np.full(len(share), -np.inf)))
-    return float(np.exp(-(share * np.log(share) / seen).sum()))
+    return max(0.0, float(-(share * np.log(share) / seen).sum()))
+
+
+def chao_shen_perplexity(counts: Counts) -> float | None:
+    """Perplexity corrected for codes not yet seen: exp of the corrected entropy; None where that is None."""
+    corrected = chao_shen_entropy(counts)
+    return None if corrected is None else float(np.exp(corrected))
 
 
 def perplexity_interval(by_clip: Counts) -> tuple[float, float] | None:
@@ -57,6 +65,8 @@ def perplexity_interval(by_clip: Counts) -> tuple[float, float] | None:
 
     exp(ln ppl +- 1.96 SE), SE by delete-one-clip jackknife of ln ppl: how far the figure would move with other clips
     of the same number. A percentile bootstrap would not do: resampling loses codes, so it lies below the estimate.
+    Simulated coverage is 93 to 96 % where codes are used unevenly, more where all are used alike: there the entropy
+    does not change to first order and the jackknife is on the safe side.
     """
     by_clip = by_clip[by_clip.sum(axis=1) > 0]
     clips = len(by_clip)
@@ -66,7 +76,7 @@ def perplexity_interval(by_clip: Counts) -> tuple[float, float] | None:
     without = np.array([entropy(total - one) for one in by_clip])
     error = float(np.sqrt((clips - 1) / clips * np.square(without - without.mean()).sum()))
     centre = entropy(total)
-    return float(np.exp(centre - _NORMAL_95 * error)), float(np.exp(centre + _NORMAL_95 * error))
+    return float(np.exp(centre - NORMAL_95 * error)), float(np.exp(centre + NORMAL_95 * error))
 
 
 def unseen_mass(counts: Counts) -> float | None:
@@ -98,6 +108,32 @@ def perplexity_as_logged(indices: NDArray[np.integer[Any]], codes: int, batch_to
         share = counts / counts.sum()
         values.append(float(np.exp(-(share * np.log(share + 1e-7)).sum())))
     return float(np.mean(values)) if values else 1.0
+
+
+def ways_of_counting(layers: pd.DataFrame, batch_tokens: int) -> pd.DataFrame:
+    """The one perplexity that a training log shows beside the exact ones: three ways to count, averaged over layers.
+
+    From the table of layers (``codes``, ``tokens``, ``perplexity``, ``perplexity_logged``, ``perplexity_corrected``);
+    ``batch_tokens`` as in perplexity_as_logged. One row a way: ``counting`` ('as logged', 'exact', 'corrected'),
+    ``mean`` over layers, ``lowest`` and the ``lowest_layer``, which the mean hides, and ``ceiling``: the highest mean
+    that so many tokens can show. NaN and null where no layer has the figure.
+    """
+    ways = {
+        "as logged": ("perplexity_logged", np.minimum(layers["codes"], np.minimum(layers["tokens"], batch_tokens))),
+        "exact": ("perplexity", np.minimum(layers["codes"], layers["tokens"])),
+        "corrected": ("perplexity_corrected", layers["codes"]),
+    }
+    rows = [
+        (way, layers[column].mean(), layers[column].min(), _where_lowest(layers, column), ceiling.mean())
+        for way, (column, ceiling) in ways.items()
+    ]
+    table = pd.DataFrame(rows, columns=["counting", "mean", "lowest", "lowest_layer", "ceiling"])
+    return table.astype({"mean": "float64", "lowest": "float64", "lowest_layer": "Int64", "ceiling": "float64"})
+
+
+def _where_lowest(layers: pd.DataFrame, column: str) -> int | None:
+    known = layers.dropna(subset=[column])
+    return int(known["layer"].iloc[known[column].argmin()]) if len(known) else None
 
 
 def _n_ln_n(counts: Counts) -> NDArray[np.float64]:

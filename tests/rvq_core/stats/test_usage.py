@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 import torch
@@ -109,18 +110,28 @@ def test_clips_that_are_alike_leave_no_doubt():
     assert low == pytest.approx(high)
 
 
-def test_the_interval_covers_the_expected_perplexity_of_that_many_clips():
-    """30 clips a corpus; the truth is the mean plug-in perplexity of such corpora."""
+def covered(by_clip_of, draws: int = 1000) -> float:
+    """Share of corpora whose interval holds the mean plug-in perplexity of such corpora (the same N)."""
     rng = np.random.default_rng(3)
+    corpora = [by_clip_of(rng) for _ in range(draws)]
+    truth = np.mean([usage.perplexity(corpus.sum(axis=0)) for corpus in corpora])
+    return float(np.mean([low <= truth <= high for low, high in map(usage.perplexity_interval, corpora)]))
 
-    def corpus():
-        preferred = rng.dirichlet(np.full(12, 0.7), size=30)
-        return np.stack([rng.multinomial(40, p) for p in preferred])
 
-    corpora = [corpus() for _ in range(300)]
-    truth = np.mean([usage.perplexity(c.sum(axis=0)) for c in corpora])
-    covered = np.mean([low <= truth <= high for low, high in map(usage.perplexity_interval, corpora)])
-    assert 0.88 <= covered <= 0.99
+def clips_of(rng: np.random.Generator, clips: int, tokens: int, taste: np.ndarray) -> np.ndarray:
+    return np.stack([rng.multinomial(tokens, p) for p in rng.dirichlet(taste, size=clips)])
+
+
+@pytest.mark.parametrize(("clips", "tokens", "codes"), [(30, 60, 64), (40, 100, 256), (60, 40, 20)])
+def test_the_interval_covers_the_expected_perplexity_of_that_many_clips(clips, tokens, codes):
+    """Clips with tastes of their own around shares that fall off as 1 / rank."""
+    share = 1 / np.arange(1, codes + 1)
+    assert 0.92 <= covered(lambda rng: clips_of(rng, clips, tokens, 5 * share / share.sum())) <= 0.98
+
+
+def test_the_interval_is_wide_where_all_codes_are_used_alike():
+    """Near its maximum the entropy does not change to first order, and the jackknife is on the safe side."""
+    assert covered(lambda rng: clips_of(rng, 30, 40, np.full(12, 0.7))) >= 0.95
 
 
 def test_unseen_mass_is_good_turings():
@@ -185,3 +196,28 @@ def test_the_logged_perplexity_of_small_batches_cannot_pass_their_size():
     assert usage.perplexity(usage.count_codes(indices, 64)) > 60
     assert usage.perplexity_as_logged(indices, 64, 16) < 16
     assert usage.perplexity_as_logged(indices[:0], 64, 16) == 1.0
+
+
+def test_the_ways_of_counting_stand_side_by_side():
+    layers = pd.DataFrame(
+        {
+            "layer": [1, 2, 3],
+            "codes": 512,
+            "tokens": 300,
+            "perplexity": [200.0, 3.0, 100.0],
+            "perplexity_logged": [90.0, 2.0, 70.0],
+            "perplexity_corrected": [400.0, np.nan, 350.0],
+        }
+    )
+    table = usage.ways_of_counting(layers, 128).set_index("counting")
+    assert table["mean"].to_dict() == {"as logged": 54.0, "exact": 101.0, "corrected": 375.0}
+    assert table["lowest"].tolist() == [2, 3, 350]
+    assert table["lowest_layer"].tolist() == [2, 2, 3]
+    assert table["ceiling"].tolist() == [128, 300, 512]
+    unknown = usage.ways_of_counting(layers.assign(perplexity_corrected=np.nan), 128).set_index("counting")
+    assert unknown.loc["corrected", ["mean", "lowest", "lowest_layer"]].isna().all()
+
+
+@pytest.mark.parametrize("counts", [c for c in COUNTS if c.sum() < 10**6])
+def test_corrected_entropy_and_perplexity_are_one_figure(counts):
+    assert np.exp(usage.chao_shen_entropy(counts)) == pytest.approx(usage.chao_shen_perplexity(counts))
