@@ -48,7 +48,7 @@ class KeyCounts:
         """Add the counts of ``other``, which stays as it is."""
         keys, counts = other.totals()
         self._fold()
-        self._put(np.concatenate([self._keys, keys], axis=1), np.concatenate([self._counts, counts]))
+        self._put(keys, counts)
 
     def totals(self) -> tuple[Ints, Ints]:
         """The keys met [words, n] in ascending order and their counts [n]."""
@@ -57,24 +57,36 @@ class KeyCounts:
 
     def _fold(self) -> None:
         if self._waiting:
-            keys = np.concatenate([self._keys, *self._waiting], axis=1)
-            self._put(keys, np.concatenate([self._counts, np.ones(self._waiting_keys, dtype=np.int64)]))
+            waiting = np.concatenate(self._waiting, axis=1)
             self._waiting, self._waiting_keys = [], 0
+            self._put(*tally(waiting, span=self._span))
 
     def _put(self, keys: Ints, counts: Ints) -> None:
-        self._keys, self._counts = tally(keys, counts, self._span)
+        """Add keys that are told apart and in order already."""
+        if len(self._counts):
+            keys, counts = np.concatenate([self._keys, keys], axis=1), np.concatenate([self._counts, counts])
+            keys, counts = tally(keys, counts, self._span)
+        self._keys, self._counts = keys, counts
 
 
-def tally(keys: Ints, counts: Ints, span: int | None = None) -> tuple[Ints, Ints]:
-    """Keys [words, n] that may repeat, with counts [n] -> each key once, in ascending order, and its sum."""
-    if not len(counts):
-        return keys, counts
-    if len(keys) == 1 and span is not None and span <= _DENSE_CELLS_A_KEY * len(counts):
+def tally(keys: Ints, counts: Ints | None = None, span: int | None = None) -> tuple[Ints, Ints]:
+    """Keys [words, n] that may repeat, with counts [n] (None: 1 each) -> each key once, ascending, and its sum.
+
+    ``span`` as of KeyCounts.
+    """
+    size = keys.shape[1]
+    if size == 0:
+        return keys, np.empty(0, dtype=np.int64)
+    if len(keys) == 1 and span is not None and span <= _DENSE_CELLS_A_KEY * size:
         # Weights are summed as float64: exact below 2^53.
         sums = np.bincount(keys[0], weights=counts).astype(np.int64)
         found = np.flatnonzero(sums)
         return found[None], sums[found]
-    order = np.lexsort(keys[::-1]) if len(keys) > 1 else keys[0].argsort()
-    ordered = keys[:, order]
+    if len(keys) == 1 and counts is None:
+        ordered = np.sort(keys)  # much faster than finding the order
+    else:
+        order = np.lexsort(keys[::-1]) if len(keys) > 1 else keys[0].argsort()
+        ordered, counts = keys[:, order], None if counts is None else counts[order]
     starts = np.flatnonzero(np.concatenate([[True], (ordered[:, 1:] != ordered[:, :-1]).any(axis=0)]))
-    return ordered[:, starts], np.add.reduceat(counts[order], starts)
+    sums = np.diff(starts, append=size) if counts is None else np.add.reduceat(counts, starts)
+    return ordered[:, starts], sums

@@ -111,8 +111,7 @@ def tuples_table(tuples: NDArray[np.integer], counts: Counts, codes: Sequence[in
 
 def _pair_counts(first: Ints, second: Ints, rows: int, columns: int) -> Ints:
     """Counts of the pairs of codes that occur, from two layers' tokens [N] each."""
-    keys = first * columns + second
-    return tally(keys[None], np.ones(len(keys), dtype=np.int64), rows * columns)[1]
+    return tally((first * columns + second)[None], span=rows * columns)[1]
 
 
 def _pair_row(pair: Pair, joint: Joint, margins: Sequence[Counts], chance: float) -> tuple[object, ...]:

@@ -173,9 +173,8 @@ class TokenCounts:
     def _count_groups(self, tokens: Ints, lengths: Ints) -> None:
         group_of_clip = np.arange(self.clips - len(lengths), self.clips) % GROUPS
         clip = np.repeat(np.arange(len(lengths)), lengths)
-        ones = np.ones(len(clip), dtype=np.int64)
         for layer, size in enumerate(self.codes):
-            (keys,), times = tally((clip * size + tokens[layer])[None], ones, len(lengths) * size)
+            (keys,), times = tally((clip * size + tokens[layer])[None], span=len(lengths) * size)
             cells = group_of_clip[keys // size] * size + keys % size
             shape = (GROUPS, size)
             self._by_group[layer] += np.bincount(cells, times, GROUPS * size).astype(np.int64).reshape(shape)

@@ -66,6 +66,13 @@ def test_counting_in_an_array_and_by_sorting_are_the_same():
         np.testing.assert_array_equal(dense, sparse)
 
 
+def test_keys_without_counts_count_once_each():
+    keys = np.random.default_rng(4).integers(0, 6, size=(2, 90))
+    for some in (keys, keys[:1]):
+        for found, wanted in zip(tally(some), tally(some, np.ones(90, dtype=np.int64)), strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
 def test_nothing_counted_is_empty():
     keys, times = KeyCounts(words=2).totals()
     assert keys.shape == (2, 0)
