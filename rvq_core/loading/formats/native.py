@@ -2,18 +2,22 @@
 
 Tensors stand under ``encoder.* decoder.* quantizer.* normalizer.*``. The header's metadata has one entry,
 ``rvq-lens``: JSON with ``schema``, ``config``, ``representation``, ``fps`` and ``training``. A shared codebook is
-written once, as layer 0. EMA buffers are left out where they are not known, so that reading tells the truth.
+written once, as layer 0. EMA buffers are left out where they are not known, so that reading tells the truth. The code
+counts of the training corpora, by far the longest part of ``training``, are packed: base64 of the zlib-compressed JSON.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
 from typing import Any, cast
 
+import numpy as np
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -27,6 +31,10 @@ from rvq_core.loading.unwrap import State
 
 SCHEMA = 1
 _ENTRY = "rvq-lens"
+_COUNTS = "code_counts"
+
+MOST_COUNTS_BYTES = 64 << 20
+"""Unpacked code counts beyond this are refused: 64 layers of 65,536 codes take less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ def save_native(path: Path, model: RVQVAE, normalizer: Normalizer | None, header
         "config": header.config.to_dict(),
         "representation": header.representation,
         "fps": header.fps,
-        "training": header.training,
+        "training": _packed(header.training),
     }
     with written_whole(path) as temporary:
         save_file(tensors, temporary, metadata={_ENTRY: json.dumps(entry, allow_nan=False)})
@@ -115,10 +123,46 @@ def _read_header(raw: RawFile) -> NativeHeader:
     training: dict[str, Any] = _field(where, values, "training", dict | None) or {}
     for name in ("train_clips", "held_out_clips"):
         _field(f"{where}: training", training, name, list | None)
+    counts = _field(f"{where}: training", training, _COUNTS, str | dict | None)
+    if counts is not None:
+        shape = (config.num_quantizers, config.nb_code)
+        training |= {_COUNTS: _read_counts(f"{where}: training: {_COUNTS}", counts, shape)}
     fps = _field(where, values, "fps", int | float | None)
     if fps is not None and not 0 < fps < math.inf:
         raise CheckpointError(f"{where}: fps", expected="a number above 0", found=repr(fps), do="write it again")
     return NativeHeader(config, representation, None if fps is None else float(fps), training)
+
+
+def _packed(training: dict[str, Any]) -> dict[str, Any]:
+    if _COUNTS not in training:
+        return training
+    text = json.dumps(training[_COUNTS], separators=(",", ":"))
+    return training | {_COUNTS: base64.b64encode(zlib.compress(text.encode(), 9)).decode()}
+
+
+def _read_counts(where: str, counts: str | dict[str, Any], shape: tuple[int, int]) -> dict[str, Any]:
+    """Code counts by corpus, lists [Q, K]; as packed text, or as the lists that were written at first."""
+    try:
+        found: Any = json.loads(_inflate(counts)) if isinstance(counts, str) else counts
+        fit = isinstance(found, dict) and all(
+            (array := np.array(values)).shape == shape and array.dtype.kind == "i" and array.min() >= 0
+            for values in cast(dict[str, Any], found).values()
+        )
+    except (zlib.error, ValueError, RecursionError) as error:
+        raise CheckpointError(where, expected="packed JSON", found=str(error), do="write it again") from error
+    if not fit:
+        raise CheckpointError(
+            where, expected=f"counts {list(shape)} by corpus", found=repr(found)[:80], do="write it again"
+        )
+    return found
+
+
+def _inflate(text: str) -> bytes:
+    inflater = zlib.decompressobj()
+    content = inflater.decompress(base64.b64decode(text, validate=True), MOST_COUNTS_BYTES)
+    if not inflater.eof:
+        raise ValueError(f"more than {MOST_COUNTS_BYTES:,} bytes, or a part of them")
+    return content
 
 
 def _field(where: str, values: dict[str, Any], name: str, kind: type | UnionType) -> Any:

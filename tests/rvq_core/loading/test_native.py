@@ -1,5 +1,7 @@
+import base64
 import json
 import stat
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -314,6 +316,39 @@ def test_a_header_of_another_schema(changed, text):
 )  # fmt: skip
 def test_header_values_of_another_kind_are_named(changed, name, value):
     message(changed(**{name: value}), "metadata 'rvq-lens'", name)
+
+
+def pack(text: bytes) -> str:
+    return base64.b64encode(zlib.compress(text)).decode()
+
+
+def test_code_counts_come_back_and_take_little_room(tmp_path):
+    counts = {"train": torch.randint(0, 500, (3, 6)).tolist(), "held_out": [[0] * 6] * 3}
+    model = trained()
+    path = tmp_path / "counted.safetensors"
+    save_native(path, model, None, NativeHeader(model.config, None, None, {"code_counts": counts}))
+    assert load_checkpoint(path).training["code_counts"] == counts
+    stored = json.loads(metadata(path)["rvq-lens"])["training"]["code_counts"]
+    assert json.loads(zlib.decompress(base64.b64decode(stored))) == counts
+
+
+def test_code_counts_may_stand_as_lists(changed):
+    counts = {"train": [[1] * 6] * 3}
+    assert load_checkpoint(changed(training={"code_counts": counts})).training["code_counts"] == counts
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        (5, "str"), ("no base64!", "packed JSON"), ("AAAA", "packed JSON"), (pack(b"{"), "packed JSON"),
+        (pack(b"[" * 100_000), "packed JSON"), (pack(bytes((64 << 20) + 1)), "packed JSON"),
+        (pack(b"[1]"), "counts [3, 6]"), ({"train": [[1] * 5] * 3}, "counts [3, 6]"),
+        ({"train": [[1] * 6, [1] * 5, [1]]}, "packed JSON"), ({"train": [[-1] * 6] * 3}, "counts [3, 6]"),
+        ({"train": [[0.5] * 6] * 3}, "counts [3, 6]"),
+    ],
+)  # fmt: skip
+def test_code_counts_that_are_none_are_named(changed, counts, expected):
+    message(changed(training={"code_counts": counts}), "metadata 'rvq-lens'", "training", "code_counts", expected)
 
 
 @pytest.mark.parametrize(
