@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from rvq_core.clips.representations import Representation, get_representation
+from rvq_core.clips.skeleton import Skeleton
+from rvq_core.errors import SettingsError
 from rvq_core.stats import errors
-from rvq_core.tokens import Encoded, Pipeline
+from rvq_core.stats.errors import Flags, Floats
+from rvq_core.stats.reconstruction import UNQUANTISED, JointErrors
+from rvq_core.tokens import FRAMES_AT_ONCE, Encoded, Pipeline
 
 MOVING_HANDS = 1e-4
 """Hands move when a hand feature's standard deviation over the clip is above this."""
 
+FOOT_WORDS = ("ankle", "foot", "toe")
+"""A joint with one of these in its name is one of the foot's."""
+
+KIT_FEET = frozenset({"LMrot", "LF", "RMrot", "RF"})
+"""KIT's joints of the foot, on which its own contacts are defined too."""
 
 CAVEATS = {
     "smplx_rot6d": "Joint errors are canonical-skeleton MPJPE: both motions are posed on one fixed skeleton of 1.70 m, "
@@ -36,42 +48,163 @@ class ErrorRow(NamedTuple):
     weight: int
 
 
+class ClipErrors(NamedTuple):
+    """All errors of one clip: a row a metric and n = 0..Q, -1; and those metrics by joint that joints have."""
+
+    rows: list[ErrorRow]
+    joints: list[JointErrors]
+
+
+class _Measured(NamedTuple):
+    """One metric of B reconstructions: means [B], means of frames [B, F] from frame ``start`` on, of joints [B, J]."""
+
+    metric: str
+    mean: Floats
+    frames: Floats
+    start: int = 0
+    joints: tuple[str, ...] = ()
+    by_joint: Floats | None = None
+
+
+class _Motion(NamedTuple):
+    """Features as motion: joints [..., T, J, 3], rotations [..., T, J, 3, 3], feet [..., T, F, 3] with the root's path.
+
+    None where the features do not tell them.
+    """
+
+    joints: Floats | None
+    rotations: Floats | None
+    feet: Floats | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Poser:
+    """Poses a clip and its reconstructions alike: on one skeleton, with the clip's path under both.
+
+    ``names`` are those of the joints; ``body``, ``hands`` and ``feet`` number them, ``hands`` only where they move.
+    """
+
+    kind: Representation
+    skeleton: Skeleton | None
+    path: Tensor | None
+    names: tuple[str, ...]
+    body: list[int]
+    hands: list[int]
+    feet: list[int]
+
+    def pose(self, raw: Tensor) -> _Motion:
+        """The motion of raw features [..., T, D]."""
+        joints = self.kind.joints(raw, self.skeleton, first=max([*self.body, *self.hands], default=-1) + 1)
+        rotations = self.kind.rotations(raw)
+        feet = None
+        if joints is not None and self.feet and (rotations is None or self.path is not None):
+            # Rotations alone leave the root at the origin: a foot on the ground would seem to slide under it.
+            path = joints.new_zeros(3) if rotations is None or self.path is None else self.path[:, None]
+            feet = (joints[..., self.feet, :] + path).cpu().numpy()
+        return _Motion(
+            None if joints is None else joints.cpu().numpy(),
+            None if rotations is None else rotations[..., self.body, :, :].cpu().numpy(),
+            feet,
+        )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Truth:
-    """What the reconstructions are compared with; joints and rotations of the clip itself, None where it has none."""
+    """What the reconstructions are compared with: normalised features [T, D] and the clip's own motion."""
 
-    features: Tensor
-    joints: Tensor | None
-    rotations: Tensor | None
-    kind: Representation
-    joint_count: int
-    hands: bool
+    poser: _Poser
+    features: Floats
+    motion: _Motion
+    contacts: Flags | None
     fps: float
 
 
 @torch.inference_mode()
-def clip_error_rows(pipeline: Pipeline, encoded: Encoded) -> list[ErrorRow]:
-    """Rows of one clip for n = 0..Q and for the unquantised path; none where the clip holds latents."""
-    if encoded.features is None:
-        return []
-    truth = _truth(pipeline, encoded, encoded.features)
+def measure_clip(pipeline: Pipeline, encoded: Encoded) -> ClipErrors:
+    """Errors of one clip for n = 0..Q and for the unquantised path; none where the clip holds latents."""
     clip = encoded.clip
-    return [
-        ErrorRow(clip.name, n_active, metric, value, clip.frames)
-        for n_active, decoded in pipeline.decode(encoded)
-        for metric, value in _measure(truth, decoded, pipeline.restore(decoded))
+    found = ClipErrors([], [])
+    parts: dict[str, list[_Measured]] = {}
+    depths: list[int] = []
+    for numbers, measured in _measured(pipeline, encoded):
+        depths += numbers
+        for i, n_active in enumerate(numbers):
+            found.rows.extend(ErrorRow(clip.name, n_active, m.metric, float(m.mean[i]), clip.frames) for m in measured)
+        for one in measured:
+            parts.setdefault(one.metric, []).append(one)
+    for metric, batches in parts.items():
+        by_joint = [batch.by_joint for batch in batches if batch.by_joint is not None]
+        if by_joint:
+            values = np.concatenate(by_joint)
+            found.joints.append(JointErrors(clip.name, metric, batches[0].joints, tuple(depths), values, clip.frames))
+    return found
+
+
+def clip_error_rows(pipeline: Pipeline, encoded: Encoded) -> list[ErrorRow]:
+    """Rows of one clip for n = 0..Q and for the unquantised path, of those metrics that every report has."""
+    return [row for row in measure_clip(pipeline, encoded).rows if row.metric in REPORTED]
+
+
+REPORTED = ("feature_mse", "mpjpe", "mpjpe_hands", "velocity_error", "rotation_error")
+"""The metrics that ``clip_error_rows`` gives."""
+
+
+@torch.inference_mode()
+def frame_errors(pipeline: Pipeline, encoded: Encoded, n_active: int) -> pd.DataFrame:
+    """Errors of each frame with ``n_active`` quantizers (-1: unquantised): ``frame`` (from 0), ``metric``, ``value``.
+
+    Velocities and skating are of the step that arrives at a frame, so they start at frame 1; accelerations end one
+    frame before the last. Skating is NaN in a frame where no foot is on the ground. No rows where the clip holds
+    latents. Raises SettingsError for an ``n_active`` that the checkpoint does not have.
+    """
+    deepest = len(encoded.partial) - 1
+    if not UNQUANTISED <= n_active <= deepest:
+        raise SettingsError(
+            "n_active", expected=f"{UNQUANTISED} (unquantised) to {deepest}", found=str(n_active), do="choose another"
+        )
+    parts = [
+        pd.DataFrame({"frame": one.start + np.arange(values.size), "metric": one.metric, "value": values})
+        for numbers, measured in _measured(pipeline, encoded)
+        if n_active in numbers
+        for one in measured
+        for values in [one.frames[numbers.index(n_active)]]
     ]
+    kinds = {"frame": "int64", "metric": "str", "value": "float64"}
+    empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})
+    return pd.concat(parts, ignore_index=True).astype(kinds) if parts else empty
+
+
+def _measured(pipeline: Pipeline, encoded: Encoded) -> Iterator[tuple[list[int], list[_Measured]]]:
+    """Numbers of active quantizers and their errors, as many at once as stay small in memory."""
+    if encoded.features is None:
+        return
+    truth = _truth(pipeline, encoded, encoded.features)
+    at_once = max(1, FRAMES_AT_ONCE // encoded.clip.frames)
+    decoded = pipeline.decode(encoded)
+    while batch := list(islice(decoded, at_once)):
+        normalised = torch.stack([features for _, features in batch])
+        found = truth.poser.pose(pipeline.restore(normalised))
+        yield [n_active for n_active, _ in batch], [*_measure(truth, normalised.cpu().numpy(), found)]
 
 
 def _truth(pipeline: Pipeline, encoded: Encoded, features: Tensor) -> _Truth:
     clip = encoded.clip
     kind = get_representation(clip.representation)
     raw = torch.from_numpy(clip.features).to(pipeline.device)
-    hands = bool(kind.hands) and _hands_move(kind, raw)
-    count = max((*kind.body, *(kind.hands if hands else ())), default=-1) + 1
-    joints = kind.joints(raw, clip.skeleton, first=count)
-    rotations = kind.rotations(raw)
-    return _Truth(features, joints, rotations, kind, count, hands, clip.fps)
+    # Not the clip's own where the kind has one: its reconstructions say nothing of the body that moved.
+    skeleton = kind.default_skeleton() or clip.skeleton
+    names = kind.joint_names or (skeleton.names if skeleton else ())
+    body = list(kind.body or range(len(names)))
+    path = None if clip.translation is None else torch.from_numpy(clip.translation).to(pipeline.device)
+    hands = list(kind.hands) if kind.hands and _hands_move(kind, raw) else []
+    poser = _Poser(kind, skeleton, path, names, body, hands, [joint for joint in body if _is_foot(names[joint])])
+    motion = poser.pose(raw)
+    contacts = None if motion.feet is None else errors.ground_contacts(motion.feet, clip.fps)
+    return _Truth(poser, features.cpu().numpy(), motion, contacts, clip.fps)
+
+
+def _is_foot(name: str) -> bool:
+    return name in KIT_FEET or any(word in name.lower() for word in FOOT_WORDS)
 
 
 def _hands_move(kind: Representation, features: Tensor) -> bool:
@@ -79,20 +212,37 @@ def _hands_move(kind: Representation, features: Tensor) -> bool:
     return turns is not None and bool((turns[:, list(kind.hands)].std(dim=0, correction=0) > MOVING_HANDS).any())
 
 
-def _measure(truth: _Truth, normalised: Tensor, raw: Tensor) -> Iterator[tuple[str, float]]:
-    yield "feature_mse", float(errors.feature_mse(normalised.cpu().numpy(), truth.features.cpu().numpy()))
-    body = list(truth.kind.body)
-    joints = truth.kind.joints(raw, first=truth.joint_count)
-    if truth.joints is not None and joints is not None:
-        found, wanted = joints.cpu().numpy(), truth.joints.cpu().numpy()
-        yield "mpjpe", float(errors.mpjpe(found[:, body], wanted[:, body]))
-        if truth.hands:
-            # Aligned at the pelvis too, which then must not count as a hand joint of error 0.
-            both = [0, *truth.kind.hands]
-            mean = float(errors.mpjpe(found[:, both], wanted[:, both]))
-            yield "mpjpe_hands", mean * len(both) / len(truth.kind.hands)
-        yield "velocity_error", float(errors.velocity_error(found[:, body], wanted[:, body], truth.fps))
-    rotations = truth.kind.rotations(raw)
-    if truth.rotations is not None and rotations is not None:
-        found, wanted = rotations[:, body].cpu().numpy(), truth.rotations[:, body].cpu().numpy()
-        yield "rotation_error", float(errors.rotation_error(found, wanted))
+def _measure(truth: _Truth, normalised: Floats, found: _Motion) -> Iterator[_Measured]:
+    """Every metric of reconstructions [B, T, ...], in the order of ``UNITS``."""
+    yield _plain("feature_mse", errors.feature_errors(normalised, truth.features))
+    body = [truth.poser.names[joint] for joint in truth.poser.body]
+    if found.joints is not None and truth.motion.joints is not None:
+        yield from _of_joints(truth, found.joints, truth.motion.joints, body)
+    if found.rotations is not None and truth.motion.rotations is not None:
+        yield _plain("rotation_error", errors.rotation_errors(found.rotations, truth.motion.rotations), body)
+    if found.feet is not None and truth.motion.feet is not None and truth.contacts is not None:
+        original = np.broadcast_to(truth.motion.feet, found.feet.shape)
+        yield _skating("foot_skating", found.feet, truth.contacts, truth.fps)
+        yield _skating("foot_skating_original", original, truth.contacts, truth.fps)
+
+
+def _of_joints(truth: _Truth, found: Floats, wanted: Floats, body: list[str]) -> Iterator[_Measured]:
+    poser = truth.poser
+    apart = errors.position_errors(found, wanted)
+    yield _plain("mpjpe", apart[..., poser.body], body)
+    if poser.hands:
+        yield _plain("mpjpe_hands", apart[..., poser.hands], [poser.names[joint] for joint in poser.hands])
+    found, wanted = found[..., poser.body, :], wanted[..., poser.body, :]
+    yield _plain("velocity_error", errors.velocity_errors(found, wanted, truth.fps), start=1)
+    yield _plain("acceleration_error", errors.acceleration_errors(found, wanted, truth.fps), start=1)
+
+
+def _plain(metric: str, each: Floats, joints: list[str] | None = None, start: int = 0) -> _Measured:
+    """A metric from its value in every frame and joint [B, F, J]."""
+    by_joint = None if joints is None else errors.by_joint(each)
+    return _Measured(metric, errors.mean(each), errors.by_frame(each), start, tuple(joints or ()), by_joint)
+
+
+def _skating(metric: str, feet: Floats, contacts: Flags, fps: float) -> _Measured:
+    by_frame = errors.foot_skating_by_frame(feet, contacts, fps)
+    return _Measured(metric, errors.foot_skating(feet, contacts, fps), by_frame, start=1)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-UNITS = {"feature_mse": "1", "mpjpe": "mm", "mpjpe_hands": "mm", "velocity_error": "mm/s", "rotation_error": "deg"}
+UNITS = {
+    "feature_mse": "1", "mpjpe": "mm", "mpjpe_hands": "mm", "velocity_error": "mm/s", "acceleration_error": "mm/s^2",
+    "rotation_error": "deg", "foot_skating": "mm/s", "foot_skating_original": "mm/s",
+}  # fmt: skip
 """Every metric and its unit, in the order in which tables list them."""
 
 DRAWS = 2000
@@ -21,8 +26,22 @@ Values = NDArray[np.floating[Any]]
 
 _COLUMNS = {
     "n_active": "int64", "metric": "str", "value": "float64", "low": "float64", "high": "float64", "unit": "str",
-    "reference": "float64", "gain": "float64", "worse": "bool",
+    "reference": "float64", "gain": "float64", "worse": "bool", "joint": "string", "group": "string",
 }  # fmt: skip
+
+
+class JointErrors(NamedTuple):
+    """One metric of one clip by joint: ``values`` [N, J] for ``n_active`` [N] (-1: unquantised) and ``joints`` [J].
+
+    Weighted by frames, as everywhere; all clips of a table have the same ``n_active``.
+    """
+
+    clip: str
+    metric: str
+    joints: tuple[str, ...]
+    n_active: tuple[int, ...]
+    values: Values
+    weight: int
 
 
 def weighted_mean(values: Values, weights: Values) -> Values:
@@ -44,17 +63,33 @@ def bootstrap_interval(values: Values, weights: Values, seed: int) -> tuple[Valu
     return low, high
 
 
-def reconstruction_table(clip_errors: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Overall error of each metric at n = 0..Q, from the table of clip errors (clip, n_active, metric, value, weight).
+def reconstruction_table(
+    clip_errors: pd.DataFrame,
+    seed: int,
+    *,
+    by_joint: Sequence[JointErrors] = (),
+    groups: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """Error of each metric at n = 0..Q, from the table of clip errors (clip, n_active, metric, value, weight).
 
     ``gain`` is what the n-th quantizer took off; ``worse`` marks one that added instead. ``reference`` is the same
-    metric of the unquantised path.
+    metric of the unquantised path. The overall rows come first (``joint`` and ``group`` null), then a joint's for
+    every joint of ``by_joint``, then a group's for every group of ``groups`` (clip -> group; clips without one are in
+    none). Figures of the same clips are resampled alike, so overall, joint and group rows may be compared.
     """
-    by_metric = dict(iter(clip_errors.groupby("metric")))
-    if not by_metric:
-        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _COLUMNS.items()})
-    parts = [_one_metric(metric, by_metric[metric], seed) for metric in UNITS if metric in by_metric]
-    return pd.concat(parts, ignore_index=True)
+    parts = [*_by_metric(clip_errors, seed), *_joint_rows(by_joint, seed)]
+    if groups is not None:
+        of_clip = clip_errors["clip"].map(dict(groups))
+        for group, rows in clip_errors.groupby(of_clip):
+            parts += [part.assign(group=str(group)) for part in _by_metric(rows, seed)]
+    empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _COLUMNS.items()})
+    return pd.concat([part.astype(_COLUMNS) for part in parts], ignore_index=True) if parts else empty
+
+
+def overall(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a reconstruction table over all joints and clips; all rows of one that tells neither apart."""
+    split = [name for name in ("joint", "group") if name in table]
+    return table[table[split].isna().all(axis="columns")]
 
 
 def errors_by_split(clips: pd.DataFrame, clip_errors: pd.DataFrame) -> pd.DataFrame:
@@ -78,27 +113,82 @@ def clip_columns(clip_errors: pd.DataFrame, depth: int) -> pd.DataFrame:
     return wide.reindex(columns=[metric for metric in UNITS if metric in wide.columns])
 
 
-def _one_metric(metric: str, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
-    # A clip for which the metric does not exist (velocity of one frame) counts in none of its figures.
-    wide = rows.pivot(index="clip", columns="n_active", values="value").dropna()
-    weights = rows.groupby("clip")["weight"].first().reindex(wide.index).to_numpy(dtype=np.float64)
-    unquantised = wide[UNQUANTISED].to_numpy()
-    wide = wide.drop(columns=UNQUANTISED)
-    reference = float(weighted_mean(unquantised, weights)) if len(wide) else np.nan
-    values = wide.to_numpy()
-    mean = weighted_mean(values, weights) if len(wide) else np.full(values.shape[1], np.nan)
-    interval = bootstrap_interval(values, weights, seed)
-    gain = np.concatenate([[np.nan], -np.diff(mean)])
+@dataclass(frozen=True, slots=True, eq=False)
+class _Clips:
+    """Errors ``values`` [M, J, N] of clips with ``weights`` [M], for ``joints`` [J] and ``n_active`` [N], ascending.
+
+    One joint of the name None stands for the clip as a whole. NaN: the clip has no such joint, or no such metric.
+    """
+
+    values: Values
+    weights: Values
+    joints: Sequence[str | None]
+    n_active: NDArray[np.int64]
+
+
+def _by_metric(rows: pd.DataFrame, seed: int) -> Iterator[pd.DataFrame]:
+    """The table of each metric that clip errors hold."""
+    of_metric = dict(iter(rows.groupby("metric")))
+    for metric in UNITS:
+        if metric in of_metric:
+            wide = of_metric[metric].pivot(index="clip", columns="n_active", values="value")
+            weights = of_metric[metric].groupby("clip")["weight"].first().reindex(wide.index)
+            n_active = wide.columns.to_numpy(dtype=np.int64)
+            clips = _Clips(wide.to_numpy()[:, None], weights.to_numpy(dtype=np.float64), [None], n_active)
+            yield _figures(metric, clips, seed)
+
+
+def _joint_rows(by_joint: Sequence[JointErrors], seed: int) -> Iterator[pd.DataFrame]:
+    """The table of each metric by joint; clips in the order of their names, as in the overall rows."""
+    for metric in UNITS:
+        found = sorted((errors for errors in by_joint if errors.metric == metric), key=lambda errors: errors.clip)
+        if found:
+            numbers = {name: j for j, name in enumerate(dict.fromkeys(name for each in found for name in each.joints))}
+            order = np.argsort(found[0].n_active)
+            values = np.full((len(found), len(numbers), len(order)), np.nan)
+            for clip, errors in zip(values, found, strict=True):
+                clip[[numbers[name] for name in errors.joints]] = errors.values[order].T
+            weights = np.array([errors.weight for errors in found], dtype=np.float64)
+            n_active = np.array(found[0].n_active, dtype=np.int64)[order]
+            yield _figures(metric, _Clips(values, weights, list(numbers), n_active), seed)
+
+
+def _figures(metric: str, clips: _Clips, seed: int) -> pd.DataFrame:
+    """Means and intervals over clips: a row a joint and number of quantizers."""
+    mean, low, high = _means(clips, seed)
+    quantised = clips.n_active != UNQUANTISED
+    shape = mean[:, quantised].shape
+    gain = np.full(shape, np.nan)
+    gain[:, 1:] = -np.diff(mean[:, quantised], axis=1)
+    reference = np.broadcast_to(mean[:, ~quantised], shape)
     return pd.DataFrame(
         {
-            "n_active": wide.columns.to_numpy(dtype=np.int64),
+            "n_active": np.tile(clips.n_active[quantised], shape[0]),
             "metric": metric,
-            "value": mean,
-            "low": interval[0] if interval else np.nan,
-            "high": interval[1] if interval else np.nan,
+            "value": mean[:, quantised].ravel(),
+            "low": low[:, quantised].ravel(),
+            "high": high[:, quantised].ravel(),
             "unit": UNITS[metric],
-            "reference": reference,
-            "gain": gain,
-            "worse": np.nan_to_num(gain) < 0,
+            "reference": reference.ravel(),
+            "gain": gain.ravel(),
+            "worse": np.nan_to_num(gain.ravel()) < 0,
+            "joint": pd.array(np.repeat(np.array(clips.joints, dtype=object), shape[1]), dtype="string"),
+            "group": pd.array([None] * mean[:, quantised].size, dtype="string"),
         }
     )
+
+
+def _means(clips: _Clips, seed: int) -> tuple[Values, Values, Values]:
+    """Weighted means and the bounds of their intervals, each [J, N]; NaN where no clip has any, or only one has."""
+    mean, low, high = (np.full(clips.values.shape[1:], np.nan) for _ in range(3))
+    # A clip for which the metric does not exist (velocity of one frame) counts in none of its figures.
+    having: NDArray[np.bool_] = np.logical_not(np.isnan(clips.values).any(axis=2))
+    # Joints that the same clips have are averaged together, which is all of them as a rule.
+    for kept in np.unique(having[:, having.any(axis=0)], axis=1).T:
+        same = (having == kept[:, None]).all(axis=0)
+        values, weights = clips.values[np.ix_(kept, same)], clips.weights[kept]
+        mean[same] = weighted_mean(values, weights)
+        interval = bootstrap_interval(values.reshape(len(values), -1), weights, seed)
+        if interval is not None:
+            low[same], high[same] = (bound.reshape(values.shape[1:]) for bound in interval)
+    return mean, low, high

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -5,6 +7,9 @@ from scipy.spatial.transform import Rotation
 from rvq_core.stats import errors
 
 FRAMES, JOINTS = 9, 22
+SHARED = Path(__file__).resolve().parents[4] / "shared"
+MOMASK = SHARED / "fixtures/momask/t2m/rvq_nq4_dc32_nc64_noshare_qdp0.2"
+WALK = SHARED / "motion/humanml3d"
 
 
 @pytest.fixture
@@ -92,3 +97,141 @@ def test_rotation_error_of_small_and_large_angles(degrees):
 def test_half_a_turn_in_float32_stays_a_number():
     flip = np.diag([1.0, -1.0, -1.0]).astype(np.float32) * np.float32(1.0000001)
     assert errors.rotation_error(flip[None, None], np.eye(3, dtype=np.float32)[None, None]) == pytest.approx(180)
+
+
+@pytest.mark.skipif(not MOMASK.is_dir(), reason="needs ../shared/fixtures")
+def test_mpjpe_of_each_frame_is_what_momasks_own_code_gave():
+    theirs = np.load(MOMASK / "expected.npz")
+    found = errors.position_errors(theirs["joints_recon"], theirs["joints"])
+    np.testing.assert_allclose(errors.by_frame(found), theirs["mpjpe_per_frame"] * 1000, rtol=1e-5)
+
+
+def test_every_distance_is_that_of_its_frame_and_joint(joints):
+    found, wanted = joints
+    turns = [Rotation.random(FRAMES * JOINTS, random_state=seed) for seed in (0, 1)]
+    matrices = [turn.as_matrix().reshape(FRAMES, JOINTS, 3, 3) for turn in turns]
+    positions = errors.position_errors(found, wanted)
+    velocities = errors.velocity_errors(found, wanted, 25.0)
+    accelerations = errors.acceleration_errors(found, wanted, 25.0)
+    rotations = errors.rotation_errors(*matrices)
+    assert [x.shape[0] for x in (positions, velocities, accelerations, rotations)] == [9, 8, 7, 9]
+    gap = found - wanted
+    for t, j in [(0, 0), (1, 21), (4, 3), (7, 8)]:
+        assert positions[t, j] == pytest.approx(np.linalg.norm(gap[t, j] - gap[t, 0]) * 1000)
+        assert velocities[t, j] == pytest.approx(np.linalg.norm(gap[t + 1, j] - gap[t, j]) * 25 * 1000)
+        i = t * JOINTS + j
+        assert rotations[t, j] == pytest.approx(np.degrees((turns[0][i] * turns[1][i].inv()).magnitude()))
+    for t, j in [(1, 0), (4, 21), (7, 8)]:
+        bend = gap[t + 1, j] - 2 * gap[t, j] + gap[t - 1, j]
+        assert accelerations[t - 1, j] == pytest.approx(np.linalg.norm(bend) * 25**2 * 1000)
+
+
+def test_means_are_those_of_frames_and_of_joints(joints):
+    both = np.stack([joints[0], joints[1] + joints[0]])
+    each = errors.position_errors(both, joints[1])
+    assert (errors.by_frame(each).shape, errors.by_joint(each).shape) == ((2, FRAMES), (2, JOINTS))
+    np.testing.assert_allclose(errors.by_frame(each)[1, 3], each[1, 3].sum() / JOINTS)
+    np.testing.assert_allclose(errors.by_joint(each)[1, 5], each[1, :, 5].sum() / FRAMES)
+    np.testing.assert_allclose(errors.by_frame(each).mean(-1), errors.mpjpe(both, joints[1]))
+    np.testing.assert_allclose(errors.by_joint(each).mean(-1), errors.mpjpe(both, joints[1]))
+
+
+def test_acceleration_error_is_in_millimetres_a_second_squared(joints):
+    wanted = joints[1]
+    time = np.arange(FRAMES)[:, None, None] / 20.0
+    # Half of 3 m/s^2 times the time squared is an acceleration of 3 m/s^2; a drift at even speed is none.
+    fall = 0.5 * 3.0 * time**2 * np.array([0.6, 0.8, 0.0]) + 0.7 * time
+    assert errors.acceleration_error(wanted + fall, wanted, 20.0) == pytest.approx(3000)
+    assert errors.acceleration_error(wanted + 0.7 * time, wanted, 20.0) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_under_three_frames_there_is_no_acceleration(joints, frames):
+    value = errors.acceleration_error(np.stack([joints[0][:frames]] * 4), joints[1][:frames], 30.0)
+    assert value.shape == (4,)
+    assert np.isnan(value).all()
+
+
+def planted(frames: int = 12) -> np.ndarray:
+    """Two feet that stand 8 cm and 1 cm above the floor: [T, 2, 3]."""
+    return np.tile(np.array([[0.1, 0.08, 0.0], [0.1, 0.01, 0.1]]), (frames, 1, 1))
+
+
+def test_a_foot_that_slides_while_it_should_stand_skates_at_its_speed():
+    truth = planted()
+    contacts = errors.ground_contacts(truth, 30.0)
+    assert contacts.shape == (11, 2)
+    assert contacts.all()
+    path = np.arange(12)[:, None, None] / 30.0 * np.array([0.06, 0.0, 0.08])  # 100 mm/s
+    slide = truth + path
+    rise = slide + np.arange(12)[:, None, None] * np.array([0.0, 0.01, 0.0])
+    found = np.stack([slide, rise, truth])
+    assert errors.foot_skating(found, contacts, 30.0) == pytest.approx([100, 100, 0])
+    assert errors.foot_skating_by_frame(found, contacts, 30.0)[0] == pytest.approx(np.full(11, 100))
+
+
+def test_only_feet_that_stand_skate():
+    """The left foot steps in frames 4 to 7, the right one stands; the reconstruction slides the left one throughout."""
+    truth = planted()
+    truth[4:8, 0, 1] += 0.2
+    contacts = errors.ground_contacts(truth, 30.0)
+    # Low at both ends of the step: not on the way up, nor on the way down.
+    assert contacts[:, 0].tolist() == [True] * 3 + [False] * 5 + [True] * 3
+    assert contacts[:, 1].all()
+    found = truth.copy()
+    found[:, 0, 0] += np.arange(12) * 0.01  # 300 mm/s
+    assert errors.foot_skating(found, contacts, 30.0) == pytest.approx(300 * 6 / (6 + 11))
+    by_frame = errors.foot_skating_by_frame(found, contacts, 30.0)
+    assert by_frame == pytest.approx([150] * 3 + [0] * 5 + [150] * 3)
+
+
+@pytest.mark.parametrize(("speed", "stands"), [(0.149, True), (0.151, False)])
+@pytest.mark.parametrize("fps", [20.0, 120.0])
+def test_a_foot_that_moves_is_not_on_the_ground(speed, stands, fps):
+    truth = planted() + np.arange(12)[:, None, None] * np.array([speed / fps, 0.0, 0.0])
+    assert (errors.ground_contacts(truth, fps) == stands).all()
+    assert errors.foot_skating(truth, errors.ground_contacts(truth, fps), fps) == (
+        pytest.approx(speed * 1000) if stands else pytest.approx(np.nan, nan_ok=True)
+    )
+
+
+@pytest.mark.parametrize(("height", "stands"), [(0.039, True), (0.041, False)])
+def test_a_foot_that_hangs_still_is_not_on_the_ground(height, stands):
+    truth = planted(20)
+    truth[10:, :, 1] += height
+    contacts = errors.ground_contacts(truth, 3.0)  # so slow that the way up counts as standing still
+    assert contacts[:9].all()
+    assert (contacts[10:] == stands).all()
+
+
+@pytest.mark.skipif(not WALK.is_dir(), reason="needs ../shared/motion")
+def test_feet_stand_where_humanml3d_says_so():
+    """Its contact labels allow six times the speed and no height: all of ours are among them, and most of them ours."""
+    joints = np.load(WALK / "new_joints_012314.npy")
+    labels = np.load(WALK / "new_joint_vecs_012314.npy")[:-1, 259:263] > 0.5
+    contacts = errors.ground_contacts(joints[:, [7, 10, 8, 11]], 20.0)
+    assert labels[contacts].all()
+    assert contacts[labels].mean() > 0.6
+
+
+def test_without_contact_there_is_no_skating():
+    path = np.arange(12)[:, None, None] * np.array([0.1, 0.0, 0.0])
+    contacts = errors.ground_contacts(planted() + path, 30.0)
+    found = np.stack([planted()] * 3)
+    assert np.isnan(errors.foot_skating(found, contacts, 30.0)).all()
+    assert np.isnan(errors.foot_skating_by_frame(found, contacts, 30.0)).all()
+    one = planted(1)
+    assert np.isnan(errors.foot_skating(one, errors.ground_contacts(one, 30.0), 30.0))
+
+
+def test_nothing_is_lost_by_a_perfect_reconstruction(joints):
+    motion = joints[1]
+    turns = Rotation.random(FRAMES * JOINTS, random_state=0).as_matrix().reshape(FRAMES, JOINTS, 3, 3)
+    for each in (
+        errors.position_errors(motion, motion),
+        errors.velocity_errors(motion, motion, 30.0),
+        errors.acceleration_errors(motion, motion, 30.0),
+        errors.rotation_errors(turns, turns),
+        errors.feature_errors(motion[..., 0], motion[..., 0]),
+    ):
+        assert (each == 0).all()

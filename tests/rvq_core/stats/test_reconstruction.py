@@ -4,9 +4,11 @@ import pytest
 
 from rvq_core.stats.reconstruction import (
     UNITS,
+    JointErrors,
     bootstrap_interval,
     clip_columns,
     errors_by_split,
+    overall,
     reconstruction_table,
     weighted_mean,
 )
@@ -140,8 +142,9 @@ def test_metrics_stand_in_a_fixed_order_with_their_units(errors_of_clips):
     table = reconstruction_table(pd.concat(parts), seed=0)
     units = table.drop_duplicates("metric").set_index("metric")["unit"].to_dict()
     assert list(units.items()) == [
-        ("feature_mse", "1"), ("mpjpe", "mm"), ("mpjpe_hands", "mm"),
-        ("velocity_error", "mm/s"), ("rotation_error", "deg"),
+        ("feature_mse", "1"), ("mpjpe", "mm"), ("mpjpe_hands", "mm"), ("velocity_error", "mm/s"),
+        ("acceleration_error", "mm/s^2"), ("rotation_error", "deg"), ("foot_skating", "mm/s"),
+        ("foot_skating_original", "mm/s"),
     ]  # fmt: skip
 
 
@@ -172,3 +175,102 @@ def test_held_out_and_training_clips_are_averaged_apart():
         (False, "feature_mse"): 2, (False, "mpjpe"): 2, (True, "feature_mse"): 1, (True, "mpjpe"): 1,
     }  # fmt: skip
     assert errors_by_split(clips, errors[:0]).empty
+
+
+JOINTS = ("pelvis", "neck", "head")
+
+
+def by_joint(values: np.ndarray, frames, metric="mpjpe", joints=JOINTS) -> list[JointErrors]:
+    """Errors of clips [M, 4, J] at n = 0, 1, 2, -1, the order in which they are decoded."""
+    return [
+        JointErrors(f"c{m}", metric, joints, (0, 1, 2, -1), each, weight)
+        for m, (each, weight) in enumerate(zip(values, frames, strict=True))
+    ]
+
+
+@pytest.fixture
+def errors_of_joints() -> np.ndarray:
+    return np.random.default_rng(5).random((8, 4, 3)) + np.array([9.0, 5.0, 3.0, 1.0])[:, None]
+
+
+FRAMES = np.array([10, 20, 30, 5, 5, 5, 100, 1])
+NO_ROWS = clip_errors(np.ones((1, 4)), [1])[:0]
+
+
+def test_overall_rows_are_the_same_with_and_without_joints_and_groups(errors_of_clips, errors_of_joints):
+    rows = clip_errors(errors_of_clips, FRAMES)
+    plain = reconstruction_table(rows, 3)
+    groups = {"c0": "walk", "c1": "walk", "c5": "run"}
+    split = reconstruction_table(rows, 3, by_joint=by_joint(errors_of_joints, FRAMES), groups=groups)
+    assert len(split) == 3 + 3 * 3 + 2 * 3
+    pd.testing.assert_frame_equal(split[: len(plain)], plain)
+    pd.testing.assert_frame_equal(overall(split), plain)
+    pd.testing.assert_frame_equal(overall(plain), plain)
+    without = plain.drop(columns=["joint", "group"])  # as reports were before
+    pd.testing.assert_frame_equal(overall(without), without)
+    for table in (plain, split, reconstruction_table(rows[:0], 3), reconstruction_table(rows, 3, groups={})):
+        assert table[["joint", "group"]].dtypes.astype(str).tolist() == ["string", "string"]
+        assert table.dtypes.astype(str).tolist()[:2] == ["int64", "str"]
+
+
+def test_joint_rows_are_the_weighted_means_of_each_joint(errors_of_joints):
+    table = reconstruction_table(NO_ROWS, 0, by_joint=by_joint(errors_of_joints, FRAMES))
+    assert table["group"].isna().all()
+    assert overall(table).empty
+    expected = np.average(errors_of_joints, axis=0, weights=FRAMES)
+    for j, joint in enumerate(JOINTS):
+        rows = table[table["joint"] == joint]
+        assert rows["n_active"].tolist() == [0, 1, 2]
+        np.testing.assert_allclose(rows["value"], expected[:3, j])
+        np.testing.assert_allclose(rows["reference"], expected[3, j])
+        np.testing.assert_allclose(rows["gain"].iloc[1:], -np.diff(expected[:3, j]))
+        assert rows["unit"].unique().tolist() == ["mm"]
+
+
+def test_intervals_of_joints_are_drawn_as_those_of_clips(errors_of_joints):
+    """A joint with the clips' own errors has their interval."""
+    rows = clip_errors(errors_of_joints[:, [3, 0, 1, 2], 1], FRAMES)
+    table = reconstruction_table(rows, 7, by_joint=by_joint(errors_of_joints, FRAMES))
+    columns = ["n_active", "value", "low", "high", "reference"]
+    neck = table[table["joint"] == "neck"][columns].reset_index(drop=True)
+    pd.testing.assert_frame_equal(neck, overall(table)[columns], rtol=1e-12)
+    low, high = bootstrap_interval(errors_of_joints[:, :3, 2], FRAMES, 7)
+    head = table[table["joint"] == "head"]
+    np.testing.assert_allclose(head[["low", "high"]].to_numpy(), np.stack([low, high], axis=1))
+
+
+def test_a_joint_is_averaged_over_the_clips_that_have_it(errors_of_joints):
+    """Clips of two skeletons: each joint has the clips of its own, whatever the others have."""
+    tall, small = errors_of_joints[:5], errors_of_joints[5:, :, :2]
+    given = by_joint(tall, FRAMES[:5]) + [
+        each._replace(clip=f"d{m}", joints=("neck", "tail")) for m, each in enumerate(by_joint(small, FRAMES[5:]))
+    ]
+    table = reconstruction_table(NO_ROWS, 0, by_joint=given)
+    values = {joint: rows["value"].to_numpy() for joint, rows in table.groupby("joint")}
+    assert set(values) == {*JOINTS, "tail"}
+    np.testing.assert_allclose(values["head"], np.average(tall[:, :3, 2], axis=0, weights=FRAMES[:5]))
+    np.testing.assert_allclose(values["tail"], np.average(small[:, :3, 1], axis=0, weights=FRAMES[5:]))
+    necks = np.concatenate([tall[:, :3, 1], small[:, :3, 0]])
+    np.testing.assert_allclose(values["neck"], np.average(necks, axis=0, weights=FRAMES))
+
+
+def test_group_rows_are_tables_of_the_groups_clips(errors_of_clips):
+    rows = clip_errors(errors_of_clips, FRAMES)
+    groups = {f"c{m}": "happy" if m < 4 else "sad" for m in (0, 1, 2, 3, 6)} | {"not measured": "sad"}
+    table = reconstruction_table(rows, 2, groups=groups)
+    figures = ["n_active", "metric", "value", "low", "high", "unit", "reference", "gain", "worse"]
+    for group, clips in (("happy", ["c0", "c1", "c2", "c3"]), ("sad", ["c6"])):
+        found = table[table["group"] == group]
+        assert found["joint"].isna().all()
+        alone = reconstruction_table(rows[rows["clip"].isin(clips)], 2)
+        pd.testing.assert_frame_equal(found[figures].reset_index(drop=True), alone[figures])
+    assert table.loc[table["group"] == "sad", ["low", "high"]].isna().all(axis=None)  # one clip
+    assert set(table["group"].dropna()) == {"happy", "sad"}
+
+
+def test_the_table_keeps_its_types_in_a_file(errors_of_clips, errors_of_joints, tmp_path):
+    rows = clip_errors(errors_of_clips, FRAMES)
+    for number, options in enumerate(({}, {"by_joint": by_joint(errors_of_joints, FRAMES), "groups": {"c1": "a"}})):
+        table = reconstruction_table(rows, 0, **options)
+        table.to_parquet(tmp_path / f"{number}.parquet", index=False)
+        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / f"{number}.parquet"), table)
