@@ -175,7 +175,7 @@ def test_only_feet_that_stand_skate():
     truth = planted()
     truth[4:8, 0, 1] += 0.2
     contacts = errors.ground_contacts(truth, 30.0)
-    # Low at both ends of the step: not on the way up, nor on the way down.
+    # Neither up, nor on the way up or down.
     assert contacts[:, 0].tolist() == [True] * 3 + [False] * 5 + [True] * 3
     assert contacts[:, 1].all()
     found = truth.copy()
@@ -198,10 +198,11 @@ def test_a_foot_that_moves_is_not_on_the_ground(speed, stands, fps):
 @pytest.mark.parametrize(("height", "stands"), [(0.039, True), (0.041, False)])
 def test_a_foot_that_hangs_still_is_not_on_the_ground(height, stands):
     truth = planted(20)
-    truth[10:, :, 1] += height
-    contacts = errors.ground_contacts(truth, 3.0)  # so slow that the way up counts as standing still
+    truth[10:15, :, 1] += height
+    contacts = errors.ground_contacts(truth, 3.0)  # at so few frames a second the ways up and down are slow
     assert contacts[:9].all()
-    assert (contacts[10:] == stands).all()
+    assert contacts[15:].all()
+    assert (contacts[9:15] == stands).all()  # both ends of a step must be low
 
 
 @pytest.mark.skipif(not WALK.is_dir(), reason="needs ../shared/motion")
