@@ -52,7 +52,7 @@ def errors(reports: dict[str, Report]) -> str:
     """A row a checkpoint: MPJPE in mm at every number of active quantizers, and unquantised."""
     lines: list[list[str]] = []
     for name, report in reports.items():
-        rows = report.reconstruction.query("metric == 'mpjpe' and joint.isna() and group.isna()")
+        rows = report.overall.query("metric == 'mpjpe'")
         last = rows.iloc[-1]
         figures = [*rows["value"].map("{:.1f}".format), f"{last['reference']:.1f}"]
         lines.append([name, *figures, f"{last['low']:.1f} to {last['high']:.1f}"])

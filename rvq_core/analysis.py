@@ -6,13 +6,11 @@ import datetime
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 import rvq_core
 from rvq_core.clips.clip import Clip, fingerprint
@@ -21,19 +19,18 @@ from rvq_core.clips.load import LeftOut
 from rvq_core.clips.representations import LATENTS
 from rvq_core.errors import ClipError, SettingsError
 from rvq_core.loading.checkpoint import Checkpoint
-from rvq_core.measure import CAVEATS, ErrorRow, clip_error_rows
-from rvq_core.report import SCHEMA, Report, Tokens
+from rvq_core.measure import CAVEATS, ErrorRow, measure_clip
+from rvq_core.report import SCHEMA, Report
 from rvq_core.stats.projection import pca
 from rvq_core.stats.reconstruction import clip_columns, reconstruction_table
 from rvq_core.stats.tables import CORPORA, LayerFacts, codes_table, layers_table
-from rvq_core.stats.usage import count_codes, perplexity_as_logged
-from rvq_core.tokens import Encoded, Pipeline
+from rvq_core.stats.token_tables import tables_of_counts
+from rvq_core.stats.usage import perplexity_as_logged
+from rvq_core.sums import Sums
+from rvq_core.tokens import Pipeline
 
 Progress = Callable[[int, int, str], None]
 """Called with clips done, clips in all, and what is being done."""
-
-USUAL_SIZE = (0.2, 3.0)
-"""Root mean square of normalised features between which nothing is said."""
 
 DEFAULT_LOG_BATCH = 4096
 """Tokens a batch for the perplexity as logged, where the checkpoint does not tell its own."""
@@ -61,12 +58,12 @@ def analyze(
     pipeline = Pipeline(ckpt, device)
     all_fitted, refused = _fit_all(pipeline, clips)
     fitted = _limit_frames(all_fitted, max_frames, seed, pipeline.stride)
-    sums = _Sums(pipeline.quantizer.num_quantizers)
+    sums = Sums([len(codebook) for codebook in ckpt.codebooks])
     for done, clip in enumerate(fitted):
         if progress is not None:
             progress(done, len(fitted), clip.name)
         encoded = pipeline.encode(clip)
-        sums.add(encoded, pipeline.quantizer.nb_code, clip_error_rows(pipeline, encoded))
+        sums.add(encoded, measure_clip(pipeline, encoded), pipeline.stride(clip) / clip.fps)
     if progress is not None:
         progress(len(fitted), len(fitted), "tables")
     manifest = _manifest(pipeline, fitted, [*left_out, *refused], command, max_frames, seed)
@@ -146,61 +143,10 @@ def _missing_statistics(ckpt: Checkpoint, clips: list[Clip]) -> list[str]:
     ]
 
 
-@dataclass(slots=True)
-class _Sums:
-    """What one pass over the clips adds up."""
-
-    quantizers: int
-    counts: list[list[NDArray[np.int64]]] = field(default_factory=lambda: list[list[NDArray[np.int64]]]())
-    tokens: list[Tokens] = field(default_factory=lambda: list[Tokens]())
-    rows: list[ErrorRow] = field(default_factory=lambda: list[ErrorRow]())
-    residuals: NDArray[np.float64] | None = None
-    latent_sum: NDArray[np.float64] | None = None
-    latent_energy: float = 0.0
-    feature_energy: float = 0.0
-    feature_count: int = 0
-
-    def add(self, encoded: Encoded, codes: int, rows: list[ErrorRow]) -> None:
-        """Add one clip."""
-        self.counts.append([count_codes(encoded.indices[:, q], codes) for q in range(self.quantizers)])
-        self.tokens.append(encoded.indices.astype(np.uint16))
-        self.rows.extend(rows)
-        latents = encoded.latents.double()
-        left = (latents - encoded.partial[1:].double()).square().sum(dim=(1, 2)).cpu().numpy()
-        total = latents.sum(dim=1).cpu().numpy()
-        self.residuals = left if self.residuals is None else self.residuals + left
-        self.latent_sum = total if self.latent_sum is None else self.latent_sum + total
-        self.latent_energy += float(latents.square().sum())
-        if encoded.features is not None:
-            self.feature_energy += float(encoded.features.double().square().sum())
-            self.feature_count += encoded.features.numel()
-
-    def warnings(self) -> list[str]:
-        """A warning where normalised features are far from the unit size that the model was trained on."""
-        size = (self.feature_energy / self.feature_count) ** 0.5 if self.feature_count else 1.0
-        if USUAL_SIZE[0] <= size <= USUAL_SIZE[1]:
-            return []
-        return [
-            f"Normalised features have a root mean square of {size:.2g}, not about 1: mean and std are missing or of "
-            "other motion, so the figures say little about this checkpoint. Give its own with --mean and --std."
-        ]
-
-    def residual_energy(self) -> list[float | None]:
-        """Per layer: sum |r_q|^2 / sum |z - mean z|^2; None where the latents do not vary."""
-        if self.residuals is None or self.latent_sum is None:
-            return [None] * self.quantizers
-        count = sum(len(tokens) for tokens in self.tokens)
-        spread = self.latent_energy - float(np.square(self.latent_sum).sum()) / count
-        # Below this the difference of the two sums is rounding.
-        if spread <= 1e-12 * self.latent_energy:
-            return [None] * self.quantizers
-        return [float(left / spread) for left in self.residuals]
-
-
-def _build_report(pipeline: Pipeline, clips: list[Clip], sums: _Sums, manifest: dict[str, Any], seed: int) -> Report:
+def _build_report(pipeline: Pipeline, clips: list[Clip], sums: Sums, manifest: dict[str, Any], seed: int) -> Report:
     facts = _layer_facts(pipeline.checkpoint, sums)
     errors = pd.DataFrame(sums.rows, columns=list(ErrorRow._fields))
-    reconstruction = reconstruction_table(errors, seed)
+    reconstruction = reconstruction_table(errors, seed, by_joint=sums.joints)
     codebooks = [codebook.numpy() for codebook in pipeline.checkpoint.codebooks]
     return Report(
         manifest=manifest,
@@ -211,10 +157,11 @@ def _build_report(pipeline: Pipeline, clips: list[Clip], sums: _Sums, manifest: 
         clip_errors=errors,
         tokens=sums.tokens,
         projections={"pca": pca(codebooks).table},
+        tables=tables_of_counts(sums.of_tokens, seed=seed),
     )
 
 
-def _layer_facts(checkpoint: Checkpoint, sums: _Sums) -> list[LayerFacts]:
+def _layer_facts(checkpoint: Checkpoint, sums: Sums) -> list[LayerFacts]:
     energy = sums.residual_energy()
     all_tokens = np.concatenate(sums.tokens)
     stored = checkpoint.training.get("code_counts", {})
@@ -243,7 +190,6 @@ def _log_batch(checkpoint: Checkpoint) -> int:
 
 
 def _clips_table(pipeline: Pipeline, clips: list[Clip], errors: pd.DataFrame) -> pd.DataFrame:
-    train, held_out = pipeline.checkpoint.trained_on
     table = pd.DataFrame(
         {
             "clip": [clip.name for clip in clips],
@@ -251,9 +197,7 @@ def _clips_table(pipeline: Pipeline, clips: list[Clip], errors: pd.DataFrame) ->
             "seconds": [clip.seconds for clip in clips],
             "fps": [clip.fps for clip in clips],
             "tokens": [clip.frames // pipeline.stride(clip) for clip in clips],
-            "held_out": pd.array(
-                [True if c.name in held_out else False if c.name in train else None for c in clips], dtype="boolean"
-            ),
+            "held_out": pd.array([pipeline.checkpoint.held_out(clip.name) for clip in clips], dtype="boolean"),
             "representation": [clip.representation for clip in clips],
             "notes": ["; ".join(clip.notes) for clip in clips],
         }

@@ -140,15 +140,6 @@ def measure_clip(pipeline: Pipeline, encoded: Encoded) -> ClipErrors:
     return found
 
 
-def clip_error_rows(pipeline: Pipeline, encoded: Encoded) -> list[ErrorRow]:
-    """Rows of one clip for n = 0..Q and for the unquantised path, of those metrics that every report has."""
-    return [row for row in measure_clip(pipeline, encoded).rows if row.metric in REPORTED]
-
-
-REPORTED = ("feature_mse", "mpjpe", "mpjpe_hands", "velocity_error", "rotation_error")
-"""The metrics that ``clip_error_rows`` gives."""
-
-
 @torch.inference_mode()
 def frame_errors(pipeline: Pipeline, encoded: Encoded, n_active: int) -> pd.DataFrame:
     """Errors of each frame with ``n_active`` quantizers (-1: unquantised): ``frame`` (from 0), ``metric``, ``value``.

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from rvq_core.clips.checks import UNREADABLE
 from rvq_core.errors import ReportError
+from rvq_core.stats.reconstruction import overall
 
 SCHEMA = 1
 """Version of the folder's layout and columns."""
@@ -53,6 +54,11 @@ class Report:
     tokens: Sequence[Tokens] = ()
     projections: dict[str, pd.DataFrame] = field(default_factory=lambda: dict[str, pd.DataFrame]())
     tables: dict[str, pd.DataFrame] = field(default_factory=lambda: dict[str, pd.DataFrame]())
+
+    @property
+    def overall(self) -> pd.DataFrame:
+        """The rows of ``reconstruction`` over all joints and clips."""
+        return overall(self.reconstruction)
 
     def save(self, folder: str | Path) -> Path:
         """Write the report as a folder, whole or not at all.

@@ -18,13 +18,13 @@ def main() -> None:
     describe(ckpt)
     report = components.report_or_stop(ckpt)
     components.measured_on(report)
-    rows = words.headline_metric(report.reconstruction)
+    rows = words.headline_metric(report.overall)
     told_apart = words.split_sentence(report.clips, report.clip_errors, rows)
     st.markdown(
         " ".join(
             filter(
                 None,
-                [words.summary(report.layers, report.reconstruction, words.is_canonical(report.clips)), told_apart],
+                [words.summary(report.layers, report.overall, words.is_canonical(report.clips)), told_apart],
             )
         )
     )
@@ -48,7 +48,7 @@ def describe(ckpt: Checkpoint) -> None:
 
 
 def show_numbers(report: Report) -> None:
-    layers, rows = report.layers, words.headline_metric(report.reconstruction)
+    layers, rows = report.layers, words.headline_metric(report.overall)
     with st.container(horizontal=True):
         st.metric(
             "Tokens", f"{layers['tokens'].iloc[0]:,}", border=True, help="Latent positions, one for every stride."
@@ -79,7 +79,7 @@ def show_figures(report: Report) -> None:
         components.chart(perplexity_figure(layers), alt=f"Bars of perplexity per layer: {values}", key="perplexity")
     with right:
         components.heading("Error per quantizer", "reconstruction")
-        rows = words.headline_metric(report.reconstruction)
+        rows = words.headline_metric(report.overall)
         if rows.empty:
             st.info("This checkpoint and these clips give no reconstruction error.")
         else:

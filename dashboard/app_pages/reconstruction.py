@@ -18,7 +18,7 @@ def main() -> None:
     st.title("Reconstruction", anchor=False)
     report = components.report_or_stop(components.checkpoint_or_stop())
     components.measured_on(report)
-    if report.reconstruction.empty:
+    if report.overall.empty:
         st.info("Latents were quantized as they are: there is no motion to compare with, so no error.")
         show_residual(report)
         return
@@ -32,14 +32,19 @@ def main() -> None:
     show_clips(report, rows)
 
 
+METRICS = (
+    "mpjpe", "mpjpe_hands", "velocity_error", "acceleration_error", "rotation_error", "foot_skating", "feature_mse"
+)  # fmt: skip
+
+
 def choose_metric(report: Report) -> pd.DataFrame:
     """Rows of the chosen metric."""
-    present = [metric for metric in ("mpjpe", "mpjpe_hands", "velocity_error", "rotation_error", "feature_mse")
-               if metric in set(report.reconstruction["metric"])]  # fmt: skip
+    measured = set(report.overall["metric"]) - {"foot_skating_original"}  # the same at every depth: no curve
+    present = [metric for metric in METRICS if metric in measured]
     names = {metric_name(metric, words.is_canonical(report.clips)): metric for metric in present}
     chosen = st.selectbox("Metric", list(names), key="error", bind="query-params", width=340)
     metric = names[chosen] if chosen else present[0]
-    return report.reconstruction[report.reconstruction["metric"] == metric].sort_values("n_active")
+    return report.overall[report.overall["metric"] == metric].sort_values("n_active")
 
 
 def show_curve(report: Report, rows: pd.DataFrame) -> None:

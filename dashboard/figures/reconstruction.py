@@ -12,7 +12,10 @@ METRIC_NAMES = {
     "mpjpe": "MPJPE, body",
     "mpjpe_hands": "MPJPE, hands",
     "velocity_error": "joint velocity error",
+    "acceleration_error": "joint acceleration error",
     "rotation_error": "joint rotation error",
+    "foot_skating": "foot skating",
+    "foot_skating_original": "foot skating of the original",
 }
 """What a metric is called on an axis."""
 

@@ -84,7 +84,7 @@ def _summary(report: Report, out: Path | None) -> str:
             f"{_or_none(row['residual_energy'], '.3f'):>14}"
         )
     lines.append("")
-    full = report.reconstruction.query("n_active == n_active.max()")
+    full = report.overall.query("n_active == n_active.max()")
     for row in rows(full):
         unit = "" if row["unit"] == "1" else f" {row['unit']}"
         lines.append(

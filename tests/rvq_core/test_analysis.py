@@ -62,7 +62,7 @@ def test_every_figure_is_that_of_plain_numpy(make_checkpoint, write_clips, oracl
         assert codes["ema_count"].to_numpy() == pytest.approx(np.linspace(0.2, 5, 16))
 
     weights = np.array([len(raw) for raw in features.values()])
-    table = report.reconstruction.set_index(["metric", "n_active"])
+    table = report.overall.set_index(["metric", "n_active"])
     by_clip = report.clip_errors.set_index(["clip", "n_active", "metric"])["value"]
     for n in [-1, 0, 1, 2, 3]:
         errors = [
@@ -173,7 +173,7 @@ def test_latents_that_do_not_vary_have_no_residual_energy(make_checkpoint, make_
 def test_single_frames_where_a_token_is_a_frame(make_checkpoint, make_clip):
     checkpoint = load_checkpoint(make_checkpoint(down_t=0))
     report = analyze(checkpoint, [make_clip("a", 1), make_clip("b", 1, seed=1)], device="cpu")
-    velocity = report.reconstruction.query("metric == 'velocity_error'")
+    velocity = report.overall.query("metric == 'velocity_error'")
     assert velocity["n_active"].tolist() == [0, 1, 2, 3]
     assert velocity["value"].isna().all()
     assert report.reconstruction.query("metric == 'mpjpe'")["value"].notna().all()

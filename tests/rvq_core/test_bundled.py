@@ -130,7 +130,7 @@ def test_residual_energy_is_that_of_plain_numpy(report, retold, oracle):
 def test_the_error_at_each_number_of_quantizers_is_that_of_plain_numpy(report, retold, oracle):
     plain, clips = retold(oracle)
     weights = [len(clip[0]) for clip in clips.values()]
-    table = report.reconstruction.set_index(["metric", "n_active"])
+    table = report.overall.set_index(["metric", "n_active"])
     for n in range(-1, 7):
         errors = [plain.errors(raw, plain.decode(z if n < 0 else sums[n]), 30.0) for raw, z, sums, _ in clips.values()]
         for metric in ("feature_mse", "mpjpe", "velocity_error", "rotation_error"):
@@ -140,7 +140,7 @@ def test_the_error_at_each_number_of_quantizers_is_that_of_plain_numpy(report, r
 
 
 def test_mpjpe_never_rises_by_more_than_its_interval(report):
-    rows = report.reconstruction.query("metric == 'mpjpe'").set_index("n_active")
+    rows = report.overall.query("metric == 'mpjpe'").set_index("n_active")
     for n in range(1, 7):
         width = rows.loc[n, "high"] - rows.loc[n, "low"]
         assert rows.loc[n, "value"] <= rows.loc[n - 1, "value"] + width

@@ -88,7 +88,10 @@ def test_missing_values_are_null_in_the_files(report, tmp_path):
     codes = pyarrow.parquet.read_table(tmp_path / "out" / "codes.parquet")
     assert codes["train_count"].null_count == len(codes)
     errors = pyarrow.parquet.read_table(tmp_path / "out" / "reconstruction.parquet")
-    assert errors["gain"].null_count == 4  # n = 0 of each metric
+    table = report.reconstruction
+    assert errors["gain"].null_count == (table["n_active"] == 0).sum()
+    assert errors["joint"].null_count == len(report.overall) > 0
+    assert errors["group"].null_count == len(table)
     assert "NaN" not in (tmp_path / "out" / "report.json").read_text()
 
 

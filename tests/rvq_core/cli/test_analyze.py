@@ -8,6 +8,7 @@ from commands import assert_one_line, command
 
 from rvq_core import Report
 from rvq_core.report import MANIFEST
+from rvq_core.stats.reconstruction import overall
 
 
 class TestAnalyze:
@@ -33,7 +34,7 @@ class TestAnalyze:
             p = np.bincount(tokens[:, q], minlength=16) / len(tokens)
             assert layers.loc[q + 1, "perplexity"] == pytest.approx(np.exp(-(p[p > 0] * np.log(p[p > 0])).sum()))
             assert layers.loc[q + 1, "unseen"] == (p == 0).sum()
-        table = pd.read_parquet(out / "reconstruction.parquet").set_index(["metric", "n_active"])["value"]
+        table = overall(pd.read_parquet(out / "reconstruction.parquet")).set_index(["metric", "n_active"])["value"]
         for n in range(4):
             errors = [
                 plain.errors(raw, plain.decode(sums[n]), 30.0) for raw, (_, sums) in zip(raws, results, strict=True)

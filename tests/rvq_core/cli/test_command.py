@@ -51,7 +51,7 @@ class TestTheCommandItself:
         def stop(*args, **kwargs):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("rvq_core.analysis.clip_error_rows", stop)
+        monkeypatch.setattr("rvq_core.analysis.measure_clip", stop)
         code, text, err = run_cli("analyze", make_checkpoint(), write_clips(1), "--out", tmp_path / "out")
         assert (code, text, err) == (130, "", "rvq-lens: stopped\n")
         assert not (tmp_path / "out").exists()

@@ -71,7 +71,7 @@ def test_the_counts_are_of_every_token_of_both_corpora(train, clips, small, mirr
 def test_the_held_out_error_is_that_of_analyze(train, clips, small):
     checkpoint = load_checkpoint(train(clips, small(held_out=("a", "c"))))
     report = analyze(checkpoint, [clips[0], clips[2]], device="cpu")
-    mpjpe = report.reconstruction.query("metric == 'mpjpe' and n_active == 2")["value"].item()
+    mpjpe = report.overall.query("metric == 'mpjpe' and n_active == 2")["value"].item()
     assert checkpoint.training["history"][-1]["held_out_mpjpe"] == pytest.approx(mpjpe, abs=2e-3)
 
 
@@ -267,5 +267,5 @@ def test_it_learns(train, make_clip, small):
     history = checkpoint.training["history"]
     assert history[-1]["reconstruction"] < 0.5 * history[0]["reconstruction"]
     assert history[-1]["position"] < 0.5 * history[0]["position"]
-    table = analyze(checkpoint, clips, device="cpu").reconstruction.query("metric == 'mpjpe'").set_index("n_active")
+    table = analyze(checkpoint, clips, device="cpu").overall.query("metric == 'mpjpe'").set_index("n_active")
     assert table.loc[2, "value"] < 0.5 * table.loc[0, "value"]

@@ -1,0 +1,77 @@
+"""What one pass over the clips adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvq_core.measure import ClipErrors, ErrorRow
+from rvq_core.report import Tokens
+from rvq_core.stats.reconstruction import JointErrors
+from rvq_core.stats.token_counts import TokenCounts
+from rvq_core.stats.usage import count_codes
+from rvq_core.tokens import Encoded
+
+USUAL_SIZE = (0.2, 3.0)
+"""Root mean square of normalised features between which nothing is said."""
+
+
+@dataclass(slots=True)
+class Sums:
+    """What one pass over the clips adds up."""
+
+    codes: Sequence[int]
+    of_tokens: TokenCounts = field(init=False)
+    counts: list[list[NDArray[np.int64]]] = field(default_factory=lambda: list[list[NDArray[np.int64]]]())
+    tokens: list[Tokens] = field(default_factory=lambda: list[Tokens]())
+    rows: list[ErrorRow] = field(default_factory=lambda: list[ErrorRow]())
+    joints: list[JointErrors] = field(default_factory=lambda: list[JointErrors]())
+    residuals: NDArray[np.float64] | None = None
+    latent_sum: NDArray[np.float64] | None = None
+    latent_energy: float = 0.0
+    feature_energy: float = 0.0
+    feature_count: int = 0
+
+    def __post_init__(self) -> None:
+        self.of_tokens = TokenCounts(self.codes)
+
+    def add(self, encoded: Encoded, errors: ClipErrors, seconds_per_token: float) -> None:
+        """Add one clip."""
+        self.counts.append([count_codes(encoded.indices[:, q], codes) for q, codes in enumerate(self.codes)])
+        self.tokens.append(encoded.indices.astype(np.uint16))
+        self.of_tokens.add(self.tokens[-1], seconds_per_token)
+        self.rows.extend(errors.rows)
+        self.joints.extend(errors.joints)
+        latents = encoded.latents.double()
+        left = (latents - encoded.partial[1:].double()).square().sum(dim=(1, 2)).cpu().numpy()
+        total = latents.sum(dim=1).cpu().numpy()
+        self.residuals = left if self.residuals is None else self.residuals + left
+        self.latent_sum = total if self.latent_sum is None else self.latent_sum + total
+        self.latent_energy += float(latents.square().sum())
+        if encoded.features is not None:
+            self.feature_energy += float(encoded.features.double().square().sum())
+            self.feature_count += encoded.features.numel()
+
+    def warnings(self) -> list[str]:
+        """A warning where normalised features are far from the unit size that the model was trained on."""
+        size = (self.feature_energy / self.feature_count) ** 0.5 if self.feature_count else 1.0
+        if USUAL_SIZE[0] <= size <= USUAL_SIZE[1]:
+            return []
+        return [
+            f"Normalised features have a root mean square of {size:.2g}, not about 1: mean and std are missing or of "
+            "other motion, so the figures say little about this checkpoint. Give its own with --mean and --std."
+        ]
+
+    def residual_energy(self) -> list[float | None]:
+        """Per layer: sum |r_q|^2 / sum |z - mean z|^2; None where the latents do not vary."""
+        if self.residuals is None or self.latent_sum is None:
+            return [None] * len(self.codes)
+        count = sum(len(tokens) for tokens in self.tokens)
+        spread = self.latent_energy - float(np.square(self.latent_sum).sum()) / count
+        # Below this the difference of the two sums is rounding.
+        if spread <= 1e-12 * self.latent_energy:
+            return [None] * len(self.codes)
+        return [float(left / spread) for left in self.residuals]
