@@ -17,6 +17,7 @@ PAGES = (
     ("usage.py", "Usage", ":material/bar_chart:"),
     ("codebook_map.py", "Codebook map", ":material/scatter_plot:"),
     ("reconstruction.py", "Reconstruction", ":material/accessibility_new:"),
+    ("clip.py", "Clip", ":material/play_circle:"),
 )
 
 # A drawing of our own: a named icon would be fetched from the network.

@@ -24,8 +24,10 @@ from rvq_core.clips import Clip, ClipSet, fingerprint, read_clips
 from rvq_core.clips.representations import LATENTS
 from rvq_core.errors import ClipError
 from rvq_core.loading import Checkpoint, load_checkpoint
+from rvq_core.playback import Playback, motion_of
 from rvq_core.report import Report
 from rvq_core.stats.projection import Projection, pca
+from rvq_core.tokens import Pipeline
 
 Progress = Callable[[int, int, str], None]
 KEPT_REPORTS = 16
@@ -81,6 +83,11 @@ def held_out(ckpt: Checkpoint, chosen: ClipSet) -> ClipSet:
             do="choose 'all' in the sidebar, or other clips",
         )
     return ClipSet(kept, chosen.left_out)
+
+
+def playback(ckpt: Checkpoint, clip: Clip) -> Playback:
+    """Original and reconstructions of one clip as motion. Raises RVQLensError."""
+    return _playback(identity(ckpt), clip.fingerprint, _unfeatured(clip), ckpt, clip)
 
 
 @st.cache_resource(scope="session", on_release=lambda folder: folder.close(), show_spinner=False)
@@ -140,6 +147,18 @@ def _checkpoint(file: FileStamp, reading: Reading) -> Checkpoint:
 def _clips(paths: tuple[str, ...], stamps: tuple[FileStamp, ...]) -> ClipSet:
     del stamps  # part of the key: they change with the files
     return read_clips(paths[0] if len(paths) == 1 else paths)
+
+
+@st.cache_resource(max_entries=3, show_spinner="Decoding the clip …")
+def _playback(checkpoint: str, motion: str, unfeatured: str, _ckpt: Checkpoint, _clip: Clip) -> Playback:
+    del checkpoint, motion, unfeatured  # parts of the key: they stand for the objects
+    return motion_of(Pipeline(_ckpt), _clip)
+
+
+def _unfeatured(clip: Clip) -> str:
+    """Identity of what a clip's fingerprint leaves out: path and skeleton."""
+    parts = (clip.translation, None if clip.skeleton is None else clip.skeleton.offsets)
+    return hashlib.sha256(b"\0".join(b"" if part is None else part.tobytes() for part in parts)).hexdigest()
 
 
 @st.cache_resource(show_spinner=False)

@@ -48,6 +48,11 @@ WHAT = {
         "The error of every clip with all quantizers, the worst on top. Clips that the model was trained on flatter "
         "it: judge by the held-out ones."
     ),
+    "clip": (
+        "The clip as it is and as the decoder makes it of the codes, at the clip's own speed; below them, which code "
+        "each layer chose at each time, and the error of each frame. Errors are taken in every frame with the pelvises "
+        "together, so a path that drifts is seen but not counted."
+    ),
 }
 """What a figure is, in two sentences or so."""
 
@@ -132,6 +137,18 @@ def few_tokens_note(layers: pd.DataFrame) -> str | None:
         f"{tokens:,} tokens are too few to call codes of {codes:,} rare: that takes {10 * codes:,}. Codes unseen in "
         f"{tokens:,} tokens have a true share below {3 / max(tokens, 1):.2%} each (95 %)."
     )
+
+
+def path_note(travels: bool, from_clip: bool) -> str:
+    """Where the figures of a clip stand, and who says so."""
+    if not travels:
+        return "Neither the features nor the file tell where the body goes: the pelvis stays in its place."
+    if from_clip:
+        return (
+            "The features hold rotations alone: the clip's own path moves both figures alike, and says nothing of the "
+            "checkpoint. Both stand on one canonical skeleton of 1.70 m, so feet may float or sink a little."
+        )
+    return "Each figure follows the path that its own features tell, from the same start."
 
 
 def amount(value: float, unit: str) -> str:

@@ -23,7 +23,7 @@ else:
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-PAGES = {"Overview": 2, "Usage": 3, "Codebook map": 1, "Reconstruction": 4}
+PAGES = {"Overview": 2, "Usage": 3, "Codebook map": 1, "Reconstruction": 4, "Clip": 0}
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic", "--no-first-run",
     "--disable-component-update", "--disable-sync",

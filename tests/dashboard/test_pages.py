@@ -13,8 +13,8 @@ from dashboard import projection_store, sources
 from dashboard.launch import APP
 from dashboard.words import WHAT
 
-PAGES = ("overview", "usage", "codebook_map", "reconstruction")
-CHARTS = {"overview": 2, "usage": 3, "codebook_map": 1, "reconstruction": 4}
+PAGES = ("overview", "usage", "codebook_map", "reconstruction", "clip")
+CHARTS = {"overview": 2, "usage": 3, "codebook_map": 1, "reconstruction": 4, "clip": 0}
 
 
 @pytest.fixture(autouse=True)
@@ -194,7 +194,7 @@ def test_uploaded_clips_are_analysed_and_bad_ones_among_them_told():
     assert any(expander.label.startswith("1 left out") for expander in at.expander)
 
 
-@pytest.mark.parametrize("page", ["overview", "usage", "reconstruction"])
+@pytest.mark.parametrize("page", ["overview", "usage", "reconstruction", "clip"])
 def test_codebooks_alone_say_what_the_page_needs(page, codebooks_only):
     at = healthy(open_page(page))
     assert "without an encoder" in at.info[0].value
@@ -228,7 +228,7 @@ def test_codebooks_alone_show_the_usage_of_latents(page, codebooks_only, tmp_pat
     monkeypatch.setenv(sources.CLIPS_VARIABLE, str(tmp_path / "dumped"))
     at = healthy(open_page(page))
     assert any("**54 tokens** of 6 clips" in caption.value for caption in at.caption)
-    assert at.get("plotly_chart")
+    assert at.get("bidi_component" if page == "clip" else "plotly_chart")
     if page == "reconstruction":
         assert "no motion to compare with" in at.info[0].value
 

@@ -1,0 +1,116 @@
+"""Clip: original and reconstruction as figures that move, and the tokens between them."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import streamlit as st
+
+from dashboard import components, data, state, words
+from dashboard.figures.reconstruction import metric_name
+from dashboard.player import View, clip_player, payload, window
+from rvq_core.clips import Clip
+from rvq_core.loading import Checkpoint
+from rvq_core.playback import Playback
+from rvq_core.report import Report
+
+PLAYER = "clip_player"
+OPENED_WITH = "_clip_opened_with"
+
+
+class Mark(NamedTuple):
+    """What a checkpoint says of a clip."""
+
+    label: str
+    colour: Literal["green", "orange", "gray"]
+    meaning: str
+
+
+MARKS = {
+    True: Mark(
+        "held out", "green", "The checkpoint was not trained on this clip: so it does on motion it has not seen."
+    ),
+    False: Mark("trained on", "orange", "The checkpoint was trained on this clip: the error flatters it."),
+    None: Mark("not known", "gray", "The checkpoint does not tell whether it was trained on this clip."),
+}
+
+
+def main() -> None:
+    st.title("Clip", anchor=False)
+    ckpt = components.checkpoint_or_stop()
+    report = components.report_or_stop(ckpt)
+    playback = data.playback(ckpt, choose_clip(ckpt, report))
+    show_player(playback, report)
+    show_captions(playback, report)
+
+
+def choose_clip(ckpt: Checkpoint, report: Report) -> Clip:
+    """The clip that the address names or the reader chooses, of those that the report measures."""
+    names = report.clips["clip"].tolist()
+    wanted = st.query_params.get("clip")
+    if wanted is not None and wanted not in names:
+        st.warning("The link asks for a clip that is not among the chosen ones; another is shown.")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        # Not bound to the address: that would hold the mark too, which another checkpoint changes.
+        name = st.selectbox(
+            "Clip", names, index=names.index(wanted) if wanted in names else 0, key="clip_chosen", width=420,
+            format_func=lambda name: marked(ckpt, name),
+            help="In the order of the report; behind each name what the checkpoint says of it.",
+        )  # fmt: skip
+        name = name or names[0]
+        mark = MARKS[ckpt.held_out(name)]
+        st.badge(mark.label, color=mark.colour, help=mark.meaning)
+        with st.popover("what is this?", type="tertiary", icon=":material/help:"):
+            st.markdown(words.WHAT["clip"])
+    st.query_params["clip"] = name
+    return next(clip for clip in data.clips(state.current().clips).clips if clip.name == name)
+
+
+def marked(ckpt: Checkpoint, name: str) -> str:
+    known = ckpt.held_out(name)
+    return name if known is None else f"{name} · {MARKS[known].label}"
+
+
+def show_player(playback: Playback, report: Report) -> None:
+    codes = report.codes.sort_values(["layer", "code"])
+    shares = [group["share"].fillna(0.0).to_numpy() for _, group in codes.groupby("layer")]
+    name = metric_name(playback.metric, playback.clip.representation == "smplx_rot6d")
+    content = payload(playback, window(playback, choose_start(playback)), shares, opened_with(), name)
+    clip_player(content, key=PLAYER, on_view_change=remember_view)
+
+
+def choose_start(playback: Playback) -> float:
+    """Second from which a clip is shown that is too long to be sent at once."""
+    last = playback.clip.frames - window(playback).frames
+    if last == 0:
+        return 0.0
+    seconds = window(playback).frames / playback.clip.fps
+    return st.slider(
+        f"Show {seconds:.0f} s from second", 0, int(-(-last // playback.clip.fps)), key="start", bind="query-params",
+        help=f"The clip lasts {playback.clip.seconds:.1f} s; so much of it is sent at once.",
+    )  # fmt: skip
+
+
+def opened_with() -> View:
+    """The view that the address told when the player was opened: the player keeps its own from then on."""
+    if PLAYER not in st.session_state:
+        st.session_state[OPENED_WITH] = View.read(st.query_params)
+    return st.session_state[OPENED_WITH]
+
+
+def remember_view() -> None:
+    """Put what was chosen in the player into the address."""
+    for name, value in View.read(st.session_state[PLAYER].get("view") or {}).address().items():
+        if value is not None:
+            st.query_params[name] = value
+        elif name in st.query_params:
+            del st.query_params[name]
+
+
+def show_captions(playback: Playback, report: Report) -> None:
+    if playback.figure is not None:
+        st.caption(words.path_note(playback.figure.travels, playback.clip.translation is not None))
+    components.measured_on(report)
+
+
+main()
