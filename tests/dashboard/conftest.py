@@ -1,6 +1,6 @@
 """Small reports made by hand, tiny checkpoints and clips for the pages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +169,29 @@ def clips(tmp_path: Path) -> Path:
 @pytest.fixture
 def save_checkpoint() -> Callable[..., Path]:
     return save_tiny_checkpoint
+
+
+# The support imports Playwright, which only browser tests need.
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    from browser import find_chromium
+
+    return find_chromium()
+
+
+@pytest.fixture
+def page(chromium: str) -> Iterator:
+    """A tab of a real browser."""
+    from browser import open_tab
+
+    with open_tab(chromium) as tab:
+        yield tab
+
+
+@pytest.fixture
+def server(tmp_path: Path, checkpoints: Path, clips: Path) -> Iterator[str]:
+    """Address of the dashboard with the tiny checkpoints and clips."""
+    from browser import serve
+
+    with serve(tmp_path, checkpoints, clips) as address:
+        yield address

@@ -1,0 +1,109 @@
+"""The dashboard in a server of its own, and a Chromium that looks at it and keeps every complaint."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dashboard.launch import APP
+from dashboard.sources import CHECKPOINTS_VARIABLE, CLIPS_VARIABLE
+
+REQUIRED = os.environ.get("RVQ_LENS_REQUIRE_BROWSER") == "1"
+if REQUIRED:  # then a missing Playwright is an error, not a reason to skip
+    import playwright.sync_api as playwright
+else:
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic", "--no-first-run",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+PATIENCE = 60_000
+
+
+def find_chromium() -> str:
+    """Path of an installed Chromium; skips the test where there is none, or fails it where one is required."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None and REQUIRED:
+        pytest.fail("RVQ_LENS_REQUIRE_BROWSER=1, and no Chromium is installed")
+    if found is None:
+        pytest.skip("no Chromium is installed")
+    return found
+
+
+@contextmanager
+def serve(folder: Path, checkpoints: Path, clips: Path) -> Iterator[str]:
+    """The dashboard's address, with these folders given at start and its caches in ``folder``."""
+    port = _free_port()
+    environment = os.environ | {
+        CHECKPOINTS_VARIABLE: str(checkpoints), CLIPS_VARIABLE: str(clips), "XDG_CACHE_HOME": str(folder / "cache"),
+        "HOME": str(folder), "NUMBA_CACHE_DIR": str(folder / "numba"),
+    }  # fmt: skip
+    environment.pop("PYTHONWARNINGS", None)
+    options = ["--server.port", str(port), "--server.headless", "true"]
+    command = [sys.executable, "-m", "streamlit", "run", str(APP), *options]
+    log = (folder / "server.log").open("wb")
+    process = subprocess.Popen(command, cwd=APP.parent.parent, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        _wait_for(port, process, folder / "server.log")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        log.close()
+
+
+@contextmanager
+def open_tab(chromium: str) -> Iterator["playwright.Page"]:
+    """A tab of 1280 x 900 pixels; ``tab.complaints`` lists those of its console, its scripts and its requests."""
+    with playwright.sync_playwright() as session:
+        browser = session.chromium.launch(executable_path=chromium, args=FLAGS)
+        tab = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab.set_default_timeout(PATIENCE)
+        tab.complaints = []
+        tab.on("console", lambda message: message.type == "error" and tab.complaints.append(_told(message)))
+        tab.on("pageerror", lambda error: tab.complaints.append(str(error)))
+        tab.on("requestfailed", lambda request: tab.complaints.append(f"failed: {request.url}"))
+        yield tab
+        browser.close()
+
+
+def check(tab) -> None:
+    """Nothing on the page or behind it complains."""
+    assert tab.locator('[data-testid="stException"]').count() == 0
+    assert tab.locator('[data-testid="stAlert"]').all_inner_texts() == []
+    # A page opened by its own address first asks for the server below that address, by Streamlit's design.
+    assert [line for line in tab.complaints if "/_stcore/" not in line] == []
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_for(port: int, process: subprocess.Popen, log: Path) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        assert process.poll() is None, log.read_text()
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail("the server did not answer:\n" + log.read_text())
+
+
+def _told(message) -> str:
+    return f"{message.text} {message.location.get('url', '')}"
