@@ -139,16 +139,15 @@ def few_tokens_note(layers: pd.DataFrame) -> str | None:
     )
 
 
-def path_note(travels: bool, from_clip: bool) -> str:
-    """Where the figures of a clip stand, and who says so."""
+def path_note(travels: bool, from_clip: bool, canonical: bool) -> str:
+    """Where the figures of a clip stand, and who says so; ``canonical``: on the canonical skeleton."""
     if not travels:
-        return "Neither the features nor the file tell where the body goes: the pelvis stays in its place."
-    if from_clip:
-        return (
-            "The features hold rotations alone: the clip's own path moves both figures alike, and says nothing of the "
-            "checkpoint. Both stand on one canonical skeleton of 1.70 m, so feet may float or sink a little."
-        )
-    return "Each figure follows the path that its own features tell, from the same start."
+        path = "Neither the features nor the file tell where the body goes: the root stays in its place."
+    elif from_clip:
+        path = "The features hold rotations alone: the clip's own path moves both figures alike."
+    else:
+        path = "Each figure follows the path that its own features tell, from the same start."
+    return f"{path} Both stand on one skeleton of 1.70 m, so feet may float or sink a little." if canonical else path
 
 
 def amount(value: float, unit: str) -> str:

@@ -26,7 +26,7 @@ class Figure:
 
     ``original`` [T, J, 3] and ``reconstructions`` [N, T, J, 3] are metres, y up, N as in ``Playback.depths``.
     ``travels`` tells whether the figures move through the room, or stand with the root at the origin because neither
-    the features nor the clip hold a path.
+    the features nor the clip hold a path; ``path_of_clip`` whether it is the clip's path under all of them.
     """
 
     names: tuple[str, ...]
@@ -35,6 +35,7 @@ class Figure:
     original: Positions
     reconstructions: Positions
     travels: bool
+    path_of_clip: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,5 +147,6 @@ class _Poser:
     def figure(self, original: Positions, reconstructions: Positions) -> Figure:
         names = self.kind.joint_names or (self.skeleton.names if self.skeleton else ())
         parents = self.kind.parents or (self.skeleton.parents if self.skeleton else ())
-        travels = self.kind.rotations_from is None or self.path is not None
-        return Figure(names, parents, self.body, original, reconstructions, travels)
+        path_of_clip = self.path is not None
+        travels = self.kind.rotations_from is None or path_of_clip
+        return Figure(names, parents, self.body, original, reconstructions, travels, path_of_clip)

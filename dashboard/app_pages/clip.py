@@ -74,9 +74,14 @@ def marked(ckpt: Checkpoint, name: str) -> str:
 def show_player(playback: Playback, report: Report) -> None:
     codes = report.codes.sort_values(["layer", "code"])
     shares = [group["share"].fillna(0.0).to_numpy() for _, group in codes.groupby("layer")]
-    name = metric_name(playback.metric, playback.clip.representation == "smplx_rot6d")
+    name = metric_name(playback.metric, is_canonical(playback))
     content = payload(playback, window(playback, choose_start(playback)), shares, opened_with(), name)
     clip_player(content, key=PLAYER, on_view_change=remember_view)
+
+
+def is_canonical(playback: Playback) -> bool:
+    """Whether the figures stand on the canonical skeleton, so that their errors must be called so."""
+    return playback.clip.representation == "smplx_rot6d"
 
 
 def choose_start(playback: Playback) -> float:
@@ -87,7 +92,7 @@ def choose_start(playback: Playback) -> float:
     seconds = window(playback).frames / playback.clip.fps
     return st.slider(
         f"Show {seconds:.0f} s from second", 0, int(-(-last // playback.clip.fps)), key="start", bind="query-params",
-        help=f"The clip lasts {playback.clip.seconds:.1f} s; so much of it is sent at once.",
+        width=420, help=f"The clip lasts {playback.clip.seconds:.1f} s; so much of it is sent at once.",
     )  # fmt: skip
 
 
@@ -109,7 +114,7 @@ def remember_view() -> None:
 
 def show_captions(playback: Playback, report: Report) -> None:
     if playback.figure is not None:
-        st.caption(words.path_note(playback.figure.travels, playback.clip.translation is not None))
+        st.caption(words.path_note(playback.figure.travels, playback.figure.path_of_clip, is_canonical(playback)))
     components.measured_on(report)
 
 

@@ -56,3 +56,10 @@ def test_few_tokens_are_named_with_the_bound(report):
     layers = report.layers.assign(tokens=300)
     assert "true share below 1.00%" in (words.few_tokens_note(layers) or "")
     assert words.few_tokens_note(layers.assign(rare=0)) is None
+
+
+def test_who_tells_the_path_of_a_figure_is_said():
+    assert "root stays" in words.path_note(False, False, False)
+    assert "moves both figures alike" in words.path_note(True, True, False)
+    assert "its own features" in words.path_note(True, False, False)
+    assert "1.70 m" in words.path_note(True, True, True) and "1.70 m" not in words.path_note(True, True, False)

@@ -74,7 +74,7 @@ def test_errors_of_frames_are_mean_distances_of_body_joints_about_the_pelvis():
 
 def test_the_clips_own_path_moves_all_figures_alike():
     found = motion_of(Pipeline(checkpoint(330), "cpu"), clip := turning(20)).figure
-    assert found is not None and found.travels and clip.translation is not None
+    assert found is not None and found.travels and found.path_of_clip and clip.translation is not None
     # The root stands at translation + offsets[0], as `Clip` defines it.
     root = clip.translation + canonical_skeleton().offsets[0]
     assert_allclose(found.original[:, 0], root, atol=1e-6)
@@ -135,7 +135,7 @@ def test_momasks_fixture_has_its_own_joints_and_errors():
     for i, motion in enumerate(theirs["motion"]):
         features = pipeline.checkpoint.normalizer.invert(torch.from_numpy(motion)).numpy()
         found = motion_of(pipeline, Clip("theirs", 20.0, features, "humanml3d"))
-        assert found.figure is not None and found.figure.travels
+        assert found.figure is not None and found.figure.travels and not found.figure.path_of_clip
         depth = found.depths.index(4)
         assert_allclose(found.figure.original, theirs["joints"][i], atol=1e-4)
         assert_allclose(found.figure.reconstructions[depth], theirs["joints_recon"][i], atol=1e-3)

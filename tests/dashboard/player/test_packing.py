@@ -31,7 +31,7 @@ def moving(frames: int, quantizers: int = 6, joints: int = 55, stride: int = 2, 
         tokens=rng.integers(CODES, size=(frames // stride, quantizers)),
         depths=depths,
         frame_errors=rng.random((len(depths), frames)) * 100,
-        figure=Figure(names, parents, tuple(range(22)), motions[0], motions[1:], True),
+        figure=Figure(names, parents, tuple(range(22)), motions[0], motions[1:], True, True),
     )
 
 
