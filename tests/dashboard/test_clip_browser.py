@@ -104,6 +104,14 @@ def test_pause_space_and_arrow_keys(player):
     player.locator(".player .play[aria-label=Pause]").wait_for()
 
 
+def test_it_waits_for_those_who_want_little_motion(clip_server: str, page):
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(f"{clip_server}/clip")
+    page.locator(".player .play[aria-label=Play]").wait_for()
+    time.sleep(0.5)
+    assert frame(page) == 1
+
+
 def test_dragging_turns_the_figure_and_a_double_click_turns_it_back(player):
     pause(player)
     home = pixels(player)

@@ -2,6 +2,8 @@
 
 const PLAY = '<svg viewBox="0 0 16 16"><path d="M4 2.5v11l9-5.5z"/></svg>';
 const PAUSE = '<svg viewBox="0 0 16 16"><path d="M3.5 2.5h3.2v11H3.5zM9.3 2.5h3.2v11H9.3z"/></svg>';
+const NO_FIGURE = "The features of this clip do not tell joint positions, so there is no figure: its tokens and the error of its features are below.";
+const NO_MOTION = "These are latents: nothing is decoded, so there is neither a figure nor an error, only the tokens.";
 const LOST_TIME = 0.5; // seconds between two pictures after which the page was hidden, and time stood still
 
 class Player {
@@ -38,6 +40,7 @@ class Player {
     const known = motion.figure !== null;
     this.parts.stage.hidden = !known;
     this.parts.none.hidden = known;
+    this.parts.none.textContent = motion.depths.length ? NO_FIGURE : NO_MOTION;
     this.parts.depth.hidden = this.parts.numbers.hidden = !motion.depths.length;
     for (const choice of ["layout", "paint"]) this.choice(choice).hidden = !known;
     this.choice("place").hidden = !motion.figure?.drifts;
@@ -45,7 +48,7 @@ class Player {
     this.parts.notes.replaceChildren(...motion.clip.notes.map((note) => withText("li", note)));
     this.timeline.fit(motion);
     this.setDepth(this.state.n);
-    if (first && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.play(true);
+    this.play(first ? !matchMedia("(prefers-reduced-motion: reduce)").matches : this.state.playing);
   }
 
   choice(name) {
@@ -206,6 +209,7 @@ class Player {
     this.timeline.draw(motion, state, theme);
     parts.frame.value = state.frame;
     parts.readout.textContent = this.readout();
+    parts.frame.setAttribute("aria-valuetext", parts.readout.textContent);
     this.describe(theme);
   }
 
