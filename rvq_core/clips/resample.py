@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rvq_core.clips.checks import check_fps, nominal_fps
 from rvq_core.clips.clip import Clip
-from rvq_core.clips.representations import get_representation
+from rvq_core.clips.representations import get_representation, rotation_features
 from rvq_core.clips.slerp import Between, lerp, locate, slerp
 
 Array = NDArray[np.float64]
@@ -43,13 +43,12 @@ def uniform_times(duration: float, fps: float) -> Array:
     return np.arange(int(np.floor(duration * fps + 1e-6)) + 1) / fps
 
 
-def _features(clip: Clip, where: Between, ratio: float) -> tuple[Array, str]:
+def _features(clip: Clip, where: Between, ratio: float) -> tuple[NDArray[np.floating], str]:
     """Interpolated features [N, D], and how; ``ratio`` is the new frame's length over the old one's."""
     features = clip.features.astype(np.float64)
     kind = get_representation(clip.representation)
     if kind.rotations_from is not None:
-        rotations = slerp(_matrices(features), where)
-        return rotations[..., :2, :].reshape(len(rotations), -1), "slerp"
+        return rotation_features(slerp(_matrices(features), where)), "slerp"
     values = lerp(features, where)
     for columns in kind.per_frame:
         values[:, columns] *= ratio

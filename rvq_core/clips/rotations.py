@@ -1,38 +1,44 @@
-"""6D rotations in torch: the first two ROWS of a rotation matrix, one after the other.
+"""6D rotations in torch: two rows or two columns of a rotation matrix, one after the other.
 
-Zhou et al., "On the Continuity of Rotation Representations in Neural Networks" (CVPR 2019) write two columns; BEAT2,
-EMAGE and SynTalker store rows, and so does ``smplx_rot6d``. Conversions that need no gradient (axis-angle,
-quaternions, slerp) are scipy.spatial.transform's.
+Zhou et al., "On the Continuity of Rotation Representations in Neural Networks" (CVPR 2019) write two columns, and so
+do HumanML3D's and KIT's features; BEAT2, EMAGE and SynTalker store two rows, and so do ``smplx_rot6d`` and
+``joint_rot6d``. Read in the wrong order a rotation comes out as its inverse. Conversions that need no gradient
+(axis-angle, quaternions, slerp) are scipy.spatial.transform's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+
+Order = Literal["rows", "columns"]
+"""Which two of a matrix the six numbers are."""
 
 # Shorter than this, a row is no direction; likewise what Gram-Schmidt leaves of the second row, relative to that row.
 _SHORTEST = 1e-8
 _PARALLEL = 1e-6
 
 
-def rot6d_to_matrix(x: Tensor) -> Tensor:
+def rot6d_to_matrix(x: Tensor, order: Order = "rows") -> Tensor:
     """Rotation matrices [..., 3, 3] from two rows [..., 6] that need be neither unit nor orthogonal (Gram-Schmidt).
 
-    Differentiable. Zero rows give the identity and parallel rows some rotation that keeps the first; never NaN.
+    ``order`` says whether they are rows or columns. Differentiable. Zero rows give the identity and parallel rows some
+    rotation that keeps the first; never NaN.
     """
     first_row, second_row = x[..., :3], x[..., 3:]
     first = _unit(first_row, lambda: _x_axis_like(first_row))
     floor = (_PARALLEL**2 * (second_row * second_row).sum(-1, keepdim=True)).clamp_min(_SHORTEST**2)
     second = _unit(_reject(second_row, first), lambda: _least_aligned_across(first), floor)
-    return torch.stack((first, second, torch.cross(first, second, dim=-1)), dim=-2)
+    return torch.stack((first, second, torch.cross(first, second, dim=-1)), dim=-2 if order == "rows" else -1)
 
 
-def matrix_to_rot6d(matrix: Tensor) -> Tensor:
-    """Take the first two rows [..., 6] of rotation matrices [..., 3, 3]."""
-    return matrix[..., :2, :].flatten(-2)
+def matrix_to_rot6d(matrix: Tensor, order: Order = "rows") -> Tensor:
+    """Take the first two rows, or columns, [..., 6] of rotation matrices [..., 3, 3]."""
+    return (matrix if order == "rows" else matrix.mT)[..., :2, :].flatten(-2)
 
 
 def _unit(vector: Tensor, otherwise: Callable[[], Tensor], floor: Tensor | None = None) -> Tensor:

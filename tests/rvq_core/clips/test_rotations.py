@@ -21,6 +21,30 @@ def test_six_numbers_are_the_first_two_rows():
     assert torch.allclose(matrix_to_rot6d(quarter), torch.tensor([0.0, -1, 0, 1, 0, 0]).double(), atol=1e-12)
 
 
+def test_six_numbers_can_be_the_first_two_columns():
+    quarter = torch.from_numpy(Rotation.from_euler("z", 90, degrees=True).as_matrix())
+    assert torch.allclose(matrix_to_rot6d(quarter, "columns"), torch.tensor([0.0, 1, 0, -1, 0, 0]).double(), atol=1e-12)
+    matrices = random_matrices(50)
+    columns = matrix_to_rot6d(matrices, "columns")
+    assert torch.allclose(rot6d_to_matrix(columns, "columns"), matrices, atol=1e-12)
+    # Taken for rows they are the inverse.
+    assert torch.allclose(rot6d_to_matrix(columns, "rows"), matrices.mT, atol=1e-12)
+
+
+def test_beat2_s_statistics_are_of_rows(shared):
+    """SynTalker's mean and std of this speaker's features fit this speaker's clip in rows, and not in columns."""
+    with np.load(shared("beat2/2_scott_0_1_1.npz")) as archive:
+        poses = archive["poses"].astype(np.float64)
+    mean, std = (np.load(shared(f"beat2/syntalker_beatx_2_330_{name}.npy")) for name in ("mean", "std"))
+    moving = std > 1e-3
+    matrices = torch.from_numpy(Rotation.from_rotvec(poses.reshape(-1, 3)).as_matrix())
+    apart = {}
+    for order in ("rows", "columns"):
+        features = matrix_to_rot6d(matrices, order).reshape(len(poses), 330).numpy()
+        apart[order] = np.sqrt(np.square((features.mean(axis=0) - mean)[moving] / std[moving]).mean())
+    assert apart["rows"] < 0.5 < 2 < apart["columns"]
+
+
 def test_any_rows_become_a_rotation_with_the_first_row_kept():
     rows = torch.randn(50, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     matrices = rot6d_to_matrix(rows)
