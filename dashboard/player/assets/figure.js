@@ -184,7 +184,8 @@ function labelPlaces(context, places, motion, state, theme) {
     context.arc(x + 5, y, 5, 0, 2 * Math.PI);
     context.fill();
     context.fillStyle = theme.text;
-    context.fillText(label.text, x + 17, y);
+    const fits = context.measureText(label.text).width < place.width - 36;
+    context.fillText(fits ? label.text : label.text.split(",")[0], x + 17, y);
   }));
 }
 

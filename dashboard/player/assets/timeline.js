@@ -91,12 +91,12 @@ class Timeline {
         const gap = to - from > 4 ? 1 : 0;
         context.fillRect(from, y + layer * row, to - from - gap || 1, row - 1);
       }
+      context.globalAlpha = 1;
       if (layer % labelled === 0) {
         context.fillStyle = theme.text;
         context.fillText(layer === 0 ? "layer 1" : `${layer + 1}`, GUTTER - 8, y + (layer + 0.5) * row);
       }
     }
-    context.globalAlpha = 1;
   }
 
   // Top of the error's axis: the curves drawn, without quantization too.
