@@ -81,7 +81,7 @@ def show_player(playback: Playback, report: Report) -> None:
 
 def is_canonical(playback: Playback) -> bool:
     """Whether the figures stand on the canonical skeleton, so that their errors must be called so."""
-    return playback.clip.representation == "smplx_rot6d"
+    return playback.clip.representation.startswith("smplx_rot6d")
 
 
 def choose_start(playback: Playback) -> float:

@@ -31,6 +31,11 @@ FARTHEST_MM = 32_767
 """Joints farther than this from their root (32.8 m, in int16) are drawn there: only a broken decoder puts them so."""
 
 FACE = ("jaw", "eye")
+FINGERS = ("index", "middle", "ring", "pinky", "thumb")
+FEET = ("foot", "ankle", "toe", "LA", "RA")
+BODY_VIEW = {"centre": [0.0, 0.85, 0.0], "tall": 2.35}
+"""Where the camera looks at a whole body, from under its root on the floor, and the metres that fit its picture."""
+
 HIPS = (("left_hip", "right_hip"), ("LH", "RH"))
 HEADS = ("head", "Head", "BUN")
 
@@ -157,20 +162,34 @@ def _joints(figure: Figure, shown: Window) -> dict[str, NDArray[Any]]:
 
 def _figure(figure: Figure, shown: Window) -> dict[str, Any]:
     names = figure.names
-    body = set(figure.body)
-    drawn = [joint for joint, name in enumerate(names) if not any(part in name for part in FACE)]
+    drawn = [joint for joint, name in enumerate(names) if not _is_one_of(name, FACE)]
+    floor = _floor(figure.original)
+    whole = any(_is_one_of(name, FEET) for name in names)
     roots = figure.reconstructions[:, :, 0] - figure.original[:, 0]
     return {
         "names": list(names),
         "parents": list(figure.parents),
         "drawn": drawn,
-        "thin": [joint for joint in drawn if joint not in body],
+        "thin": [joint for joint in drawn if _is_one_of(names[joint], FINGERS)],
         "head": next((names.index(name) for name in HEADS if name in names), None),
-        "floor": _floor(figure.original),
+        "floor": floor,
         "facing": _facing(figure.original[shown.start], names),
         "travels": figure.travels,
         "drifts": bool(np.abs(roots).max(initial=0.0) > 1 / MILLIMETRES),
+        **(BODY_VIEW if whole else _part_view(figure.original, floor)),
     }
+
+
+def _is_one_of(name: str, words: Sequence[str]) -> bool:
+    return any(word in name.lower() or word == name for word in words)
+
+
+def _part_view(joints: NDArray[np.float32], floor: float) -> dict[str, Any]:
+    """The camera's place for a part of a body: on the middle of its joints, near enough to fill the picture."""
+    local = (joints - joints[:, :1]).mean(axis=(0, 1))
+    height = joints[..., 1].mean() - floor
+    reach = np.linalg.norm(joints - joints.mean(axis=1, keepdims=True), axis=-1).max()
+    return {"centre": [float(local[0]), float(height), float(local[2])], "tall": max(0.5, 2.4 * float(reach))}
 
 
 def _floor(joints: NDArray[np.float32]) -> float:

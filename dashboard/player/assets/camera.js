@@ -2,12 +2,13 @@
 
 const HOME = { yaw: 0.5, pitch: 0.22, zoom: 1 };
 const DISTANCE = 5.5; // metres from the point looked at
-const TALL = 2.35; // metres of the figure's place that fit the canvas's height
 const NEAR = 0.3;
 
 class Camera {
-  constructor(facing) {
+  // `tall`: metres that fit the canvas's height.
+  constructor({ facing, tall }) {
     this.facing = facing;
+    this.tall = tall;
     this.home();
   }
 
@@ -29,7 +30,7 @@ class Camera {
     // The eye stands where the figure faces, turned by yaw.
     const angle = this.facing + this.yaw;
     const cy = Math.cos(angle), sy = Math.sin(angle), cp = Math.cos(this.pitch), sp = Math.sin(this.pitch);
-    const focal = (this.zoom * DISTANCE * Math.min(box.height, 1.25 * box.width)) / TALL;
+    const focal = (this.zoom * DISTANCE * Math.min(box.height, 1.25 * box.width)) / this.tall;
     return ([px, py, pz]) => {
       const x = px - target[0], y = py - target[1], z = pz - target[2];
       const right = x * cy - z * sy, ahead = x * sy + z * cy;

@@ -1,7 +1,6 @@
 // The figures: bones sorted from far to near, their shadow and a floor of metres.
 
 const BONE = 0.05, THIN = 0.016, HEAD = 0.1; // metres
-const EYE_HEIGHT = 0.85; // metres above the floor that the camera looks at
 const STRAY = [0.7, 0.9]; // metres that a root may be off that point, along the floor and up, before the camera follows
 
 function drawStage(canvas, motion, state, camera, theme) {
@@ -26,7 +25,7 @@ function drawStage(canvas, motion, state, camera, theme) {
 
 function drawPlace(context, place, motion, state, camera, theme) {
   const floor = motion.figure.floor;
-  const target = targetOf(place.figures[0], state.frame, floor);
+  const target = targetOf(place.figures[0], state.frame, motion.figure);
   const project = camera.projection(target, place);
   context.save();
   context.beginPath();
@@ -44,9 +43,10 @@ function drawPlace(context, place, motion, state, camera, theme) {
   context.restore();
 }
 
-// The smoothed path at the height of a body, nearer to the root where that strays.
-function targetOf({ path, root }, frame, floor) {
-  const target = [path[2 * frame], floor + EYE_HEIGHT, path[2 * frame + 1]];
+// The smoothed path at the height of the figure's middle, nearer to the root where that strays.
+function targetOf({ path, root: own }, frame, { floor, centre }) {
+  const target = [path[2 * frame] + centre[0], floor + centre[1], path[2 * frame + 1] + centre[2]];
+  const root = [own[0] + centre[0], own[1], own[2] + centre[2]];
   const [along, up] = [Math.hypot(root[0] - target[0], root[2] - target[2]), Math.abs(root[1] - target[1])];
   const pull = [along, up].map((distance, i) => (distance > STRAY[i] ? 1 - STRAY[i] / distance : 0));
   return target.map((value, axis) => value + pull[axis === 1 ? 1 : 0] * (root[axis] - value));

@@ -32,7 +32,7 @@ class Player {
     const first = !this.motion;
     this.motion = motion;
     if (first) Object.assign(this.state, motion.view);
-    this.camera = new Camera(motion.figure ? motion.figure.facing : 0);
+    this.camera = new Camera(motion.figure ?? { facing: 0, tall: 1 });
     this.seek(0);
     this.stops = [...Array(motion.layers + 1).keys(), UNQUANTISED];
     this.parts["depth-range"].max = this.stops.length - 1;

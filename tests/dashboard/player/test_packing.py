@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from dashboard.player import View, Window, pack, payload, unpack, window
 from dashboard.player.packing import MOST_BYTES
 from rvq_core.clips import Clip
-from rvq_core.clips.smplx import JOINT_NAMES, PARENTS, canonical_skeleton
+from rvq_core.clips.smplx import HANDS, JOINT_NAMES, PARENTS, canonical_skeleton
 from rvq_core.playback import Figure, Playback
 
 CODES = 1024
@@ -149,6 +149,22 @@ def test_the_floor_is_under_the_feet_and_not_under_one_dip():
     playback.figure.original[:, 10, 1] = 0.02
     playback.figure.original[40:44, 20, 1] = -0.5
     assert sent(playback)[0]["figure"]["floor"] == pytest.approx(0.02)
+
+
+def test_a_part_of_a_body_fills_the_picture():
+    playback = moving(4)
+    rest = canonical_skeleton().rest_positions[list(HANDS)].astype(np.float32)
+    figure = Figure(tuple(JOINT_NAMES[j] for j in HANDS), (-1,) * 30, tuple(range(30)), np.tile(rest, (4, 1, 1)),
+                    np.tile(rest, (8, 4, 1, 1)), False, False)  # fmt: skip
+    hands = Playback(playback.clip, 2, playback.tokens, playback.depths, playback.frame_errors, figure)
+    header, _ = sent(hands)
+    told = header["figure"]
+    assert told["thin"] == told["drawn"] == list(range(30))
+    # From the first joint, a left finger, back to the middle between the hands.
+    assert_allclose(rest[0, [0, 2]] + np.array(told["centre"])[[0, 2]], rest.mean(axis=0)[[0, 2]], atol=1e-5)
+    assert told["floor"] + told["centre"][1] == pytest.approx(rest[:, 1].mean(), abs=1e-5)
+    assert 2 * rest[:, 0].max() < told["tall"] < 3 * rest[:, 0].max()
+    assert sent(playback)[0]["figure"]["tall"] == 2.35
 
 
 def test_a_path_of_its_own_is_told():
