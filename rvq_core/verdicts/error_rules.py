@@ -1,0 +1,214 @@
+"""Rules about reconstruction: what layers buy, what the model loses before them, and what it never learned."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvq_core.stats.reconstruction import DRAWS, UNITS, UNQUANTISED, bootstrap_interval, weighted_mean
+from rvq_core.verdicts.facts import Facts
+from rvq_core.verdicts.findings import Finding, layers_in_words
+
+Values = NDArray[np.float64]
+
+FEATURE_SIZE = re.compile(r"root mean square of ([0-9.e+-]+)")
+
+
+def features_off_scale(facts: Facts) -> Iterator[Finding]:
+    """Normalised features far from unit variance, or no mean and std at all: the analysis warned of it."""
+    for text in facts.report.manifest["warnings"]:
+        size = FEATURE_SIZE.search(text)
+        if size or text.startswith("No mean and std"):
+            yield Finding(
+                rule="features_off_scale",
+                severity="severe" if size else "warning",
+                finding=f"Normalised features have a root mean square of {size.group(1)}, not about 1: no figure here "
+                "is about this checkpoint as it was trained." if size else "No mean and std are known for this "
+                "checkpoint: the clips were taken as normalised already.",
+                value=float(size.group(1)) if size else None,
+                threshold=1.0 if size else None,
+                measured_on=_on_clips(facts),
+                cause="The mean and std of the training are missing, or of other motion.",
+                advice="Give the model's own with --mean and --std.",
+            )  # fmt: skip
+
+
+def last_layers_buy_nothing(facts: Facts) -> Iterator[Finding]:
+    """The last layers take nothing off the error that the choice of clips would not explain."""
+    if facts.metric is None:
+        return
+    gains = _gains(facts, facts.metric)
+    if gains is None:
+        return
+    gain, low, high = gains
+    buys = np.flatnonzero(low > 0)
+    first = int(buys[-1]) + 2 if len(buys) else 1
+    layers = tuple(range(first, len(gain) + 1))
+    if not layers:
+        return
+    total = float(gain[first - 1 :].sum())
+    yield Finding(
+        rule="last_layers_buy_nothing",
+        severity="warning",
+        layers=layers,
+        finding=f"Nothing measurable is bought by {layers_in_words(layers, len(gain))}: together they change "
+        f"{facts.metric} by {-total:+.3g}{_unit(facts.metric)}, and each gain's interval includes 0 or lies below.",
+        value=float(gain[first - 1]),
+        threshold=0.0,
+        low=float(low[first - 1]),
+        high=float(high[first - 1]),
+        measured_on=_on_clips(facts),
+        cause="The residual left is noise to the decoder, or the decoder has learned to do without these layers "
+        "(quantize dropout high, few codes in use).",
+        advice=f"Try {first - 1} quantizers" + (", less quantize dropout," if first > 1 else "") + " or a decoder that "
+        "can use the detail; compare at equal bits.",
+        caveat="With other clips the gain may show: the interval is over these.",
+    )
+
+
+def worse_layer(facts: Facts) -> Iterator[Finding]:
+    """A layer that adds error instead of taking it off."""
+    for metric in dict.fromkeys(name for name in (facts.metric, "feature_mse") if name is not None):
+        gains = _gains(facts, metric)
+        mean = None if gains is None else gains[0]
+        if mean is None or gains is None or not (mean < 0).any():
+            continue
+        layers = tuple(int(q) + 1 for q in np.flatnonzero(mean < 0))
+        worst = int(mean.argmin())
+        sure = bool(gains[2][worst] < 0)
+        yield Finding(
+            rule="worse_layer",
+            severity="warning" if sure else "note",
+            layers=layers,
+            finding=f"{metric} rises with {layers_in_words(layers, len(mean))}: by {-mean[worst]:.3g}{_unit(metric)} "
+            f"at layer {worst + 1}, {'more than' if sure else 'within what'} the choice of clips explains.",
+            value=float(mean[worst]),
+            threshold=0.0,
+            low=float(gains[1][worst]),
+            high=float(gains[2][worst]),
+            measured_on=_on_clips(facts),
+            cause="Each layer brings the latent nearer, not the motion: on clips unlike the training the decoder may "
+            "read a nearer latent worse.",
+            advice="Look at the clips for which it rises; held-out clips alone point to overfitting of the decoder.",
+        )  # fmt: skip
+
+
+def held_out_gap(facts: Facts) -> Iterator[Finding]:
+    """Held-out clips are reconstructed much worse than training clips."""
+    limit = facts.thresholds.max_held_out_ratio
+    if facts.metric is None:
+        return
+    wide, weights = facts.errors(facts.metric)
+    held_out = facts.report.clips.set_index("clip")["held_out"].reindex(wide.index)
+    split = [(held_out == flag).fillna(False).to_numpy(dtype=bool) for flag in (True, False)]
+    full, free = wide[facts.layers].to_numpy(), wide[UNQUANTISED].to_numpy()
+    if not all(part.any() for part in split) or not float(weighted_mean(full[split[1]], weights[split[1]])) > 0:
+        return
+    ratio = _ratio(full, weights, split)
+    if ratio <= limit:
+        return
+    low, high = _ratio_interval(full, weights, split, int(facts.report.manifest["settings"]["seed"]))
+    same = float(weighted_mean(free[split[1]], weights[split[1]])) > 0 and _ratio(free, weights, split) > limit
+    whose = "the model's, the unquantised path has it too" if same else "the quantizer's, unquantised there is none"
+    counts = [int(part.sum()) for part in split]
+    yield Finding(
+        rule="held_out_gap",
+        severity="warning",
+        finding=f"{facts.metric} of the {counts[0]} held-out clips is {ratio:.1f} times that of the {counts[1]} "
+        f"training clips: the gap is {whose}.",
+        value=ratio,
+        threshold=limit,
+        low=low,
+        high=high,
+        measured_on=_on_clips(facts),
+        cause="Overfitting: too little motion for the size of the model.",
+        advice="More or more varied motion, augmentation (mirror, heading), a smaller width; stop at the lowest "
+        "held-out error.",
+        caveat=f"{counts[0]} held-out clips are few; which ones they are decides much." if counts[0] < 10 else "",
+    )  # fmt: skip
+
+
+def quantizer_is_no_bottleneck(facts: Facts) -> Iterator[Finding]:
+    """Nearly all of the error is there without quantization."""
+    limit = facts.thresholds.quantizer_share
+    if facts.metric is None:
+        return
+    wide, weights = facts.errors(facts.metric)
+    if wide.empty:
+        return
+    full, free = wide[facts.layers].to_numpy(), wide[UNQUANTISED].to_numpy()
+    total, rest = float(weighted_mean(full, weights)), float(weighted_mean(free, weights))
+    if total <= 0 or (total - rest) / total >= limit:
+        return
+    interval = bootstrap_interval((full - free)[:, None], weights, int(facts.report.manifest["settings"]["seed"]))
+    yield Finding(
+        rule="quantizer_is_no_bottleneck",
+        severity="note",
+        finding=f"The quantizer is not the bottleneck: of {total:.3g}{_unit(facts.metric)} {facts.metric}, "
+        f"{rest:.3g} are there without quantization.",
+        value=(total - rest) / total,
+        threshold=limit,
+        low=None if interval is None else float(interval[0][0]) / total,
+        high=None if interval is None else float(interval[1][0]) / total,
+        measured_on=_on_clips(facts),
+        cause="The encoder and decoder lose the motion, not the codes.",
+        advice="More codes or quantizers will not help: widen the model, lower the stride, train longer, or give more "
+        "motion.",
+    )
+
+
+def _gains(facts: Facts, metric: str) -> tuple[Values, Values, Values] | None:
+    """What each layer takes off the error [Q], with bounds of its paired interval; NaN bounds for one clip."""
+    wide, weights = facts.errors(metric)
+    if wide.empty:
+        return None
+    values = wide[list(range(facts.layers + 1))].to_numpy()
+    by_clip = -np.diff(values, axis=1)
+    interval = bootstrap_interval(by_clip, weights, int(facts.report.manifest["settings"]["seed"]))
+    mean = np.asarray(weighted_mean(by_clip, weights), dtype=np.float64)
+    if interval is None:
+        # One clip tells no interval: only a gain that is none can be called so.
+        return mean, np.where(mean > 0, mean, np.nan), np.full(len(mean), np.nan)
+    return mean, np.asarray(interval[0], dtype=np.float64), np.asarray(interval[1], dtype=np.float64)
+
+
+def _ratio(values: Values, weights: Values, split: list[NDArray[np.bool_]]) -> float:
+    held_out, training = (float(weighted_mean(values[part], weights[part])) for part in split)
+    return held_out / training
+
+
+def _ratio_interval(
+    values: Values, weights: Values, split: list[NDArray[np.bool_]], seed: int
+) -> tuple[float | None, float | None]:
+    """95 % percentile bootstrap of the ratio, over clips of each part; None where one has a single clip."""
+    if any(part.sum() < 2 for part in split):
+        return None, None
+    rng = np.random.default_rng(seed)
+    means: list[Values] = []
+    for part in split:
+        count = int(part.sum())
+        drawn = rng.multinomial(count, np.full(count, 1 / count), size=DRAWS) * weights[part]
+        means.append(drawn @ values[part] / drawn.sum(axis=1))
+    low, high = np.quantile(means[0] / means[1], [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _unit(metric: str) -> str:
+    return "" if UNITS[metric] == "1" else f" {UNITS[metric]}"
+
+
+def _on_clips(facts: Facts) -> str:
+    clips = facts.report.manifest["clips"]
+    return f"{clips['count']} clips, {clips['frames']:,} frames"
+
+
+ERROR_RULES: Sequence[Callable[[Facts], Iterator[Finding]]] = (
+    features_off_scale,
+    last_layers_buy_nothing,
+    held_out_gap,
+    worse_layer,
+    quantizer_is_no_bottleneck,
+)
