@@ -28,6 +28,7 @@ from rvq_core.stats.token_tables import tables_of_counts
 from rvq_core.stats.usage import perplexity_as_logged
 from rvq_core.sums import Sums
 from rvq_core.tokens import Pipeline
+from rvq_core.verdicts import Thresholds, verdicts
 
 Progress = Callable[[int, int, str], None]
 """Called with clips done, clips in all, and what is being done."""
@@ -45,13 +46,15 @@ def analyze(
     seed: int = 0,
     progress: Progress | None = None,
     left_out: Sequence[LeftOut] = (),
+    thresholds: Thresholds | None = None,
     command: str = "rvq_core.analyze",
 ) -> Report:
     """Run clips through a checkpoint and measure it.
 
     ``max_frames`` limits the frames by taking clips in a random order of ``seed``; the last one is cut. Clips that do
     not fit the checkpoint are listed in the manifest, beside those of ``left_out`` (which could not be read); a
-    warning tells each. Raises ClipError when none is left, SettingsError for settings out of range.
+    warning tells each. ``thresholds`` are those of the verdicts. Raises ClipError when none is left, SettingsError for
+    settings out of range.
     """
     if seed < 0:
         raise SettingsError("seed", expected="an integer >= 0", found=str(seed), do="choose another")
@@ -69,7 +72,10 @@ def analyze(
     manifest = _manifest(pipeline, fitted, [*left_out, *refused], command, max_frames, seed)
     manifest["notes"] += _subset_notes(all_fitted, fitted)
     manifest["warnings"] = _missing_statistics(ckpt, fitted) + sums.warnings()
-    return _build_report(pipeline, fitted, sums, manifest, seed)
+    manifest["settings"]["thresholds"] = (thresholds or Thresholds()).to_dict()
+    report = _build_report(pipeline, fitted, sums, manifest, seed)
+    manifest["verdicts"] = verdicts(report, thresholds)
+    return report
 
 
 def _fit_all(pipeline: Pipeline, clips: Sequence[Clip]) -> tuple[list[Clip], list[LeftOut]]:

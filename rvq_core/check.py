@@ -146,11 +146,16 @@ def check(report: Report, limits: Limits | None = None, thresholds: Thresholds |
     SettingsError for a limit on what the report does not hold (``max_mpjpe`` without a skeleton).
     """
     limits = limits or Limits()
-    shared = {name: getattr(limits, name) for name in ("max_unseen", "min_perplexity_ratio")}
-    thresholds = (thresholds or Thresholds()).changed({k: v for k, v in shared.items() if v is not None})
+    thresholds = with_limits(thresholds or Thresholds(), limits)
     facts = Facts(report, thresholds)
     found = [*_usage_checks(facts, limits), *_error_checks(report, limits)]
     return CheckResult(tuple(found), verdicts(report, thresholds), limits, report.manifest)
+
+
+def with_limits(thresholds: Thresholds, limits: Limits) -> Thresholds:
+    """The thresholds with those limits in their place that are thresholds too."""
+    shared = {name: getattr(limits, name) for name in ("max_unseen", "min_perplexity_ratio")}
+    return thresholds.changed({name: value for name, value in shared.items() if value is not None})
 
 
 def read_limits(path: Path) -> tuple[Limits, Thresholds]:

@@ -20,6 +20,10 @@ from rvq_core.errors import SettingsError
 
 if TYPE_CHECKING:
     from rvq_core.report import Report
+    from rvq_core.verdicts import Thresholds
+
+VERDICTS_TOLD = 5
+"""Verdicts that the terminal shows, the worst first; all stand in report.json."""
 
 
 def add_to(commands: Any) -> None:
@@ -31,6 +35,12 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     parser.add_argument("--max-frames", type=int, metavar="N", help="measure a random subset of this many frames")
     parser.add_argument("--seed", type=int, default=0, help="of the subset and of the intervals (default: 0)")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="thresholds of the verdicts, the TOML file of rvq-lens check"
+    )
+    parser.add_argument(
+        "--threshold", action="append", default=[], metavar="NAME=X", help="one of them (docs/verdicts.md), repeatable"
+    )
     parser.add_argument("--json", action="store_true", help="print the content of report.json alone")
     parser.set_defaults(run=run)
 
@@ -44,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
         raise SettingsError("rvq-lens analyze", expected="--out DIR", found="none", do="say where the report goes")
     if options.out is not None:
         refuse_foreign_folder(options.out)
+    thresholds = _thresholds(options)
     checkpoint = open_checkpoint(options)
     clips = read_clips_of(options)
     with progress_bar("clips") as progress, warnings.catch_warnings():
@@ -57,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
             seed=options.seed,
             progress=progress,
             left_out=clips.left_out,
+            thresholds=thresholds,
             command=options.command_line,
         )
     for entry in report.manifest["left_out"]:
@@ -65,6 +77,28 @@ def run(options: argparse.Namespace) -> int:
         report.save(options.out)
     print(report.json().rstrip("\n") if options.json else _summary(report, options.out))
     return 0
+
+
+def _thresholds(options: argparse.Namespace) -> Thresholds:
+    """Those of the file, changed by flags."""
+    from rvq_core.check import read_limits, with_limits
+    from rvq_core.verdicts import Thresholds
+
+    thresholds = Thresholds()
+    if options.config is not None:
+        limits, thresholds = read_limits(options.config)
+        thresholds = with_limits(thresholds, limits)
+    return thresholds.changed(dict(map(_named_number, options.threshold)), "--threshold")
+
+
+def _named_number(text: str) -> tuple[str, float]:
+    name, sign, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError as error:
+        raise SettingsError(
+            "--threshold", expected="NAME=NUMBER", found=repr(text), do=f"write {name if sign else 'max_unseen'}=0.3"
+        ) from error
 
 
 def _summary(report: Report, out: Path | None) -> str:
@@ -93,8 +127,20 @@ def _summary(report: Report, out: Path | None) -> str:
         )
     lines += _split_lines(report)
     told = [(kind, text) for kind in ("warning", "note") for text in report.manifest[f"{kind}s"]]
+    lines += _verdict_lines(report)
     lines += ["", *(f"{kind}: {text}" for kind, text in told), f"report: {out}"]
     return "\n".join(lines)
+
+
+def _verdict_lines(report: Report) -> list[str]:
+    """The worst verdicts and what to try; where notes are all there is, how many."""
+    found = report.manifest["verdicts"]
+    worst = [verdict for verdict in found if verdict["severity"] != "note"][:VERDICTS_TOLD]
+    lines = [""] if found else ["", "verdicts: none"]
+    for verdict in worst:
+        lines += [f"{verdict['severity']}: {verdict['finding']}", f"  try: {verdict['advice']}"]
+    left = len(found) - len(worst)
+    return lines + ([f"verdicts: {left} {'more ' if worst else ''}in report.json"] if left else [])
 
 
 def _split_lines(report: Report) -> list[str]:

@@ -10,6 +10,7 @@ from rvq_core import analyze, load_checkpoint, load_clips
 from rvq_core.clips.clip import Clip, fingerprint
 from rvq_core.errors import ClipError, SettingsError
 from rvq_core.loading import Normalizer
+from rvq_core.verdicts import Thresholds, verdicts
 
 COLUMNS = {
     "layers": "layer codes tokens used unseen rare perplexity perplexity_low perplexity_high perplexity_ratio ceiling "
@@ -102,6 +103,19 @@ def test_the_manifest_tells_what_was_analysed(make_checkpoint, write_clips):
     assert manifest["settings"]["device"] == "cpu"
     assert manifest["left_out"] == []
     assert any("canonical-skeleton MPJPE" in note for note in manifest["notes"])
+
+
+def test_verdicts_stand_in_the_manifest_at_the_thresholds_given(tiny, make_clip):
+    clips = [make_clip(f"c{i}", 30, seed=i) for i in range(3)]
+    plain = analyze(tiny, clips, device="cpu")
+    assert plain.manifest["verdicts"] == verdicts(plain)
+    assert plain.manifest["settings"]["thresholds"] == Thresholds().to_dict()
+    lax = Thresholds(judged_tokens_per_code=0)
+    changed = analyze(tiny, clips, device="cpu", thresholds=lax)
+    assert changed.manifest["verdicts"] == verdicts(plain, lax)
+    assert changed.manifest["settings"]["thresholds"]["judged_tokens_per_code"] == 0
+    rules = [{verdict["rule"] for verdict in report.manifest["verdicts"]} for report in (plain, changed)]
+    assert rules[0] - rules[1] == {"too_few_tokens"}
 
 
 def test_the_fingerprint_is_that_of_the_clips_as_analysed(make_checkpoint, make_clip):

@@ -139,6 +139,11 @@ class TestAnalyze:
             (["--device", "toaster"], ["device", "toaster"]),
             (["--device", "meta"], ["device", "meta"]),
             (["--colour", "red"], ["--colour"]),
+            (["--threshold", "max_unseen"], ["--threshold", "NAME=NUMBER"]),
+            (["--threshold", "max_unseen=half"], ["--threshold", "max_unseen=half"]),
+            (["--threshold", "max_unseen=-1"], ["--threshold: max_unseen", "a number >= 0"]),
+            (["--threshold", "max_dead=0.1"], ["--threshold: max_dead"]),
+            (["--config", "nowhere.toml"], ["nowhere.toml"]),
         ],
         ids=str,
     )
@@ -164,6 +169,24 @@ class TestAnalyze:
         assert code == 0
         assert "velocity_error: none with all quantizers, none unquantised" in text
         assert "nan" not in text
+
+    def test_the_worst_verdicts_are_told_with_what_to_try(self, run_cli, make_checkpoint, write_clips, tmp_path):
+        arguments = ("analyze", make_checkpoint(), write_clips(6), "--out", tmp_path / "out", "--device", "cpu")
+        code, text, _ = run_cli(*arguments, "--threshold", "max_top1_share=0", "--threshold", "low_perplexity_ratio=2")
+        found = json.loads((tmp_path / "out" / MANIFEST).read_text())["verdicts"]
+        worst = [verdict for verdict in found if verdict["severity"] != "note"]
+        assert code == 0
+        assert {"dominated_layer", "collapsed_layer"} <= {verdict["rule"] for verdict in worst}
+        for verdict in worst[:5]:
+            assert f"{verdict['severity']}: {verdict['finding']}\n  try: {verdict['advice']}\n" in text
+        assert f"verdicts: {len(found) - len(worst[:5])} more in report.json" in text
+
+    def test_thresholds_are_read_from_the_file_of_check(self, run_cli, make_checkpoint, write_clips, tmp_path):
+        (tmp_path / "limits.toml").write_text("max_unseen = 0.3\n[verdicts]\nmax_top1_share = 0.1\nmany_unseen = 0.1\n")
+        arguments = ("analyze", make_checkpoint(), write_clips(2), "--device", "cpu", "--json")
+        _, text, _ = run_cli(*arguments, "--config", tmp_path / "limits.toml", "--threshold", "many_unseen=0.2")
+        thresholds = json.loads(text)["settings"]["thresholds"]
+        assert [thresholds[name] for name in ("max_unseen", "max_top1_share", "many_unseen")] == [0.3, 0.1, 0.2]
 
     def test_a_disk_that_is_full_is_told(self, run_cli, make_checkpoint, write_clips, tmp_path, monkeypatch):
         def fail(*args, **kwargs):
