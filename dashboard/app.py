@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import StopException
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -18,6 +19,7 @@ PAGES = (
     ("codebook_map.py", "Codebook map", ":material/scatter_plot:"),
     ("reconstruction.py", "Reconstruction", ":material/accessibility_new:"),
     ("clip.py", "Clip", ":material/play_circle:"),
+    ("docs.py", "Docs", ":material/menu_book:"),
 )
 
 # A drawing of our own: a named icon would be fetched from the network.
@@ -27,7 +29,7 @@ stroke="#0072B2" stroke-width="1.8"/><path d="M11 11l4 4" stroke="#0072B2" strok
 fill="#009E73"/><rect x="8.4" y="5.6" width="1.4" height="3.8" fill="#E69F00"/></svg>"""
 
 # Streamlit leaves 5 rem on both sides and 6 rem above: a third of a 1280 pixel screen beside the sidebar.
-STYLE = "<style>.stMainBlockContainer { padding: 3rem 2.5rem 4rem; }</style>"
+STYLE = "<style>.stMainBlockContainer { padding: 4rem 2.5rem; }</style>"
 
 
 def main() -> None:
@@ -45,11 +47,16 @@ def main() -> None:
         for number, (file, title, icon) in enumerate(PAGES)
     ]
     page = st.navigation({"RVQ Lens": pages})
+    told = st.container()
     try:
         state.choose()
         page.run()
+    except StopException:  # a page that has said why it shows no more
+        pass
     except Exception as error:  # a mistake of ours: Streamlit's own box would only name its logs
         components.unexpected(error)
+    with told:
+        components.links_not_followed()
 
 
 if __name__ == "__main__":  # as which Streamlit runs it

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import data, state, words
+from dashboard import data, docs, links, state, words
 from dashboard.figures.theme import CONFIG
 from rvq_core.clips import ClipSet
 from rvq_core.errors import RVQLensError
@@ -124,8 +124,22 @@ def heading(title: str, what: str) -> None:
     """A figure's heading with its explanation beside it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(title, anchor=False, width="content")
-        with st.popover("what is this?", type="tertiary", icon=":material/help:"):
-            st.markdown(words.WHAT[what])
+        what_is_this(what)
+
+
+def what_is_this(what: str) -> None:
+    """The explanation of a figure in two sentences or so, and where the docs say more: WHAT and MORE of words.py."""
+    with st.popover("what is this?", type="tertiary", icon=":material/help:"):
+        st.markdown(words.WHAT[what])
+        if what in words.MORE:
+            st.markdown(f"[More on this in the docs]({docs.link(*words.MORE[what])})")
+
+
+def links_not_followed() -> None:
+    """Say what the opened link asked for that this page cannot show; to be called after the page."""
+    sentences = links.not_followed(told_elsewhere=state.TOLD_IN_SIDEBAR)
+    if sentences:
+        st.warning("  \n".join(sentences), icon=":material/link_off:")
 
 
 def chart(figure: go.Figure, *, alt: str, key: str) -> None:

@@ -8,12 +8,17 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import data, sources
+from dashboard import data, links, sources
 
 ALL, HELD_OUT = "all", "held-out"
 UPLOADED = "uploaded"
 AS_TOLD = "as the file tells"
 ACTIVATIONS = ("relu", "silu", "gelu")
+TOLD_IN_SIDEBAR = ("checkpoint", "clips")
+"""Keys of the address whose lost values the sidebar tells of."""
+
+IN_EVERY_LINK = ("checkpoint", "clips", "split")
+
 _SELECTION = "_selection"
 
 
@@ -34,10 +39,12 @@ def current() -> Selection:
 
 def choose() -> None:
     """Draw the sidebar and remember what is chosen for the page of this run."""
+    links.remember_opened()
     with st.sidebar:
         checkpoint = _choose_checkpoint()
         clips = _choose_clips()
         held_out_only = _choose_split() == HELD_OUT
+        links.copy_button({key: str(st.session_state[key]) for key in IN_EVERY_LINK if st.session_state.get(key)})
         _upload()
         reading = _choose_reading()
     st.session_state[_SELECTION] = Selection(checkpoint, clips, held_out_only, reading)
@@ -169,7 +176,9 @@ def _tell_lost_link(key: str, options: list[str]) -> None:
     if _SELECTION not in st.session_state and wanted and wanted not in options:
         lost[key] = wanted
     if key in lost:
-        st.warning(f"The link asks for the {key} `{lost[key]}`, which is not here; another choice is shown.")
+        st.warning(
+            f"The link asks for the {key} `{links.told(lost[key])}`, which is not here; another choice is shown."
+        )
 
 
 def _forget_lost_link(key: str) -> None:

@@ -53,8 +53,39 @@ WHAT = {
         "each layer chose at each time, and the error of each frame. Errors are taken in every frame with the pelvises "
         "together, so a path that drifts is seen but not counted."
     ),
+    "verdicts": (
+        "Rules look at the report and say what stands out, the worst first: each with its figure, what it was measured "
+        "on, what usually causes it and what to try. No finding means that no rule passed its threshold, not that all "
+        "is well beyond them."
+    ),
+    "health": (
+        "One row a layer, on the tokens named above. Hover over the name of a column for what it counts; the further "
+        "figures stand below the table."
+    ),
+    "training": (
+        "What the training run wrote down of itself every few hundred iterations: losses on its own batches, and usage "
+        "and error measured on whole clips. The held-out error is the one to judge by; where it rises while the losses "
+        "fall, the model learns its training clips by heart."
+    ),
 }
 """What a figure is, in two sentences or so."""
+
+MORE: dict[str, tuple[str] | tuple[str, str]] = {
+    "perplexity": ("metrics", "Usage"),
+    "reconstruction": ("metrics", "Reconstruction"),
+    "status": ("metrics", "Usage"),
+    "image": ("metrics", "Usage"),
+    "curves": ("metrics", "Usage"),
+    "map": ("metrics", "Maps of codes"),
+    "gain": ("metrics", "Reconstruction"),
+    "residual": ("metrics", "Reconstruction"),
+    "clips": ("metrics", "Reconstruction"),
+    "clip": ("clip_page",),
+    "verdicts": ("verdicts",),
+    "health": ("metrics", "Usage"),
+    "training": ("metrics", "Training history"),
+}
+"""Where the docs say more of a figure: the name of a file of docs/, and a section of it where one is meant."""
 
 
 def measured_on(manifest: dict[str, Any], clips: pd.DataFrame) -> str:

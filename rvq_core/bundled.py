@@ -1,4 +1,4 @@
-"""Where the bundled checkpoints and clips lie: inside the installed package, or at the top of a source tree."""
+"""Where the bundled checkpoints, clips and texts lie: inside the installed package, or at the top of a source tree."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ def bundled_checkpoints() -> Path:
 def bundled_clips() -> Path:
     """Folder of the bundled motion clips."""
     return _bundled("clips")
+
+
+def bundled_docs() -> Path:
+    """Folder of the texts that explain metrics, tables and formats."""
+    return _bundled("docs")
 
 
 def _bundled(name: str) -> Path:

@@ -60,8 +60,7 @@ def choose_clip(ckpt: Checkpoint, report: Report) -> Clip:
         name = name or names[0]
         mark = MARKS[ckpt.held_out(name)]
         st.badge(mark.label, color=mark.colour, help=mark.meaning)
-        with st.popover("what is this?", type="tertiary", icon=":material/help:"):
-            st.markdown(words.WHAT["clip"])
+        components.what_is_this("clip")
     st.query_params["clip"] = name
     return next(clip for clip in data.clips(state.current().clips).clips if clip.name == name)
 

@@ -1,0 +1,31 @@
+import re
+from urllib.parse import parse_qs
+
+from dashboard import docs, words
+from rvq_core.bundled import bundled_docs
+
+
+def test_every_text_is_offered_whole():
+    topics = docs.topics()
+    assert list(topics)[:2] == ["metrics", "verdicts"]
+    assert set(topics) == {path.stem for path in bundled_docs().glob("*.md")}
+    for name, topic in topics.items():
+        text = (bundled_docs() / f"{name}.md").read_text()
+        assert text.startswith(f"# {topic.title}\n")
+        shown = " ".join([topic.title, *(f"{heading} {body}" for heading, body in topic.sections.items())])
+        words_of = re.compile(r"[A-Za-z]{3,}")
+        unlinked = re.sub(r"!?\]?\([^)]*\)", "", text)
+        assert set(words_of.findall(unlinked)) <= set(words_of.findall(shown)), name
+
+
+def test_every_explanation_leads_to_a_section_that_exists():
+    topics = docs.topics()
+    assert set(words.MORE) <= set(words.WHAT)
+    for topic, *section in words.MORE.values():
+        assert set(section) <= set(topics[topic].sections), section
+
+
+def test_links_between_texts_lead_to_the_page_and_name_the_section():
+    assert "](docs?topic=compare)" in docs.topics()["verdicts"].sections["Why they stand where they do"]
+    link = docs.link("metrics", "Maps of codes")
+    assert parse_qs(link.partition("?")[2]) == {"topic": ["metrics"], "section": ["Maps of codes"]}
