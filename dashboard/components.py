@@ -88,8 +88,8 @@ def error_box(error: RVQLensError) -> None:
         _uploads_by_name(" ".join(part.split())).replace("`", "'")
         for part in (error.where, error.expected, error.found, error.do)
     )
-    lines = f"Expected: {_escaped(expected)}  \nFound: {_escaped(found)}  \nWhat to do: {_escaped(do)}"
-    st.error(f"**{_escaped(where)}**\n\n{lines}", icon=":material/error:")
+    lines = f"Expected: {escaped(expected)}  \nFound: {escaped(found)}  \nWhat to do: {escaped(do)}"
+    st.error(f"**{escaped(where)}**\n\n{lines}", icon=":material/error:")
 
 
 def _uploads_by_name(text: str) -> str:
@@ -101,7 +101,7 @@ def unexpected(error: Exception) -> None:
     """Own up to a mistake of this program; where it happened goes to the terminal."""
     logger.error("an error that RVQ Lens does not know", exc_info=error)
     st.error(
-        f"**RVQ Lens made a mistake** ({_escaped(type(error).__name__)}). Its terminal shows where; "
+        f"**RVQ Lens made a mistake** ({escaped(type(error).__name__)}). Its terminal shows where; "
         "please report it with that text. Another checkpoint or other clips may still work.",
         icon=":material/bug_report:",
     )
@@ -111,13 +111,13 @@ def measured_on(report: Report) -> None:
     """Caption with tokens, clips, seconds and held-out clips, and the list of clips left out."""
     st.caption(words.measured_on(report.manifest, report.clips))
     for warning in report.manifest["warnings"]:
-        st.warning(_escaped(warning), icon=":material/warning:")
+        st.warning(escaped(warning), icon=":material/warning:")
     left_out = report.manifest["left_out"]
     if left_out:
         with st.expander(f"{len(left_out)} left out, the rest is analysed", icon=":material/warning:"):
             for entry in left_out:
                 file, reason = _uploads_by_name(entry["clip"]), _uploads_by_name(entry["reason"])
-                st.markdown(f"**{_escaped(file)}**: {_escaped(reason.removeprefix(f'{file}: '))}")
+                st.markdown(f"**{escaped(file)}**: {escaped(reason.removeprefix(f'{file}: '))}")
 
 
 def heading(title: str, what: str) -> None:
@@ -169,6 +169,6 @@ def _chosen_clips(ckpt: Checkpoint) -> ClipSet:
     return data.held_out(ckpt, chosen) if selection.held_out_only else chosen
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text as it stands: names of files are full of what Markdown takes for markup."""
     return "".join(f"\\{character}" if character in "\\*_[]<>$#~:|" else character for character in text)

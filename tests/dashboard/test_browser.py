@@ -33,6 +33,13 @@ def test_all_pages_draw_without_complaint(server, page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
+def test_the_health_table_fits_the_page(server, page):
+    page.goto(server)
+    settle(page, 2)
+    wide, shown = page.locator(".dvn-scroller").first.evaluate("table => [table.scrollWidth, table.clientWidth]")
+    assert wide <= shown
+
+
 def test_another_checkpoint_and_a_copied_link(server, page):
     page.goto(server)
     settle(page, 2)

@@ -12,6 +12,8 @@ from streamlit.testing.v1 import AppTest
 from dashboard import projection_store, sources
 from dashboard.launch import APP
 from dashboard.words import WHAT
+from rvq_core import analysis
+from rvq_core.verdicts import SEVERITIES, Finding
 
 PAGES = ("overview", "usage", "codebook_map", "reconstruction", "clip")
 CHARTS = {"overview": 2, "usage": 3, "codebook_map": 1, "reconstruction": 4, "clip": 0}
@@ -65,6 +67,37 @@ def test_overview_tells_training_from_held_out_and_shows_the_health_of_each_laye
     assert table["layer"].tolist() == [1, 2]
     bars = spec(at)["data"][0]
     assert "67 tokens" in bars["name"]
+
+
+def test_verdicts_come_first_and_worst_first_with_figure_cause_and_advice(monkeypatch):
+    found = [Finding("held_out_gap", "note", "A small thing.", "cause n", "advice n", "9 clips")]
+    found.append(
+        Finding("unseen_codes", "severe", "Half_is *gone*.", "cause s", "advice s", "67 tokens", (1,), 0.5, 0.4)
+    )
+    found.append(
+        Finding("dominated_layer", "warning", "One code.", "cause w", "advice w", "67 tokens", (), 0.3, 0.2, 0.1, 0.4)
+    )
+    monkeypatch.setattr(
+        analysis,
+        "verdicts",
+        lambda *_: [f.to_dict() for f in sorted(found, key=lambda f: SEVERITIES.index(f.severity))],
+    )
+    at = healthy(open_page())
+    told = [element.value for element in at.markdown if "-badge[" in element.value]
+    assert [text.split("]")[0].split()[-1] for text in told] == ["severe", "warning", "note"]
+    assert "Half\\_is \\*gone\\*." in told[0]
+    assert any("**What to try.** advice s" in element.value for element in at.markdown)
+    captions = " ".join(caption.value for caption in at.caption)
+    assert "Figure 0.5 (no interval), threshold 0.4, measured on 67 tokens." in captions
+    assert "Figure 0.3 (95 %\\: 0.1 to 0.4), threshold 0.2" in captions
+    assert any(expander.label.startswith("1 note") for expander in at.expander)
+    assert at.subheader[0].value == "Verdicts"
+
+
+def test_no_verdict_is_told_as_such(monkeypatch):
+    monkeypatch.setattr(analysis, "verdicts", lambda *_: [])
+    at = healthy(open_page())
+    assert any("No rule passed its threshold" in element.value for element in at.markdown)
 
 
 def test_another_checkpoint_is_analysed_when_chosen():
