@@ -65,7 +65,11 @@ def report_or_none(ckpt: Checkpoint) -> Report | None:
         if ckpt.model is None and not data.are_latents(chosen):
             codebooks_only()
             return None
-        return data.report(ckpt, chosen, _Progress(place))
+        if st.session_state.get(CANCELLED) == _analysis(ckpt):
+            st.info("The analysis was cancelled: this page has nothing to show without it.", icon=":material/block:")
+            st.button("Analyse after all", on_click=_cancel, args=(None,), type="primary")
+            return None
+        return data.report(ckpt, chosen, Progress(place, _analysis(ckpt)))
     except RVQLensError as error:
         error_box(error)
         return None
@@ -147,20 +151,41 @@ def chart(figure: go.Figure, *, alt: str, key: str) -> None:
     st.plotly_chart(figure, alt=alt, key=f"chart_{key}", config=CONFIG)
 
 
-class _Progress:
-    """A bar with what is being done and, once it can be told, the time left."""
+class Progress:
+    """A bar with what is being done and, once it can be told, the time left; and a button to cancel."""
 
-    def __init__(self, place: DeltaGenerator) -> None:
+    def __init__(self, place: DeltaGenerator, analysis: str) -> None:
         self._place = place
+        self._analysis = analysis
         self._started = time.monotonic()
+        self._bar: DeltaGenerator | None = None
 
     def __call__(self, done: int, total: int, what: str) -> None:
+        """Draw that ``done`` of ``total`` are done and ``what`` comes now."""
         spent = time.monotonic() - self._started
+        if self._bar is None:
+            with self._place.container():
+                self._bar = st.empty()
+                if done < total:
+                    st.button("Cancel", key="cancel_analysis", on_click=_cancel, args=(self._analysis,))
         if done == total:
-            self._place.progress(1.0, text=f"Analysed {total} clips; putting the tables together")
+            self._bar.progress(1.0, text=f"Analysed {total} clips; putting the tables together")
             return
         left = f", about {spent / done * (total - done):.0f} s left" if done and spent > 1 else ""
-        self._place.progress(done / max(total, 1), text=f"Analysing {what}: {done} of {total} clips{left}")
+        self._bar.progress(done / max(total, 1), text=f"Analysing {escaped(what)}: {done} of {total} clips{left}")
+
+
+CANCELLED = "_cancelled_analysis"
+
+
+def _analysis(ckpt: Checkpoint) -> str:
+    """What is analysed: as long as nothing else is chosen, a cancelled analysis stays cancelled."""
+    selection = state.current()
+    return f"{data.identity(ckpt)} {selection.clips} {selection.held_out_only}"
+
+
+def _cancel(analysis: str | None) -> None:
+    st.session_state[CANCELLED] = analysis
 
 
 def _chosen_clips(ckpt: Checkpoint) -> ClipSet:

@@ -37,6 +37,16 @@ def current() -> Selection:
     return st.session_state[_SELECTION]
 
 
+def checkpoints() -> dict[str, Path]:
+    """All checkpoints that can be chosen, by the name that links give them."""
+    return _uploads("checkpoint") | sources.list_checkpoints()
+
+
+def checkpoint_name() -> str:
+    """Name of the chosen checkpoint in links; empty where there is none."""
+    return str(st.session_state.get("checkpoint") or "")
+
+
 def choose() -> None:
     """Draw the sidebar and remember what is chosen for the page of this run."""
     links.remember_opened()
@@ -51,7 +61,7 @@ def choose() -> None:
 
 
 def _choose_checkpoint() -> Path | None:
-    found = _uploads("checkpoint") | sources.list_checkpoints()
+    found = checkpoints()
     given = sources.given_checkpoints()
     if given is not None and not any(path.is_relative_to(given) for path in found.values()):
         st.warning(f"No checkpoint in `{given}`: expected files ending in {', '.join(sources.CHECKPOINT_ENDINGS)}.")

@@ -63,9 +63,16 @@ WHAT = {
         "figures stand below the table."
     ),
     "training": (
-        "What the training run wrote down of itself every few hundred iterations: losses on its own batches, and usage "
-        "and error measured on whole clips. The held-out error is the one to judge by; where it rises while the losses "
-        "fall, the model learns its training clips by heart."
+        "The error of all quantizers on whole clips that were held out, as the run measured it every few hundred "
+        "iterations; the star is the lowest. Where it rises while the losses fall, the model learns its clips by heart."
+    ),
+    "losses": (
+        "Means over the training batches since the point before, with quantizers dropped at random as in training. The "
+        "scale is logarithmic; the commitment loss may rise in a healthy run, since the latents grow."
+    ),
+    "training_usage": (
+        "Perplexity and unseen codes of each layer over the whole training clips. A layer whose unseen codes stay many "
+        "has codes that no reset brought back; one whose perplexity falls is collapsing."
     ),
 }
 """What a figure is, in two sentences or so."""
@@ -84,6 +91,8 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "verdicts": ("verdicts",),
     "health": ("metrics", "Usage"),
     "training": ("metrics", "Training history"),
+    "losses": ("metrics", "Training history"),
+    "training_usage": ("metrics", "Training history"),
 }
 """Where the docs say more of a figure: the name of a file of docs/, and a section of it where one is meant."""
 

@@ -75,10 +75,20 @@ def share_ticks(low: float, high: float) -> dict[str, list[Any]]:
 
     1, 2 and 5 of each decade where they are few, else decades alone.
     """
+    values = _decade_values(low, high)
+    return {"tickvals": values, "ticktext": [f"{100 * value:g} %" for value in values]}
+
+
+def number_ticks(low: float, high: float) -> dict[str, list[Any]]:
+    """Ticks of a logarithmic axis between ``low`` and ``high``, written out: 0.05, not 5 under a distant 0.01."""
+    values = _decade_values(low, high)
+    return {"tickvals": values, "ticktext": [f"{value:g}" for value in values]}
+
+
+def _decade_values(low: float, high: float) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     digits = (1, 2, 5) if len(decades) <= MAX_FINE_DECADES else (1,)
-    values = [digit * 10.0**decade for decade in decades for digit in digits]
-    return {"tickvals": values, "ticktext": [f"{100 * value:g} %" for value in values]}
+    return [digit * 10.0**decade for decade in decades for digit in digits]
 
 
 def rank_ticks(size: int) -> dict[str, list[Any]]:

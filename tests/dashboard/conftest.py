@@ -145,11 +145,19 @@ def save_tiny_checkpoint(path: Path, *, quantizers: int = 2, size: int = 16, tra
     return path
 
 
+HISTORY = [
+    {"iteration": step, "reconstruction": 1 / step, "commit": 0.1, "perplexity": [4.0 + n, 5.0], "unseen": [8 - n, 2],
+     "held_out_mpjpe": error}
+    for n, (step, error) in enumerate([(100, 90.0), (200, 60.0), (300, 75.0)])
+]  # fmt: skip
+
+
 @pytest.fixture
 def checkpoints(tmp_path: Path) -> Path:
     """A folder of two whole checkpoints, ``a`` that names its clips and ``b`` that does not."""
     folder = tmp_path / "checkpoints"
-    training = {"train_clips": ["one", "two"], "held_out_clips": ["three"]}
+    training = {"train_clips": ["one", "two"], "held_out_clips": ["three"], "history": HISTORY}
+    training |= {"settings": {"seed": 7, "held_out": ["three"]}, "command": "rvq-lens train clips --out runs/a"}
     save_tiny_checkpoint(folder / "a.safetensors", training=training)
     save_tiny_checkpoint(folder / "b.safetensors", quantizers=3)
     return folder

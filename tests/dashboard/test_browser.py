@@ -8,7 +8,7 @@ from browser import PATIENCE, check
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-PAGES = {"Overview": 2, "Usage": 3, "Codebook map": 1, "Reconstruction": 4, "Clip": 0, "Docs": 0}
+PAGES = {"Overview": 2, "Usage": 3, "Codebook map": 1, "Reconstruction": 4, "Clip": 0, "Training": 4, "Docs": 0}
 DRAWN = "() => [...document.querySelectorAll('.js-plotly-plot')].filter(plot => plot._fullData?.length).length"
 
 

@@ -1,0 +1,193 @@
+"""Every page in every state: it says what it can show and what it needs, and is never blank."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+import torch
+from streamlit.testing.v1 import AppTest
+
+from dashboard import app, components, projection_store, sources
+from dashboard.launch import APP
+
+pytestmark = pytest.mark.slow
+
+PAGES = [file.removesuffix(".py") for file, *_ in app.PAGES]
+WITHOUT_CHECKPOINT = ("docs",)
+WITHOUT_REPORT = ("docs", "training", "codebook_map")
+"""Pages that show something where no clip can be run through the checkpoint."""
+
+SHOWN = ("plotly_chart", "bidi_component", "dataframe", "arrow_data_frame", "imgs", "alert", "download_button")
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path: Path, monkeypatch, checkpoints: Path, clips: Path):
+    """Nothing of this machine: bundled folders, caches and folders given at start are the test's own."""
+    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: checkpoints)
+    monkeypatch.setattr(sources, "bundled_clips", lambda: clips)
+    monkeypatch.setattr(projection_store, "user_cache_dir", lambda name: str(tmp_path / name))
+    for variable in (sources.CHECKPOINTS_VARIABLE, sources.CLIPS_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+def open_page(page: str, **query: str) -> AppTest:
+    """The page with its query, by way of the first one, as every page is."""
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    for name, value in query.items():
+        at.query_params[name] = value
+    at.run()
+    if page != "overview":
+        at.switch_page(f"app_pages/{page}.py").run()
+    assert not at.exception, at.exception
+    assert [title.value for title in at.title], "every page says its name"
+    return at
+
+
+def says_something(at: AppTest) -> bool:
+    """Whether the page shows more than its title and the sidebar."""
+    boxes = len(at.main.info) + len(at.main.error) + len(at.main.warning)
+    return boxes > 0 or any(at.main.get(kind) for kind in SHOWN) or sum(len(md.value) for md in at.main.markdown) > 500
+
+
+@pytest.fixture
+def given(tmp_path: Path, monkeypatch) -> Path:
+    """An empty folder of checkpoints that is given at start."""
+    folder = tmp_path / "given"
+    folder.mkdir()
+    monkeypatch.setenv(sources.CHECKPOINTS_VARIABLE, str(folder))
+    return folder
+
+
+@pytest.fixture
+def motion(tmp_path: Path, monkeypatch) -> Path:
+    """An empty folder of clips that is given at start."""
+    folder = tmp_path / "motion"
+    folder.mkdir()
+    monkeypatch.setenv(sources.CLIPS_VARIABLE, str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_all_is_well(page):
+    at = open_page(page)
+    assert not at.error
+    assert says_something(at)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_chosen(page, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: tmp_path / "none")
+    at = open_page(page)
+    assert not at.error and says_something(at)
+    if page not in WITHOUT_CHECKPOINT:
+        assert "no checkpoint" in at.info[0].value and "rvq-lens dash" in at.info[0].value
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_codebooks_only(page, given: Path):
+    layer = {"embed": torch.randn(1, 12, 5), "initted": torch.tensor(True), "cluster_size": torch.full((1, 12), 2.0)}
+    torch.save({f"layers.{q}._codebook.{name}": value for q in range(3) for name, value in layer.items()},
+               given / "rvq.pt")  # fmt: skip
+    at = open_page(page)
+    assert not at.error and says_something(at)
+    if page not in WITHOUT_REPORT:
+        assert "without an encoder" in at.info[0].value
+    if page == "training":
+        assert "no training history" in at.info[0].value
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_single_layer(page, given: Path, save_checkpoint):
+    save_checkpoint(given / "one.safetensors", quantizers=1)
+    at = open_page(page)
+    assert not at.error and says_something(at)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_index_files_only(page, motion: Path):
+    rng = np.random.default_rng(0)
+    for name in ("one", "two"):
+        np.save(motion / f"{name}.npy", rng.integers(0, 16, (40, 2)).astype(np.int64))
+    assert says_something(open_page(page))
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("broken", ["checkpoint", "clips"])
+def test_failed(page, broken, given: Path, motion: Path, save_checkpoint):
+    if broken == "checkpoint":
+        (given / "bad.safetensors").write_bytes(b"not a checkpoint" * 40)
+        np.save(motion / "one.npy", np.zeros((40, 12), np.float32))
+    else:
+        save_checkpoint(given / "good.safetensors")
+        np.save(motion / "one.npy", np.full((40, 12), np.nan, np.float32))
+    at = open_page(page)
+    if page not in WITHOUT_CHECKPOINT and not (broken == "clips" and page == "training"):
+        (box,) = at.error
+        assert all(word in box.value for word in ("Expected", "Found", "What to do"))
+    assert says_something(at)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_partly_left_out(page, clips: Path):
+    np.save(clips / "bad.npy", np.full((40, 12), np.nan, np.float32))
+    at = open_page(page)
+    assert not at.error and says_something(at)
+    if page == "overview":
+        assert [e.label for e in at.expander if "left out" in e.label] == ["1 left out, the rest is analysed"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_analysing_can_be_cancelled_and_taken_up_again(page, monkeypatch):
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    monkeypatch.setattr(components, "_analysis", lambda _ckpt: "this one")
+    at.session_state[components.CANCELLED] = "this one"
+    at.run()
+    if page != "overview":
+        at.switch_page(f"app_pages/{page}.py").run()
+    assert not at.exception and not at.error and says_something(at)
+    if page == "overview":
+        assert "was cancelled" in at.info[0].value and not at.get("plotly_chart")
+        at.button[0].click().run()
+        assert at.get("plotly_chart") and not at.info
+
+
+def test_progress_tells_what_how_much_and_how_long(monkeypatch):
+    def script():
+        import streamlit as st
+
+        from dashboard import components
+
+        clock = iter([0.0, 0.5, 3.0])
+        components.time.monotonic = lambda: next(clock)
+        place = st.empty()
+        progress = components.Progress(place, "x")
+        progress(0, 4, "a_walk")
+        progress(1, 4, "a_run")
+
+    monkeypatch.setattr(components.time, "monotonic", components.time.monotonic)
+    at = AppTest.from_function(script).run()
+    assert not at.exception
+    (bar,) = at.get("progress")
+    assert bar.proto.text == "Analysing a\\_run: 1 of 4 clips, about 9 s left" and bar.proto.value == 25
+    assert at.button[0].label == "Cancel"
+
+
+NONSENSE = {
+    "checkpoint": ["../../etc/passwd", "", "x" * 10_000, "\x00\n<script>alert(1)</script>"],
+    "clips": ["/etc", "bundled"], "split": ["half"], "clip": ["../one"], "n": ["-1", "99"], "code": ["-1", "1e9"],
+    "layer": ["99", "-1", "two"], "seed": ["-5", "1e400"], "n_neighbors": ["0"], "min_dist": ["nan"],
+    "map_layers": ["layer 99"], "projection": ["TSNE"], "overlay": ["gone"], "topic": ["../../README"],
+    "section": ["none"], "activation": ["tanh"], "dilation": ["-3"], "order": ["x"], "status_filter": ["dead"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("turn", "page"), [*enumerate(PAGES), *((turn, "codebook_map") for turn in range(4))])
+def test_nonsense_in_a_link_is_told_and_ignored(page, turn):
+    query = {key: values[turn % len(values)] for key, values in NONSENSE.items()}
+    at = open_page(page, **query)
+    assert not at.error
+    assert at.warning and all(len(box.value) < 1500 for box in at.warning)
+    assert says_something(at)
