@@ -62,7 +62,7 @@ def report_or_none(ckpt: Checkpoint) -> Report | None:
     place = st.empty()
     try:
         chosen = _chosen_clips(ckpt)
-        if ckpt.model is None and not data.are_latents(chosen):
+        if ckpt.model is None and not data.need_no_encoder(chosen):
             codebooks_only()
             return None
         if st.session_state.get(CANCELLED) == _analysis(ckpt):
@@ -81,7 +81,8 @@ def codebooks_only() -> None:
     """Say what a checkpoint without encoder cannot show."""
     st.info(
         "This file holds codebooks without an encoder and a decoder: no motion can be run through it. Upload latents "
-        "that your own code made, as .npy [B, C, T], to see their usage; the Codebook map shows the codes at once.",
+        "that your own code made, as .npy [B, C, T], or indices, as .npy [T, Q], to see their usage; the Codebook map "
+        "shows the codes at once.",
         icon=":material/info:",
     )
 

@@ -21,7 +21,7 @@ from dashboard import projection_store
 from dashboard.background import BackgroundJobs, Job
 from dashboard.sources import FileStamp, Reading, UploadFolder, clip_stamps, stamp
 from rvq_core.clips import Clip, ClipSet, fingerprint, read_clips
-from rvq_core.clips.representations import LATENTS
+from rvq_core.clips.representations import UNDECODED
 from rvq_core.errors import ClipError
 from rvq_core.loading import Checkpoint, load_checkpoint
 from rvq_core.playback import Playback, motion_of
@@ -38,9 +38,9 @@ def checkpoint(path: Path, reading: Reading) -> Checkpoint:
     return _checkpoint(stamp(path), reading)
 
 
-def are_latents(chosen: ClipSet) -> bool:
-    """Whether all clips are latents, which need no encoder."""
-    return all(clip.representation == LATENTS.name for clip in chosen.clips)
+def need_no_encoder(chosen: ClipSet) -> bool:
+    """Whether all clips are latents or indices."""
+    return all(clip.representation in UNDECODED for clip in chosen.clips)
 
 
 def identity(ckpt: Checkpoint) -> str:
@@ -82,7 +82,7 @@ def held_out(ckpt: Checkpoint, chosen: ClipSet) -> ClipSet:
             found=f"none of the {len(names)} it names" if names else "no list of them in this checkpoint",
             do="choose 'all' in the sidebar, or other clips",
         )
-    return ClipSet(kept, chosen.left_out)
+    return ClipSet(kept, chosen.left_out, chosen.warnings)
 
 
 def playback(ckpt: Checkpoint, clip: Clip) -> Playback:
@@ -171,5 +171,10 @@ def _analyse(ckpt: Checkpoint, chosen: ClipSet, progress: Progress) -> Report:
         # Clips left out stand in the manifest, and the page lists them.
         warnings.filterwarnings("ignore", message="left out")
         return rvq_core.analyze(
-            ckpt, chosen.clips, progress=progress, left_out=chosen.left_out, command="rvq-lens dash"
+            ckpt,
+            chosen.clips,
+            progress=progress,
+            left_out=chosen.left_out,
+            warned=chosen.warnings,
+            command="rvq-lens dash",
         )

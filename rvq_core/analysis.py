@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ import pandas as pd
 import rvq_core
 from rvq_core.clips.clip import Clip, fingerprint
 from rvq_core.clips.fit import cut_clip
+from rvq_core.clips.groups import Grouped, group_clips, read_groups
 from rvq_core.clips.load import LeftOut
-from rvq_core.clips.representations import LATENTS
+from rvq_core.clips.representations import UNDECODED
 from rvq_core.errors import ClipError, SettingsError
 from rvq_core.loading.checkpoint import Checkpoint
 from rvq_core.measure import CAVEATS, ErrorRow, measure_clip
 from rvq_core.report import SCHEMA, Report
+from rvq_core.stats.groups import group_usage_table
 from rvq_core.stats.projection import pca
 from rvq_core.stats.reconstruction import clip_columns, reconstruction_table
 from rvq_core.stats.tables import CORPORA, LayerFacts, codes_table, layers_table
@@ -46,6 +48,8 @@ def analyze(
     seed: int = 0,
     progress: Progress | None = None,
     left_out: Sequence[LeftOut] = (),
+    warned: Sequence[str] = (),
+    groups: Mapping[str, str] | str | Path | None = None,
     thresholds: Thresholds | None = None,
     command: str = "rvq_core.analyze",
 ) -> Report:
@@ -53,27 +57,30 @@ def analyze(
 
     ``max_frames`` limits the frames by taking clips in a random order of ``seed``; the last one is cut. Clips that do
     not fit the checkpoint are listed in the manifest, beside those of ``left_out`` (which could not be read); a
-    warning tells each. ``thresholds`` are those of the verdicts. Raises ClipError when none is left, SettingsError for
-    settings out of range.
+    warning tells each. ``warned`` is what reading the clips warned about, and joins the manifest's warnings. ``groups``
+    (clip -> group, or a CSV with these columns) gives usage and error by group as well. ``thresholds`` are those of the
+    verdicts. Raises ClipError when none is left, SettingsError for settings out of range.
     """
     if seed < 0:
         raise SettingsError("seed", expected="an integer >= 0", found=str(seed), do="choose another")
     pipeline = Pipeline(ckpt, device)
     all_fitted, refused = _fit_all(pipeline, clips)
     fitted = _limit_frames(all_fitted, max_frames, seed, pipeline.stride)
+    grouped = _grouped(fitted, groups)
     sums = Sums([len(codebook) for codebook in ckpt.codebooks])
     for done, clip in enumerate(fitted):
         if progress is not None:
             progress(done, len(fitted), clip.name)
         encoded = pipeline.encode(clip)
-        sums.add(encoded, measure_clip(pipeline, encoded), pipeline.stride(clip) / clip.fps)
+        sums.add(encoded, measure_clip(pipeline, encoded), pipeline.seconds_per_token(clip))
     if progress is not None:
         progress(len(fitted), len(fitted), "tables")
     manifest = _manifest(pipeline, fitted, [*left_out, *refused], command, max_frames, seed)
     manifest["notes"] += _subset_notes(all_fitted, fitted)
-    manifest["warnings"] = _missing_statistics(ckpt, fitted) + sums.warnings()
+    manifest["warnings"] = [*warned, *grouped.warnings, *_missing_statistics(ckpt, fitted), *sums.warnings()]
+    manifest["settings"]["groups"] = len(set(grouped.of_clip.values())) or None
     manifest["settings"]["thresholds"] = (thresholds or Thresholds()).to_dict()
-    report = _build_report(pipeline, fitted, sums, manifest, seed)
+    report = _build_report(pipeline, fitted, sums, manifest, seed, grouped.of_clip)
     manifest["verdicts"] = verdicts(report, thresholds)
     return report
 
@@ -141,7 +148,7 @@ def _subset_notes(given: list[Clip], measured: list[Clip]) -> list[str]:
 
 def _missing_statistics(ckpt: Checkpoint, clips: list[Clip]) -> list[str]:
     """A warning where a model is fed features without the mean and std that it was trained with."""
-    if ckpt.model is None or ckpt.normalizer is not None or clips[0].representation == LATENTS.name:
+    if ckpt.model is None or ckpt.normalizer is not None or all(clip.representation in UNDECODED for clip in clips):
         return []
     return [
         "No mean and std are known for this checkpoint: the clips were taken as normalised already. Unless they are, "
@@ -149,21 +156,35 @@ def _missing_statistics(ckpt: Checkpoint, clips: list[Clip]) -> list[str]:
     ]
 
 
-def _build_report(pipeline: Pipeline, clips: list[Clip], sums: Sums, manifest: dict[str, Any], seed: int) -> Report:
+def _grouped(clips: list[Clip], groups: Mapping[str, str] | str | Path | None) -> Grouped:
+    if groups is None:
+        return Grouped({}, ())
+    if isinstance(groups, Mapping):
+        return group_clips(clips, groups, "groups")
+    return group_clips(clips, read_groups(groups), str(groups))
+
+
+def _build_report(
+    pipeline: Pipeline, clips: list[Clip], sums: Sums, manifest: dict[str, Any], seed: int, groups: dict[str, str]
+) -> Report:
     facts = _layer_facts(pipeline.checkpoint, sums)
     errors = pd.DataFrame(sums.rows, columns=list(ErrorRow._fields))
-    reconstruction = reconstruction_table(errors, seed, by_joint=sums.joints)
+    reconstruction = reconstruction_table(errors, seed, by_joint=sums.joints, groups=groups)
+    tables = tables_of_counts(sums.of_tokens, seed=seed)
+    if groups:
+        of_clips = [groups.get(clip.name) for clip in clips]
+        tables["group_usage"] = group_usage_table([layer.by_clip for layer in facts], of_clips, seed)
     codebooks = [codebook.numpy() for codebook in pipeline.checkpoint.codebooks]
     return Report(
         manifest=manifest,
         layers=layers_table(facts),
         codes=codes_table(facts),
         reconstruction=reconstruction,
-        clips=_clips_table(pipeline, clips, errors),
+        clips=_clips_table(pipeline, clips, errors, groups),
         clip_errors=errors,
         tokens=sums.tokens,
         projections={"pca": pca(codebooks).table},
-        tables=tables_of_counts(sums.of_tokens, seed=seed),
+        tables=tables,
     )
 
 
@@ -195,7 +216,7 @@ def _log_batch(checkpoint: Checkpoint) -> int:
     return max(1, int(settings["batch_size"]) * int(settings["window"]) // checkpoint.config.stride)
 
 
-def _clips_table(pipeline: Pipeline, clips: list[Clip], errors: pd.DataFrame) -> pd.DataFrame:
+def _clips_table(pipeline: Pipeline, clips: list[Clip], errors: pd.DataFrame, groups: dict[str, str]) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "clip": [clip.name for clip in clips],
@@ -205,6 +226,7 @@ def _clips_table(pipeline: Pipeline, clips: list[Clip], errors: pd.DataFrame) ->
             "tokens": [clip.frames // pipeline.stride(clip) for clip in clips],
             "held_out": pd.array([pipeline.checkpoint.held_out(clip.name) for clip in clips], dtype="boolean"),
             "representation": [clip.representation for clip in clips],
+            "group": pd.array([groups.get(clip.name) for clip in clips], dtype="string"),
             "notes": ["; ".join(clip.notes) for clip in clips],
         }
     )

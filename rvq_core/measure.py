@@ -33,6 +33,8 @@ CAVEATS = {
     "smplx_rot6d": "Joint errors are canonical-skeleton MPJPE: both motions are posed on one fixed skeleton of 1.70 m, "
     "its pelvis at the origin, whoever moved.",
     "latents": "Latents were quantized as they are: usage only, nothing was encoded or decoded.",
+    "tokens": "Indices of codes were counted as they are: usage, sequences and rate only. Nothing was encoded or "
+    "decoded, so there are no errors, and no residual energy of these clips.",
     "raw": "The features' meaning is not known: errors are of normalised features only.",
 }
 """What a reader of the figures must know, by representation."""

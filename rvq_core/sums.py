@@ -32,28 +32,35 @@ class Sums:
     residuals: NDArray[np.float64] | None = None
     latent_sum: NDArray[np.float64] | None = None
     latent_energy: float = 0.0
+    latent_count: int = 0
     feature_energy: float = 0.0
     feature_count: int = 0
 
     def __post_init__(self) -> None:
         self.of_tokens = TokenCounts(self.codes)
 
-    def add(self, encoded: Encoded, errors: ClipErrors, seconds_per_token: float) -> None:
+    def add(self, encoded: Encoded, errors: ClipErrors, seconds_per_token: float | None) -> None:
         """Add one clip."""
         self.counts.append([count_codes(encoded.indices[:, q], codes) for q, codes in enumerate(self.codes)])
         self.tokens.append(encoded.indices.astype(np.uint16))
         self.of_tokens.add(self.tokens[-1], seconds_per_token)
         self.rows.extend(errors.rows)
         self.joints.extend(errors.joints)
+        if encoded.latents.shape[1]:
+            self._add_latents(encoded)
+        if encoded.features is not None:
+            self.feature_energy += float(encoded.features.double().square().sum())
+            self.feature_count += encoded.features.numel()
+
+    def _add_latents(self, encoded: Encoded) -> None:
+        """Of clips that hold indices there are none."""
         latents = encoded.latents.double()
         left = (latents - encoded.partial[1:].double()).square().sum(dim=(1, 2)).cpu().numpy()
         total = latents.sum(dim=1).cpu().numpy()
         self.residuals = left if self.residuals is None else self.residuals + left
         self.latent_sum = total if self.latent_sum is None else self.latent_sum + total
         self.latent_energy += float(latents.square().sum())
-        if encoded.features is not None:
-            self.feature_energy += float(encoded.features.double().square().sum())
-            self.feature_count += encoded.features.numel()
+        self.latent_count += latents.shape[1]
 
     def warnings(self) -> list[str]:
         """A warning where normalised features are far from the unit size that the model was trained on."""
@@ -69,8 +76,7 @@ class Sums:
         """Per layer: sum |r_q|^2 / sum |z - mean z|^2; None where the latents do not vary."""
         if self.residuals is None or self.latent_sum is None:
             return [None] * len(self.codes)
-        count = sum(len(tokens) for tokens in self.tokens)
-        spread = self.latent_energy - float(np.square(self.latent_sum).sum()) / count
+        spread = self.latent_energy - float(np.square(self.latent_sum).sum()) / self.latent_count
         # Below this the difference of the two sums is rounding.
         if spread <= 1e-12 * self.latent_energy:
             return [None] * len(self.codes)

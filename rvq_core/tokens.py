@@ -12,9 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rvq_core.clips.arrays import UNTIMED
 from rvq_core.clips.clip import Clip
 from rvq_core.clips.fit import fit_clip
-from rvq_core.clips.representations import LATENTS
+from rvq_core.clips.indices import fit_indices
+from rvq_core.clips.representations import LATENTS, TOKENS, UNDECODED
 from rvq_core.errors import CheckpointError, SettingsError
 from rvq_core.loading.checkpoint import Checkpoint
 from rvq_core.stats.reconstruction import UNQUANTISED
@@ -30,8 +32,9 @@ MOST_CODES = 1 << 16
 class Encoded:
     """A clip after encoder and quantizer.
 
-    ``features`` [T, D] normalised, None where the clip holds latents; ``latents`` [C, T'] as the codebooks see them;
-    ``indices`` [T', Q] int64; ``partial`` [Q + 1, C, T'] the sums of the codes of the first 0..Q layers.
+    ``features`` [T, D] normalised, None where the clip holds latents or indices; ``latents`` [C, T'] as the codebooks
+    see them, [C, 0] where the clip holds indices; ``indices`` [T', Q] int64; ``partial`` [Q + 1, C, T'] the sums of the
+    codes of the first 0..Q layers.
     """
 
     clip: Clip
@@ -59,9 +62,13 @@ class Pipeline:
 
     def fit(self, clip: Clip) -> Clip:
         """The clip at this checkpoint's frame rate, cut to a whole number of tokens. Raises ClipError."""
+        config = self.checkpoint.config
         if clip.representation == LATENTS.name:
             return fit_clip(clip, dim=self.quantizer.latent_dim)
-        config = self.checkpoint.config
+        if clip.representation == TOKENS.name:
+            sizes = [len(codebook) for codebook in self.checkpoint.codebooks]
+            fps = self.checkpoint.fps
+            return fit_indices(clip, sizes, None if fps is None or config is None else fps / config.stride)
         if self.model is None or config is None:
             raise CheckpointError(
                 str(self.checkpoint.path), expected="a whole model, to encode motion", found="codebooks only",
@@ -78,11 +85,18 @@ class Pipeline:
     def stride(self, clip: Clip) -> int:
         """Frames of the clip that one token stands for."""
         config = self.checkpoint.config
-        return 1 if config is None or clip.representation == LATENTS.name else config.stride
+        return 1 if config is None or clip.representation in UNDECODED else config.stride
+
+    def seconds_per_token(self, clip: Clip) -> float | None:
+        """How long one token of the clip lasts; None where nothing tells."""
+        untimed = clip.representation in UNDECODED and clip.fps == UNTIMED
+        return None if untimed else self.stride(clip) / clip.fps
 
     @torch.inference_mode()
     def encode(self, clip: Clip) -> Encoded:
-        """Encode (where it is motion) and quantize a fitted clip."""
+        """Encode (where it is motion) and quantize a fitted clip; of one that holds indices, look up the codes."""
+        if clip.representation == TOKENS.name:
+            return self._looked_up(clip)
         features = None if clip.representation == LATENTS.name else self.normalise(clip.features)
         if features is None or self.model is None:
             latents = torch.from_numpy(clip.features).to(self.device).t()[None]
@@ -93,11 +107,17 @@ class Pipeline:
         inner = self.quantizer.to_code_space(latents)[0]
         return Encoded(clip, features, inner, indices[0].cpu().numpy(), sums.transpose(1, 2))
 
+    def _looked_up(self, clip: Clip) -> Encoded:
+        indices = clip.features.astype(np.int64)
+        codes = self.quantizer.get_codes_from_indices(torch.from_numpy(indices)[None].to(self.device))[:, 0]
+        sums = torch.cat([torch.zeros_like(codes[:1]), _running_sums(codes)]).transpose(1, 2)
+        return Encoded(clip, None, sums[0, :, :0], indices, sums)
+
     @torch.inference_mode()
     def decode(self, encoded: Encoded) -> Iterator[tuple[int, Tensor]]:
         """Normalised reconstructions [T, D] with n = 0..Q active quantizers and, last, from the latents (n = -1).
 
-        None where the clip holds latents: there is no motion to compare with.
+        None where the clip holds latents or indices: there is no motion to compare with.
         """
         if encoded.features is None or self.model is None:
             return

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rvq_core.cli.clip_lines import clip_lines
 from rvq_core.cli.shared import (
     add_checkpoint,
     add_clips,
@@ -32,6 +33,7 @@ def add_to(commands: Any) -> None:
     add_checkpoint(parser)
     add_clips(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (needed unless --json)")
+    parser.add_argument("--groups", type=Path, metavar="FILE.csv", help="clip,group: usage and error by group as well")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     parser.add_argument("--max-frames", type=int, metavar="N", help="measure a random subset of this many frames")
     parser.add_argument("--seed", type=int, default=0, help="of the subset and of the intervals (default: 0)")
@@ -68,6 +70,8 @@ def run(options: argparse.Namespace) -> int:
             seed=options.seed,
             progress=progress,
             left_out=clips.left_out,
+            warned=clips.warnings,
+            groups=options.groups,
             thresholds=thresholds,
             command=options.command_line,
         )
@@ -117,7 +121,7 @@ def _summary(report: Report, out: Path | None) -> str:
             f"{row['layer']:>5}{row['codes']:>8}{row['unseen']:>8}{row['perplexity']:>12.1f}  {interval:<18}"
             f"{_or_none(row['residual_energy'], '.3f'):>14}"
         )
-    lines.append("")
+    lines += ["", *clip_lines(report), ""]
     full = report.overall.query("n_active == n_active.max()")
     for row in rows(full):
         unit = "" if row["unit"] == "1" else f" {row['unit']}"
@@ -125,7 +129,7 @@ def _summary(report: Report, out: Path | None) -> str:
             f"{row['metric']}: {_or_none(row['value'], '.4g', unit)} with all quantizers, "
             f"{_or_none(row['reference'], '.4g', unit)} unquantised"
         )
-    lines += _split_lines(report)
+    lines += [*_split_lines(report), *_group_lines(report)]
     told = [(kind, text) for kind in ("warning", "note") for text in report.manifest[f"{kind}s"]]
     lines += _verdict_lines(report)
     lines += ["", *(f"{kind}: {text}" for kind, text in told), f"report: {out}"]
@@ -154,6 +158,25 @@ def _split_lines(report: Report) -> list[str]:
         f"{row['value']:.4g}{' mm' if row['metric'] == 'mpjpe' else ''}"
         for row in rows(told)
     ]
+
+
+def _group_lines(report: Report) -> list[str]:
+    """The error of each group at full depth, and its lowest corrected perplexity, where groups were given."""
+    if "group_usage" not in report.tables:
+        return []
+    table = report.reconstruction
+    metric, unit = ("mpjpe", " mm") if "mpjpe" in set(table["metric"]) else ("feature_mse", "")
+    full = table[table["group"].notna() & (table["metric"] == metric) & (table["n_active"] == table["n_active"].max())]
+    errors = dict(zip(full["group"], full["value"], strict=True))
+    lines: list[str] = []
+    for group, usage in report.tables["group_usage"].groupby("group"):
+        first = usage.iloc[0]
+        error = f", {metric} {errors[group]:.4g}{unit}" if group in errors else ""
+        lines.append(
+            f"  group {group}: {first['clips']} clips, {first['tokens']} tokens{error}; "
+            f"layer 1 perplexity {first['perplexity']:.1f}, {first['only_here']} codes of its own"
+        )
+    return lines
 
 
 def _or_none(value: float, form: str, unit: str = "") -> str:

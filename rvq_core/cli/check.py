@@ -73,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
             seed=options.seed,
             progress=progress,
             left_out=clips.left_out,
+            warned=clips.warnings,
             command=options.command_line,
         )
     for entry in report.manifest["left_out"]:

@@ -47,13 +47,14 @@ def add_clips(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bone-map", type=Path, metavar="FILE", help='TOML or JSON for unknown skeletons: left_hip = "LeftUpLeg", ...'
     )
+    parser.add_argument("--split", type=Path, metavar="FILE", help="read only the clips of this list, one name a line")
 
 
 def read_clips_of(options: argparse.Namespace) -> ClipSet:
     """Read the clips that ``add_clips`` asked for."""
     from rvq_core.clips.load import read_clips
 
-    return read_clips(options.clips, bone_map=options.bone_map)
+    return read_clips(options.clips, bone_map=options.bone_map, split=options.split)
 
 
 def tell_left_out(clip: str, reason: str) -> None:

@@ -42,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
     clips = read_clips_of(options)
     for path, reason in clips.left_out:
         tell_left_out(str(path), reason)
+    for told in clips.warnings:
+        print(f"rvq-lens: {told}", file=sys.stderr)
     try:
         path = train(clips.clips, options.out, settings, command=options.command_line, quiet=options.quiet)
     except KeyboardInterrupt:

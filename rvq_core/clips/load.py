@@ -16,7 +16,9 @@ from rvq_core.clips.clip import Clip
 from rvq_core.clips.deepmimic import read_deepmimic
 from rvq_core.clips.npy import read_npy
 from rvq_core.clips.npz import read_npz
+from rvq_core.clips.pt import read_pt
 from rvq_core.clips.representations import get_representation
+from rvq_core.clips.split import choose, missing_note, read_split
 from rvq_core.errors import ClipError
 
 Paths = str | Path | Iterable[str | Path]
@@ -56,10 +58,14 @@ class LeftOut(NamedTuple):
 
 
 class ClipSet(NamedTuple):
-    """The clips that could be read, in the order of their paths, and the files that could not."""
+    """The clips that could be read, in the order of their paths, and the files that could not.
+
+    ``warnings`` tell what was asked for and is not there: paths, names of a split.
+    """
 
     clips: list[Clip]
     left_out: list[LeftOut]
+    warnings: tuple[str, ...] = ()
 
 
 def _is_statistics(path: Path) -> bool:
@@ -83,6 +89,7 @@ def _always(path: Path) -> bool:  # noqa: ARG001 - asked of every reader
 READERS: tuple[Reader, ...] = (
     Reader(".npz", read_npz, _is_about_the_folder),
     Reader(".npy", read_npy, _is_statistics),
+    Reader(".pt", read_pt, _is_statistics),
     Reader(".txt", read_deepmimic, _is_about_the_folder),
     Reader(".bvh", read_bvh, _never),
     Reader(".amc", read_amc, _never),
@@ -91,31 +98,44 @@ READERS: tuple[Reader, ...] = (
 
 
 def load_clips(
-    paths: Paths, *, representation: str | None = None, fps: float | None = None, bone_map: BoneMap | None = None
+    paths: Paths,
+    *,
+    representation: str | None = None,
+    fps: float | None = None,
+    bone_map: BoneMap | None = None,
+    split: str | Path | None = None,
 ) -> list[Clip]:
     """Read the clips of a file, a folder (with its subfolders), or several of both.
 
     ``representation`` says what the features mean where the number of columns does not; ``fps`` counts for files that
     do not name a frame rate. ``bone_map`` helps with skeletons whose bones have names of their own: a TOML or JSON
     file, or a mapping, with entries such as ``left_hip = "LeftUpLeg"`` (SMPL-X joint = source bone, empty to leave
-    the joint at rest); it counts before the names that are known.
+    the joint at rest); it counts before the names that are known. ``split`` is a list of names, one a line: only
+    files of these names are read.
 
     Raises ``ClipError`` where no clip can be read, so for one bad file given alone; a bad file among good ones is
     left out with a warning. Raises ``SettingsError`` where the bone map is none.
     """
-    result = read_clips(paths, representation=representation, fps=fps, bone_map=bone_map)
+    result = read_clips(paths, representation=representation, fps=fps, bone_map=bone_map, split=split)
     for path, reason in result.left_out:
         warnings.warn(f"left out {path.name}: {reason}", stacklevel=2)
+    for told in result.warnings:
+        warnings.warn(told, stacklevel=2)
     return result.clips
 
 
 def read_clips(
-    paths: Paths, *, representation: str | None = None, fps: float | None = None, bone_map: BoneMap | None = None
+    paths: Paths,
+    *,
+    representation: str | None = None,
+    fps: float | None = None,
+    bone_map: BoneMap | None = None,
+    split: str | Path | None = None,
 ) -> ClipSet:
     """Read like ``load_clips``, but list the files that were left out instead of warning."""
     bones = None if bone_map is None else read_bone_map(bone_map)
     given = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
-    files = _list_files(given)
+    files, told = _of_split(_list_files(given), split)
     clips: list[Clip] = []
     left_out: list[LeftOut] = []
     for path in files:
@@ -128,7 +148,24 @@ def read_clips(
             left_out.append(LeftOut(path, str(error)))
     if not clips:
         raise _nothing_read(given, left_out)
-    return ClipSet(_with_unique_names(clips), left_out)
+    return ClipSet(_with_unique_names(clips), left_out, (*_missing_paths(given), *told))
+
+
+def _of_split(files: list[Path], split: str | Path | None) -> tuple[list[Path], tuple[str, ...]]:
+    """The files that a split asks for, and what to say of names without one."""
+    if split is None:
+        return files, ()
+    asked = read_split(split)
+    if not files:
+        return files, ()
+    chosen = choose(files, asked)
+    return chosen.files, (missing_note(asked, chosen.missing),) if chosen.missing else ()
+
+
+def _missing_paths(given: list[Path]) -> tuple[str, ...]:
+    """A path that is not there is a slip of the one who typed it, so it is said once more than of a bad file."""
+    missing = [str(path) for path in given if not path.exists()]
+    return (f"not there, so in none of the figures: {', '.join(missing)}",) if missing else ()
 
 
 def _list_files(given: list[Path]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Reader of ``.npz`` files of SMPL-X (BEAT2) and SMPL-H (AMASS) poses."""
+"""Reader of ``.npz`` files: SMPL-X (BEAT2) and SMPL-H (AMASS) poses, or one array of features (see ``arrays``)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from rvq_core.clips.arrays import clips_of_array
 from rvq_core.clips.checks import UNREADABLE, as_frames, check_fps, shown
 from rvq_core.clips.clip import Clip
 from rvq_core.clips.motion import SmplxMotion
@@ -18,21 +19,37 @@ from rvq_core.errors import ClipError
 _FPS_KEYS = ("mocap_frame_rate", "mocap_framerate")
 # BEAT2 is y up; AMASS is z up, in its SMPL-H release (156 values) and in its SMPL-X one, which adds these keys.
 _AMASS_KEYS = frozenset({"surface_model_type", "mocap_time_length"})
+_KNOWN_BESIDE_POSES = frozenset({"trans", "betas", "gender", "model", "expressions", "dmpls"})
+# Under these names an archive without poses may hold features; the first counts. `arr_0` is what numpy calls one.
+_FEATURE_KEYS = ("features", "motion", "data", "arr_0")
+_FEATURE_FPS_KEYS = ("fps", "framerate", "frame_rate")
 _Y_FROM_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
 
 def read_npz(
     path: Path,
     *,
-    representation: str | None = None,  # noqa: ARG001 - every reader is called alike
+    representation: str | None = None,
     fps: float | None = None,
-    bone_map: Mapping[str, str] | None = None,  # noqa: ARG001 - as above
-) -> Clip:
+    bone_map: Mapping[str, str] | None = None,  # noqa: ARG001 - every reader is called alike
+) -> Clip | list[Clip]:
     """Read `poses` (T, 165 or 156 axis-angle values), `trans` (T, 3) and the frame rate, as a smplx_rot6d clip.
 
-    ``fps`` counts where the file names no frame rate. Only these arrays are read, and no pickle ever.
+    An archive without poses that holds one array (or one named `features`, `motion`, `data`) is taken as features
+    are, with the frame rate that it names. ``fps`` counts where the file names none. Only these arrays are read, and
+    no pickle ever.
     """
     arrays = _read_arrays(path)
+    if "poses" not in arrays:
+        key = next(name for name in arrays if name not in _FPS_KEYS + _FEATURE_FPS_KEYS)
+        rate = _named_fps(arrays, path)
+        return clips_of_array(
+            arrays[key], path, shown(path, key), representation=representation, fps=fps if rate is None else rate
+        )
+    return _from_poses(arrays, path, fps)
+
+
+def _from_poses(arrays: dict[str, NDArray[np.generic]], path: Path, fps: float | None) -> Clip:
     poses = as_frames(arrays["poses"], shown(path, "poses"), columns=(165, 156))
     trans = None
     if "trans" in arrays:
@@ -61,15 +78,27 @@ def _read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
 def _pick_arrays(archive: np.lib.npyio.NpzFile, path: Path) -> dict[str, NDArray[np.generic]]:
     names = set(archive.files)
     if "poses" not in names:
-        found = ", ".join(sorted(names)) or "no array"
-        do = "give BEAT2 or AMASS motion, or features as .npy"
-        raise ClipError(str(path), expected="an array `poses`", found=found, do=do)
+        return _pick_features(archive, path)
     # The presence of these keys says what the file is; their content may be of any kind and is not read.
     arrays: dict[str, NDArray[np.generic]] = {key: np.empty(0) for key in _AMASS_KEYS & names}
     for key in ("poses", "trans", *_FPS_KEYS):
         if key in names:
             arrays[key] = archive[key]
     return arrays
+
+
+def _pick_features(archive: np.lib.npyio.NpzFile, path: Path) -> dict[str, NDArray[np.generic]]:
+    rates = set(_FPS_KEYS + _FEATURE_FPS_KEYS)
+    others = [name for name in archive.files if name not in rates | _KNOWN_BESIDE_POSES]
+    chosen = next((name for name in _FEATURE_KEYS if name in others), others[0] if len(others) == 1 else None)
+    if chosen is None:
+        raise ClipError(
+            str(path),
+            expected="an array `poses`, or one array of features",
+            found=", ".join(sorted(archive.files)) or "no array",
+            do="give BEAT2 or AMASS motion, or features alone, under the name `features`",
+        )
+    return {name: archive[name] for name in archive.files if name == chosen or name in rates}
 
 
 def _not_an_archive(path: Path, found: str) -> ClipError:
@@ -87,7 +116,21 @@ def _check_length(trans: NDArray[np.float64], poses: NDArray[np.float64], path: 
 
 
 def _frame_rate(arrays: dict[str, NDArray[np.generic]], path: Path, fps: float | None) -> float:
-    for key in _FPS_KEYS:
+    named = _named_fps(arrays, path)
+    if named is not None:
+        return named
+    if fps is None:
+        raise ClipError(
+            str(path),
+            expected=f"a frame rate in {' or '.join(_FPS_KEYS)}",
+            found="neither",
+            do="give the frame rate with fps",
+        )
+    return check_fps(fps, "fps")
+
+
+def _named_fps(arrays: dict[str, NDArray[np.generic]], path: Path) -> float | None:
+    for key in (*_FPS_KEYS, *_FEATURE_FPS_KEYS):
         if key in arrays:
             value = arrays[key]
             if value.size != 1 or not np.issubdtype(value.dtype, np.number):
@@ -98,14 +141,7 @@ def _frame_rate(arrays: dict[str, NDArray[np.generic]], path: Path, fps: float |
                     do="save a single number",
                 )
             return check_fps(float(value.reshape(()).astype(np.float64)), shown(path, key))
-    if fps is None:
-        raise ClipError(
-            str(path),
-            expected=f"a frame rate in {' or '.join(_FPS_KEYS)}",
-            found="neither",
-            do="give the frame rate with fps",
-        )
-    return check_fps(fps, "fps")
+    return None
 
 
 def _smplx_rotations(poses: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[str, ...]]:

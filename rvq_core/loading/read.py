@@ -112,6 +112,21 @@ def read_file(path: Path) -> RawFile:
         ) from error
 
 
+def read_object(file: Path) -> object:
+    """Whatever ``torch.save`` wrote into a file, read as safely as a checkpoint. Raises CheckpointError."""
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(512)
+    except OSError as error:
+        raise CheckpointError(
+            str(file), expected="a readable file", found=error.strerror or str(error), do="check its permissions"
+        ) from error
+    if start.startswith((b"PK", _LEGACY_MAGIC)):
+        _refuse_what_could_harm(file, start)
+        return _load_weights_only(file)
+    return _read_by_kind(file, start)[0]
+
+
 def _name(path: Path) -> str:
     """What a user calls the checkpoint: the folder's name, or the file's without its endings."""
     if path.is_dir():
@@ -140,12 +155,8 @@ def _read_by_kind(file: Path, start: bytes) -> tuple[Mapping[str, Any], dict[str
         raise CheckpointError(str(file), expected="a checkpoint file", found="an empty file", do="copy it again")
     if start[8:9] == b"{":
         return _read_safetensors(file)
-    if start.startswith(b"PK"):
-        _refuse_archive(file)
-        return _read_torch(file), {}
-    if start.startswith(_LEGACY_MAGIC):
-        with file.open("rb") as opened:
-            _refuse_bytearray(file, opened)
+    if start.startswith((b"PK", _LEGACY_MAGIC)):
+        _refuse_what_could_harm(file, start)
         return _read_torch(file), {}
     if start[:1] == b"\x80":
         raise CheckpointError(
@@ -175,6 +186,15 @@ def _read_safetensors(file: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
             found=f"a file that is neither ({error})",
             do="check that it is a checkpoint, or copy it again if it was cut short",
         ) from error  # fmt: skip
+
+
+def _refuse_what_could_harm(file: Path, start: bytes) -> None:
+    """Look at a file of torch's, in its newer or its older container, before anything in it is read."""
+    if start.startswith(b"PK"):
+        _refuse_archive(file)
+    else:
+        with file.open("rb") as opened:
+            _refuse_bytearray(file, opened)
 
 
 def _refuse_archive(file: Path) -> None:

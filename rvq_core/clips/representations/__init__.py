@@ -31,6 +31,8 @@ __all__ = [
     "SMPLX_ROT6D_HANDS",
     "SMPLX_ROT6D_LOWER",
     "SMPLX_ROT6D_UPPER",
+    "TOKENS",
+    "UNDECODED",
     "Representation",
     "get_representation",
     "guess_representation",
@@ -44,6 +46,10 @@ __all__ = [
 RAW = Representation("raw")
 # What an encoder made of motion, [T', C]: goes into a quantizer as it is.
 LATENTS = Representation("latents")
+# What a quantizer made of them, [T', Q]: indices of codes, counted as they are.
+TOKENS = Representation("tokens")
+UNDECODED = frozenset({LATENTS.name, TOKENS.name})
+"""What is no motion: there is nothing to encode, and no reconstruction to compare."""
 
 REPRESENTATIONS: tuple[Representation, ...] = (
     SMPLX_ROT6D,
@@ -55,6 +61,7 @@ REPRESENTATIONS: tuple[Representation, ...] = (
     JOINT_ROT6D,
     RAW,
     LATENTS,
+    TOKENS,
 )
 
 

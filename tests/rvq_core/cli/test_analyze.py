@@ -197,3 +197,44 @@ class TestAnalyze:
         assert code == 2
         assert_one_line(err, "No space left on device", str(tmp_path / "out"))
         assert not (tmp_path / "out").exists()
+
+    def test_each_clip_is_told_with_what_was_done_to_it(self, run_cli, make_checkpoint, write_clip, tmp_path):
+        write_clip("plain", 40)
+        write_clip("fast", 41, fps=60.0)
+        path = make_checkpoint(training={"train_clips": ["plain"], "held_out_clips": ["fast"]})
+        _, text, _ = run_cli("analyze", path, tmp_path / "clips", "--out", tmp_path / "out", "--device", "cpu")
+        lines = {line.split()[0]: line for line in text.splitlines() if " frames " in line and line.startswith("  ")}
+        assert "held out" in lines["fast"] and "resampled from 60 to 30 fps (slerp)" in lines["fast"]
+        assert "trained on" in lines["plain"] and lines["plain"].endswith("taken as it is")
+
+    def test_a_path_that_is_not_there_is_unmistakable(self, run_cli, make_checkpoint, write_clips, tmp_path):
+        gone, out = tmp_path / "gone", tmp_path / "out"
+        code, text, err = run_cli("analyze", make_checkpoint(), write_clips(1), gone, "--out", out, "--device", "cpu")
+        assert code == 0
+        assert_one_line(err, "left out", str(gone), "nothing there")
+        assert f"warning: not there, so in none of the figures: {gone}" in text
+        assert any(str(gone) in line for line in json.loads((out / MANIFEST).read_text())["warnings"])
+
+    def test_a_split_and_groups(self, run_cli, make_checkpoint, write_clips, tmp_path):
+        folder, out = write_clips(6), tmp_path / "out"
+        (tmp_path / "test.txt").write_text("c1\nc2\nc4\nc5\n")
+        (tmp_path / "groups.csv").write_text("clip,group\nc1,calm\nc2,calm\nc5,angry\nc0,angry\n")
+        options = ["--split", tmp_path / "test.txt", "--groups", tmp_path / "groups.csv", "--device", "cpu"]
+        code, text, err = run_cli("analyze", make_checkpoint(), folder, "--out", out, *options)
+        assert (code, err) == (0, "")
+        report = Report.load(out)
+        assert report.clips["group"].fillna("").tolist() == ["calm", "calm", "", "angry"]
+        usage = report.tables["group_usage"]
+        assert usage.groupby("group")["clips"].first().to_dict() == {"angry": 1, "calm": 2}
+        rows = report.reconstruction.query("group == 'calm' and metric == 'mpjpe' and n_active == 3")
+        calm = report.clips[report.clips["group"] == "calm"]
+        assert rows["value"].item() == pytest.approx(np.average(calm["mpjpe"], weights=calm["frames"]))
+        assert "group calm: 2 clips" in text
+        assert "warning: clips without a group, in the overall figures only: 1 (c4)" in text
+        assert "warning: names in groups.csv that no measured clip has: 1 (c0)" in text
+
+    @pytest.mark.parametrize(("option", "name"), [("--split", "test.txt"), ("--groups", "groups.csv")])
+    def test_a_list_that_is_not_there(self, run_cli, make_checkpoint, write_clips, tmp_path, option, name):
+        code, _, err = run_cli("analyze", make_checkpoint(), write_clips(1), "--json", option, tmp_path / name)
+        assert code == 2
+        assert_one_line(err, name)

@@ -108,10 +108,16 @@ def test_a_path_that_is_not_there_says_so(tmp_path):
         load_clips(tmp_path / "missing.npz")
 
 
+def test_a_path_that_is_not_there_among_others_is_told_twice(folder, tmp_path):
+    found = read_clips([folder / "jump.txt", tmp_path / "missing"])
+    assert [path.name for path, _ in found.left_out] == ["missing"]
+    assert found.warnings == (f"not there, so in none of the figures: {tmp_path / 'missing'}",)
+
+
 def test_an_unknown_file_type_says_so(tmp_path):
     (tmp_path / "clip.fbx").write_bytes(b"")
     with pytest.raises(
-        ClipError, match=r"expected a file that ends in \.npz, \.npy, \.txt, \.bvh, \.amc, found '\.fbx'"
+        ClipError, match=r"expected a file that ends in \.npz, \.npy, \.pt, \.txt, \.bvh, \.amc, found '\.fbx'"
     ):
         load_clips(tmp_path / "clip.fbx")
 

@@ -44,8 +44,8 @@ def bad_value(value):
     ("array", "message"),
     [
         (np.zeros(5), r"clip\.npy: expected frames by features \[T, D\], found an array of shape \[5\]"),
-        (np.zeros((5, 22, 3)), r"found an array of shape \[5, 22, 3\]"),
-        (np.zeros((5, 4), int), "expected floating-point motion features, found dtype int64"),
+        (np.zeros((5, 23, 3)), r"found an array of shape \[5, 23, 3\]"),
+        (np.zeros((5, 90), int), "expected floating-point motion features, found dtype int64"),
         (np.zeros((5, 4), bool), "found dtype bool"),
         (np.zeros((5, 4), complex), "found dtype complex128"),
         (np.zeros((0, 4)), "expected at least one frame"),

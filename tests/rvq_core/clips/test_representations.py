@@ -110,6 +110,7 @@ def test_representations_are_found_by_name_and_by_width():
         ("joint_rot6d", None),
         ("raw", None),
         ("latents", None),
+        ("tokens", None),
     ]
     assert get_representation("kit") is KIT
     with pytest.raises(SettingsError, match=r"expected one of smplx_rot6d, .*, humanml3d, kit, .*, found 'smpl'"):

@@ -1,0 +1,43 @@
+"""What the terminal says of each clip: how long it is, its error, and what was done to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rvq_core.cli.shared import rows
+
+if TYPE_CHECKING:
+    from rvq_core.report import Report
+
+TOLD = 100
+"""Clips that the terminal lists; all stand in clips.parquet."""
+
+DETAILS = ("at rest:", "bones:", "not used:")
+"""Notes that are too long for a line; they stand in clips.parquet."""
+
+
+def clip_lines(report: Report) -> list[str]:
+    """One line a clip."""
+    found = rows(report.clips.head(TOLD))
+    metric, unit = ("mpjpe", " mm") if "mpjpe" in report.clips else ("feature_mse", "")
+    width = min(48, max(len(row["clip"]) for row in found))
+    lines = [
+        f"  {row['clip']:<{width}}{row['frames']:>7} frames{_error(row.get(metric), unit)}"
+        f"  {_mark(row['held_out']):<10}  {_done(row['notes'])}".rstrip()
+        for row in found
+    ]
+    left = len(report.clips) - len(found)
+    return ["clips:", *lines, *([f"  {left} more in clips.parquet"] if left else [])]
+
+
+def _error(value: float | None, unit: str) -> str:
+    return f"{'' if value is None or value != value else f'{value:.3g}{unit}':>11}"
+
+
+def _mark(held_out: object) -> str:
+    return {"True": "held out", "False": "trained on"}.get(str(held_out), "")  # pandas' null has no truth
+
+
+def _done(notes: str) -> str:
+    steps = [note for note in notes.split("; ") if not note.startswith(DETAILS) and "share the turn" not in note]
+    return "; ".join(step for step in steps if step) or "taken as it is"
