@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 import rvq_core
 from rvq_core.clips.clip import Clip, fingerprint
@@ -20,8 +21,10 @@ from rvq_core.clips.load import LeftOut
 from rvq_core.clips.representations import UNDECODED
 from rvq_core.errors import ClipError, SettingsError
 from rvq_core.loading.checkpoint import Checkpoint
+from rvq_core.margins import unseen_margins
 from rvq_core.measure import CAVEATS, ErrorRow, measure_clip
 from rvq_core.report import SCHEMA, Report
+from rvq_core.stats.diagnosis import SMALLEST_COUNT
 from rvq_core.stats.groups import group_usage_table
 from rvq_core.stats.projection import pca
 from rvq_core.stats.reconstruction import clip_columns, reconstruction_table
@@ -67,7 +70,7 @@ def analyze(
     all_fitted, refused = _fit_all(pipeline, clips)
     fitted = _limit_frames(all_fitted, max_frames, seed, pipeline.stride)
     grouped = _grouped(fitted, groups)
-    sums = Sums([len(codebook) for codebook in ckpt.codebooks])
+    sums = Sums([len(codebook) for codebook in ckpt.codebooks], seed)
     for done, clip in enumerate(fitted):
         if progress is not None:
             progress(done, len(fitted), clip.name)
@@ -79,6 +82,8 @@ def analyze(
     manifest["notes"] += _subset_notes(all_fitted, fitted)
     manifest["warnings"] = [*warned, *grouped.warnings, *_missing_statistics(ckpt, fitted), *sums.warnings()]
     manifest["settings"]["groups"] = len(set(grouped.of_clip.values())) or None
+    manifest["settings"]["margin_latents"] = min(sums.kept.seen, sums.kept.size)
+    manifest["notes"] += _margin_notes(sums)
     manifest["settings"]["thresholds"] = (thresholds or Thresholds()).to_dict()
     report = _build_report(pipeline, fitted, sums, manifest, seed, grouped.of_clip)
     manifest["verdicts"] = verdicts(report, thresholds)
@@ -146,6 +151,12 @@ def _subset_notes(given: list[Clip], measured: list[Clip]) -> list[str]:
     return [f"Only a random subset was measured: {frames} of {of} frames, {len(measured)} of {len(given)} clips."]
 
 
+def _margin_notes(sums: Sums) -> list[str]:
+    if sums.kept.seen <= sums.kept.size:
+        return []
+    return [f"Margins of unseen codes were measured on a random {sums.kept.size:,} of {sums.kept.seen:,} latents."]
+
+
 def _missing_statistics(ckpt: Checkpoint, clips: list[Clip]) -> list[str]:
     """A warning where a model is fed features without the mean and std that it was trained with."""
     if ckpt.model is None or ckpt.normalizer is not None or all(clip.representation in UNDECODED for clip in clips):
@@ -167,7 +178,7 @@ def _grouped(clips: list[Clip], groups: Mapping[str, str] | str | Path | None) -
 def _build_report(
     pipeline: Pipeline, clips: list[Clip], sums: Sums, manifest: dict[str, Any], seed: int, groups: dict[str, str]
 ) -> Report:
-    facts = _layer_facts(pipeline.checkpoint, sums)
+    facts = _layer_facts(pipeline, sums)
     errors = pd.DataFrame(sums.rows, columns=list(ErrorRow._fields))
     reconstruction = reconstruction_table(errors, seed, by_joint=sums.joints, groups=groups)
     tables = tables_of_counts(sums.of_tokens, seed=seed)
@@ -188,24 +199,47 @@ def _build_report(
     )
 
 
-def _layer_facts(checkpoint: Checkpoint, sums: Sums) -> list[LayerFacts]:
+def _layer_facts(pipeline: Pipeline, sums: Sums) -> list[LayerFacts]:
+    checkpoint = pipeline.checkpoint
     energy = sums.residual_energy()
     all_tokens = np.concatenate(sums.tokens)
+    by_clip = [np.stack(counts) for counts in zip(*sums.counts, strict=True)]
     stored = checkpoint.training.get("code_counts", {})
     batch = _log_batch(checkpoint)
-    ema = checkpoint.ema_counts
+    ema, means = checkpoint.ema_counts, _ema_means(checkpoint)
+    seen = [counts.sum(axis=0) > 0 for counts in by_clip]
+    margins = unseen_margins(*sums.kept.latents(), list(pipeline.quantizer.codebooks), seen)
     return [
         LayerFacts(
             codebook=codebook.numpy(),
-            by_clip=np.stack([counts[q] for counts in sums.counts]),
+            by_clip=by_clip[q],
             residual_energy=energy[q],
             logged_perplexity=perplexity_as_logged(all_tokens[:, q], len(codebook), batch),
             ema_count=None if ema is None else ema[q].numpy(),
             reset_threshold=checkpoint.quantizer.ema_layers()[q].reset_threshold,
             corpora={name: np.array(stored[name][q], dtype=np.int64) for name in CORPORA if np.any(stored.get(name))},
+            ema_mean=None if means is None else means[q],
+            other_layers=_other_layers(checkpoint, by_clip, q),
+            margins=margins[q],
         )
         for q, codebook in enumerate(checkpoint.codebooks)
     ]
+
+
+def _ema_means(checkpoint: Checkpoint) -> list[NDArray[np.float64]] | None:
+    """Where the EMA has each code [K, C]; None where it is not stored, or rows are made of it otherwise."""
+    if checkpoint.ema_counts is None or checkpoint.format == "lucidrains":
+        return None
+    layers = checkpoint.quantizer.ema_layers()
+    counts = [layer.code_count.double().clamp(min=SMALLEST_COUNT) for layer in layers]
+    return [(layer.code_sum.double() / count[:, None]).numpy() for layer, count in zip(layers, counts, strict=True)]
+
+
+def _other_layers(checkpoint: Checkpoint, by_clip: Sequence[NDArray[np.int64]], q: int) -> dict[int, NDArray[np.int64]]:
+    """Of a shared codebook, the tokens of each other layer (1-based) on its codes."""
+    if not checkpoint.quantizer.shared_codebook:
+        return {}
+    return {layer: counts.sum(axis=0) for layer, counts in enumerate(by_clip, start=1) if layer != q + 1}
 
 
 def _log_batch(checkpoint: Checkpoint) -> int:

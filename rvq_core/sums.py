@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rvq_core.measure import ClipErrors, ErrorRow
 from rvq_core.report import Tokens
 from rvq_core.stats.reconstruction import JointErrors
+from rvq_core.stats.sample import LatentSample
 from rvq_core.stats.token_counts import TokenCounts
 from rvq_core.stats.usage import count_codes
 from rvq_core.tokens import Encoded
@@ -24,7 +25,9 @@ class Sums:
     """What one pass over the clips adds up."""
 
     codes: Sequence[int]
+    seed: int = 0
     of_tokens: TokenCounts = field(init=False)
+    kept: LatentSample = field(init=False)
     counts: list[list[NDArray[np.int64]]] = field(default_factory=lambda: list[list[NDArray[np.int64]]]())
     tokens: list[Tokens] = field(default_factory=lambda: list[Tokens]())
     rows: list[ErrorRow] = field(default_factory=lambda: list[ErrorRow]())
@@ -38,6 +41,7 @@ class Sums:
 
     def __post_init__(self) -> None:
         self.of_tokens = TokenCounts(self.codes)
+        self.kept = LatentSample(seed=self.seed)
 
     def add(self, encoded: Encoded, errors: ClipErrors, seconds_per_token: float | None) -> None:
         """Add one clip."""
@@ -54,6 +58,7 @@ class Sums:
 
     def _add_latents(self, encoded: Encoded) -> None:
         """Of clips that hold indices there are none."""
+        self.kept.add(encoded.clip.name, encoded.latents.t().cpu().numpy(), self.tokens[-1])
         latents = encoded.latents.double()
         left = (latents - encoded.partial[1:].double()).square().sum(dim=(1, 2)).cpu().numpy()
         total = latents.sum(dim=1).cpu().numpy()

@@ -20,6 +20,17 @@ class Neighbours(NamedTuple):
     distance: NDArray[np.float64]
 
 
+class Margins(NamedTuple):
+    """How far a code [K] is from winning its first latent; NaN for codes that win one.
+
+    Smallest over latents x, won by w: ``squared`` |x - c|^2 - |x - w|^2, and ``l2`` |x - c| - |x - w|, by which the
+    code would have to come nearer.
+    """
+
+    squared: NDArray[np.float64]
+    l2: NDArray[np.float64]
+
+
 def norms(codebook: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """L2 norm of each code [K]."""
     return np.linalg.norm(codebook.astype(np.float64), axis=1)

@@ -3,49 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from rvq_core.stats import geometry, usage
+from rvq_core.stats import diagnosis, geometry, usage
+from rvq_core.stats.layer_facts import CORPORA, Counts, LayerFacts
 
-Counts = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)  # no slots: what both tables need is computed once and kept
-class LayerFacts:
-    """What is known of one layer before any statistic.
-
-    ``codebook`` [K, C]; ``by_clip`` [M, K] tokens of each clip on each code; ``residual_energy`` after this layer;
-    ``ema_count`` [K] or None where the checkpoint does not hold it, and the threshold below which a code is reset;
-    ``corpora``: counts [K] that the checkpoint stores of its own corpora, by name ('train', 'held_out');
-    ``logged_perplexity`` as a training log would show it.
-    """
-
-    codebook: NDArray[np.floating[Any]]
-    by_clip: Counts
-    residual_energy: float | None
-    logged_perplexity: float
-    ema_count: NDArray[np.floating[Any]] | None
-    reset_threshold: float
-    corpora: dict[str, Counts]
-
-    @cached_property
-    def counts(self) -> Counts:
-        """Tokens on each code [K], all clips together."""
-        return self.by_clip.sum(axis=0)
-
-    @cached_property
-    def neighbours(self) -> geometry.Neighbours:
-        """The nearest other code of each code [K]."""
-        return geometry.nearest_neighbours(self.codebook)
-
-
-CORPORA = ("train", "held_out")
+__all__ = ["CORPORA", "LayerFacts", "codes_table", "layers_table"]
 
 
 def layers_table(layers: Sequence[LayerFacts]) -> pd.DataFrame:
@@ -104,7 +70,7 @@ def _corpus_columns(corpus: str, counts: Counts | None) -> dict[str, Any]:
 
 def _code_rows(number: int, facts: LayerFacts) -> pd.DataFrame:
     counts, neighbours = facts.counts, facts.neighbours
-    status = _status(counts, geometry.is_duplicate(neighbours))
+    status = diagnosis.statuses(facts)
     table = pd.DataFrame(
         {
             "layer": number,
@@ -116,7 +82,8 @@ def _code_rows(number: int, facts: LayerFacts) -> pd.DataFrame:
             "nearest_distance": neighbours.distance,
             "ema_count": np.nan if facts.ema_count is None else facts.ema_count.astype(np.float64),
             "status": status,
-            "cause": _causes(status, neighbours.code, facts),
+            "cause": diagnosis.causes(status, facts),
+            **_margin_columns(facts),
         }
     )
     table.loc[neighbours.code < 0, "nearest_code"] = pd.NA
@@ -126,33 +93,13 @@ def _code_rows(number: int, facts: LayerFacts) -> pd.DataFrame:
     return table
 
 
-def _status(counts: Counts, duplicate: NDArray[np.bool_]) -> NDArray[np.object_]:
-    """The first that fits of unseen, duplicate, rare, used."""
-    status = np.full(len(counts), "used", dtype=object)
-    status[usage.is_rare(counts)] = "rare"
-    status[duplicate] = "duplicate"
-    status[counts == 0] = "unseen"
-    return status
-
-
-def _causes(status: NDArray[np.object_], nearest: NDArray[np.int64], facts: LayerFacts) -> list[str | None]:
-    """A plain reason for each code [K] that is not simply used, where one can be told."""
-    return [_cause(str(status[code]), code, int(nearest[code]), facts) for code in range(len(status))]
-
-
-def _cause(status: str, code: int, nearest: int, facts: LayerFacts) -> str | None:
-    if status == "duplicate":
-        return f"lies on code {nearest}"
-    if status != "unseen":
-        return None
-    trained = facts.corpora.get("train")
-    if trained is not None and trained[code] > 0:
-        return f"not exercised by these clips: {int(trained[code])} tokens of the training corpus are on it"
-    if facts.ema_count is not None and facts.ema_count[code] < facts.reset_threshold:
-        return f"dead: EMA count {facts.ema_count[code]:.2f} is below the reset threshold {facts.reset_threshold:g}"
-    if facts.ema_count is not None:
-        return f"not exercised by these clips: EMA count {facts.ema_count[code]:.2f}"
-    return None
+def _margin_columns(facts: LayerFacts) -> dict[str, Any]:
+    """How far unseen codes are from winning a latent; NaN for the others, and where it was not measured."""
+    if facts.margins is None:
+        return dict.fromkeys(("margin", "margin_l2", "margin_relative"), np.nan)
+    usual = np.median(facts.neighbours.distance)
+    relative = facts.margins.l2 / usual if usual > 0 else np.full(len(facts.counts), np.nan)
+    return {"margin": facts.margins.squared, "margin_l2": facts.margins.l2, "margin_relative": relative}
 
 
 def _number(value: float | None) -> float:
