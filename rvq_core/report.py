@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 
 from rvq_core.clips.checks import UNREADABLE
 from rvq_core.errors import ReportError
+from rvq_core.folders import FolderKind, written_folder
 from rvq_core.stats.reconstruction import overall
 
 SCHEMA = 1
@@ -65,28 +64,9 @@ class Report:
 
         An earlier report there is replaced; any other folder that is not empty is refused (ReportError).
         """
-        refuse_foreign_folder(Path(folder))
-        # Resolved, so that a link keeps pointing at the folder it names.
-        target = Path(folder).resolve()
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        except OSError as error:
-            raise ReportError(
-                str(target), expected="a folder that can be written", found=error.strerror or str(error),
-                do="choose another place with --out",
-            ) from error  # fmt: skip
-        try:
+        with written_folder(Path(folder), KIND) as temporary:
             self._write_into(temporary)
-            _put_in_place(temporary, target)
-        except OSError as error:
-            raise ReportError(
-                str(target), expected="room to write the report", found=error.strerror or str(error),
-                do="free some space or choose another place with --out",
-            ) from error  # fmt: skip
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        return target
+        return Path(folder).resolve()
 
     @classmethod
     def load(cls, folder: str | Path) -> Report:
@@ -104,7 +84,6 @@ class Report:
         return json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def _write_into(self, folder: Path) -> None:
-        folder.chmod(0o755)
         main = {name: cast(pd.DataFrame, getattr(self, name)) for name in TABLES}
         for name, table in (self.tables | main).items():
             _write_table(table, folder / f"{name}.parquet")
@@ -118,20 +97,7 @@ class Report:
 
 def refuse_foreign_folder(target: Path) -> None:
     """Raise ReportError unless ``target`` is absent, empty, or an earlier report; the current folder is never one."""
-    if Path.cwd().is_relative_to(target.resolve()):
-        raise ReportError(
-            str(target), expected="a folder to replace", found="the current folder, or one above it",
-            do="name a new folder with --out",
-        )  # fmt: skip
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise ReportError(str(target), expected="a folder", found="a file", do="choose another place with --out")
-    if any(target.iterdir()) and not _is_report(target):
-        raise ReportError(
-            str(target), expected="an empty folder or an earlier report", found="a folder with other files",
-            do="choose another place with --out",
-        )  # fmt: skip
+    KIND.refuse_foreign(target)
 
 
 def _is_report(folder: Path) -> bool:
@@ -143,21 +109,8 @@ def _is_report(folder: Path) -> bool:
     return isinstance(manifest, dict) and "rvq_lens" in manifest
 
 
-def _put_in_place(temporary: Path, target: Path) -> None:
-    """Rename the finished folder onto the target; an earlier report steps aside first and is then removed."""
-    if not target.exists():
-        temporary.rename(target)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    target.rename(aside / target.name)
-    try:
-        temporary.rename(target)
-    except BaseException:
-        # Ctrl-C counts too: the earlier report must not go with the folder that it stepped into.
-        (aside / target.name).rename(target)
-        raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+KIND = FolderKind("report", _is_report)
+"""Reports and comparisons replace each other, and no other folder."""
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:

@@ -23,7 +23,11 @@ def status_table(codes: pd.DataFrame) -> pd.DataFrame:
 
 def status_figure(codes: pd.DataFrame) -> go.Figure:
     """Stacked bars, one per layer; each code counts once."""
-    table = status_table(codes)
+    return status_bars(status_table(codes))
+
+
+def status_bars(table: pd.DataFrame) -> go.Figure:
+    """Stacked bars of numbers by layer (rows) and status (columns)."""
     totals = table.sum(axis=1)
     figure = go.Figure()
     for status, colour in STATUS_COLOURS.items():

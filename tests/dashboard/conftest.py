@@ -84,6 +84,7 @@ def synthetic_clips(count: int, held_out: list[bool | None]) -> tuple[pd.DataFra
         {
             "clip": [f"clip_{i}" for i in range(count)], "frames": 100, "seconds": 100 / 30, "fps": 30.0, "tokens": 50,
             "held_out": pd.array([held_out[i % len(held_out)] for i in range(count)], dtype="boolean"), "notes": "",
+            "representation": "raw",
         }
     )  # fmt: skip
     errors = []

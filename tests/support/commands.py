@@ -25,3 +25,9 @@ def assert_one_line(err: str, *parts: str) -> None:
     assert "found" in err
     for part in parts:
         assert part in err, err
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A Python of its own that finds the packages."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False)

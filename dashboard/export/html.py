@@ -1,0 +1,148 @@
+"""A report as one HTML file that opens without a network: verdicts, tables, figures to explore, and what it is made of.
+
+Every text of the report goes through ``html.escape``; Plotly writes its data with ``<``, ``>`` and ``/`` escaped.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from dashboard import words
+from dashboard.export.registry import FigureEntry
+from dashboard.export.tables import REPORT_TABLES
+from dashboard.export.text_table import TextTable, text_table
+from dashboard.figures.theme import CONFIG
+from rvq_core.report import Report
+
+# Nothing may be fetched, whatever the file holds. Plotly draws very many points by WebGL, which makes code at run time.
+POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
+
+STYLE = """
+body { font: 16px/1.5 system-ui, "Segoe UI", Roboto, Arial, sans-serif; color: #22262b; background: #fff;
+  max-width: 1080px; margin: 2rem auto; padding: 0 1.25rem; }
+h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; } h3 { margin: 2rem 0 0; }
+.measured, .what, figcaption, td, th { color: #555b63; } .measured, .what { font-size: 0.9rem; }
+figure { margin: 0.5rem 0 0; }
+table { border-collapse: collapse; font-size: 0.85rem; width: 100%; }
+.wide { overflow-x: auto; }
+th, td { text-align: right; padding: 0.3rem 0.6rem; white-space: nowrap; } th { border-bottom: 2px solid #8a8f98;
+  white-space: normal; vertical-align: bottom; }
+td { border-bottom: 1px solid #e3e5e8; } .text { text-align: left; } td b { color: #22262b; }
+.verdict { border: 1px solid #d8dadd; border-left: 5px solid #0072B2; border-radius: 4px; padding: 0.5rem 1rem;
+  margin: 0.6rem 0; } .verdict p { margin: 0.3rem 0; }
+.severe { border-left-color: #D55E00; } .warning { border-left-color: #E69F00; }
+.severity { font-weight: 600; text-transform: uppercase; font-size: 0.75rem; letter-spacing: 0.05em; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1rem; font-size: 0.85rem; }
+dd { margin: 0; overflow-wrap: anywhere; font-family: ui-monospace, monospace; }
+@media print { .modebar { display: none; } figure { break-inside: avoid; } }
+"""
+
+
+def html_report(report: Report, figures: Sequence[tuple[FigureEntry, go.Figure]], command: str) -> str:
+    """Write the whole page; ``figures`` stand in it as they are given."""
+    name = escape(str(report.manifest["checkpoint"]["name"]))
+    parts = [
+        f"<h1>{name}</h1>", *_measured(report), *_verdicts(report.manifest["verdicts"]), *_tables(report),
+        "<h2>Figures</h2>", *(_figure(entry, figure) for entry, figure in figures),
+        *_provenance(report.manifest, command),
+    ]  # fmt: skip
+    return page(f"{name}: RVQ Lens", parts)
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """A page of parts that are HTML already, as is ``title``; Plotly stands in it once."""
+    body = "\n".join(parts)
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>{STYLE}</style>\n'
+        f"<script>{get_plotlyjs()}</script>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def html_table(table: TextTable) -> str:
+    """A printed table, with the best values in bold."""
+    sides = [' class="text"' if left else "" for left in table.left]
+    head = "".join(f"<th{side}>{escape(text)}</th>" for side, text in zip(sides, table.headings, strict=True))
+    rows = [
+        "".join(
+            f"<td{side}>{f'<b>{escape(cell)}</b>' if best else escape(cell)}</td>"
+            for side, cell, best in zip(sides, row, marks, strict=True)
+        )
+        for row, marks in zip(table.cells, table.best, strict=True)
+    ]
+    body = "\n".join(f"<tr>{row}</tr>" for row in rows)
+    return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
+
+
+def told(text: str) -> str:
+    """Words of ours in which ``**`` marks what is important, as HTML.
+
+    >>> told("**5** of <all>")
+    '<b>5</b> of &lt;all&gt;'
+    """
+    return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", escape(text))
+
+
+def _measured(report: Report) -> list[str]:
+    measured = f'<p class="measured">{told(words.measured_on(report.manifest, report.clips))}</p>'
+    summary = words.summary(report.layers, report.overall, words.is_canonical(report.clips))
+    lines = [f"<p>{escape(text)}</p>" for text in (*report.manifest["warnings"], *report.manifest["notes"])]
+    return [measured, f"<p>{told(summary)}</p>", *lines]
+
+
+def _verdicts(verdicts: Sequence[dict[str, Any]]) -> list[str]:
+    if not verdicts:
+        return ["<h2>Verdicts</h2>", "<p>No rule passed its threshold.</p>"]
+    return ["<h2>Verdicts</h2>", *map(_verdict, verdicts)]
+
+
+def _verdict(verdict: dict[str, Any]) -> str:
+    severity, finding = escape(str(verdict["severity"])), escape(str(verdict["finding"]))
+    lines = [f'<p><span class="severity">{severity}</span> <b>{finding}</b></p>']
+    for label, key in (("Usual cause.", "cause"), ("What to try.", "advice")):
+        if verdict[key]:
+            lines.append(f"<p><b>{label}</b> {escape(str(verdict[key]))}</p>")
+    caveat = escape(" ".join(filter(None, (f"Measured on {verdict['measured_on']}.", verdict["caveat"]))))
+    return f'<div class="verdict {severity}">{"".join(lines)}<p class="measured">{caveat}</p></div>'
+
+
+def _tables(report: Report) -> list[str]:
+    parts: list[str] = []
+    for entry in REPORT_TABLES:
+        table = entry.table(report)
+        if table is not None and len(table):
+            printed = text_table(table, entry.columns(report), entry.title, references=entry.references)
+            parts += [f"<h2>{escape(entry.title)}</h2>", html_table(printed)]
+    return parts
+
+
+def _figure(entry: FigureEntry, figure: go.Figure) -> str:
+    drawn = figure.to_html(
+        full_html=False, include_plotlyjs=False, div_id=f"figure-{entry.name}", config=CONFIG | {"responsive": True}
+    )
+    return (
+        f'<h3>{escape(entry.title)}</h3>\n<figure>{drawn}<figcaption class="what">{escape(words.WHAT[entry.what])}'
+        "</figcaption></figure>"
+    )
+
+
+def _provenance(manifest: dict[str, Any], command: str) -> list[str]:
+    """What the page is made of: checkpoint, clips, settings, versions and commands."""
+    checkpoint, clips = manifest["checkpoint"], manifest["clips"]
+    facts = {
+        "rvq-lens": manifest["rvq_lens"], "checkpoint": f"{checkpoint['file']} ({checkpoint['format']})",
+        "sha256": checkpoint["sha256"],
+        "clips": f"{clips['count']}, {clips['frames']} frames, {clips['seconds']} s",
+        "fingerprint": clips["fingerprint"],
+        "settings": json.dumps(manifest["settings"]), "analysed by": manifest["command"], "exported by": command,
+    }  # fmt: skip
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
+    return ["<h2>Made of</h2>", f"<dl>{rows}</dl>"]

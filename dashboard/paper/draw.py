@@ -1,0 +1,241 @@
+"""From a Plotly figure to a Matplotlib one: axes, legend and title; the traces are drawn by ``traces``."""
+
+from __future__ import annotations
+
+import math
+import re
+import textwrap
+from typing import TYPE_CHECKING, Any, cast
+
+import plotly.graph_objects as go
+from plotly.basedatatypes import BasePlotlyType
+
+from dashboard.paper.style import INK, MM, NAMED_DASHES, Preset
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PAGE_HEIGHT = 400
+"""Pixels of the page's usual figure: one that is twice as high there is twice as high on paper."""
+
+
+def draw(figure: go.Figure, preset: Preset, title: str | None = None) -> Figure:
+    """Draw the traces of ``figure`` at the size of ``preset``; call it within ``style.drawing``.
+
+    Raises NotImplementedError for a kind of trace, or a second pair of axes, that has no drawing here.
+    """
+    from matplotlib.figure import Figure
+
+    from dashboard.paper.traces import Canvas, draw_traces
+
+    layout = figure.layout.to_plotly_json()
+    drawn = Figure(figsize=(preset.width * MM, _height(layout, preset) * MM), layout="constrained")
+    axes = drawn.add_subplot()
+    canvas = Canvas(axes, preset, layout, _places(figure, layout, "x"), _places(figure, layout, "y"))
+    draw_traces(figure, canvas)
+    for which in ("x", "y"):
+        _axis(axes, layout.get(f"{which}axis", {}), which, canvas.places(which), preset)
+    _shapes(axes, layout, preset)
+    if layout.get("yaxis", {}).get("scaleanchor"):
+        axes.set_aspect("equal", adjustable="datalim")
+    if layout.get("showlegend", True) and canvas.entries:
+        _legend(drawn, canvas.entries, title)
+    elif title:
+        axes.set_title(title, loc="left")
+    _settle(drawn, axes)
+    return drawn
+
+
+def traces_of(figure: go.Figure) -> list[dict[str, Any]]:
+    """The traces that are shown, with arrays as they were given."""
+    traces = [trace.to_plotly_json() for trace in cast(tuple[BasePlotlyType, ...], figure.data)]
+    return [trace for trace in traces if trace.get("visible") is not False]
+
+
+def plain(text: str | None) -> str:
+    """Text without Plotly's markup.
+
+    >>> plain("times the<br>uniform <b>share</b><br> ")
+    'times the uniform share'
+    """
+    return " ".join(re.sub(r"<[^>]*>", " ", text or "").split())
+
+
+def _height(layout: dict[str, Any], preset: Preset) -> float:
+    if preset.fixed:
+        return preset.height
+    if layout.get("yaxis", {}).get("scaleanchor"):  # a map: about as high as wide
+        return min(preset.width, preset.height * 1.45)
+    return min(preset.height * max(layout.get("height", PAGE_HEIGHT) / PAGE_HEIGHT, 0.85), preset.tallest)
+
+
+def _places(figure: go.Figure, layout: dict[str, Any], which: str) -> list[Any] | None:
+    """The names along an axis of categories, in its order; None along an axis of numbers."""
+    axis = layout.get(f"{which}axis", {})
+    if axis.get("categoryarray") is not None:
+        return list(axis["categoryarray"])
+    values = [value for trace in traces_of(figure) for value in _values(trace.get(which))]
+    if axis.get("type") == "category" or any(isinstance(value, str) for value in values):
+        return list(dict.fromkeys(values))
+    return None
+
+
+def _values(values: Any) -> list[Any]:
+    return [] if values is None else list(values)
+
+
+def _axis(axes: Axes, axis: dict[str, Any], which: str, places: list[Any] | None, preset: Preset) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    scale, mine = getattr(axes, f"set_{which}scale"), getattr(axes, f"{which}axis")
+    logarithmic = axis.get("type") == "log"
+    if logarithmic:
+        scale("log")
+    else:
+        mine.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 2.5, 5, 10]))
+    mine.set_major_formatter(_number_format(axis.get("tickformat")))
+    _ticks(axes, axis, which, places)
+    _limits(axes, axis, which, logarithmic=logarithmic)
+    getattr(axes, f"set_{which}label")(plain(axis.get("title", {}).get("text")))
+    if axis.get("showgrid", True) and (which == "y") != _is_lying(places, which):
+        mine.grid(visible=True)
+    if places is not None and len(places) > 1 and which == "y" and not preset.fixed:
+        mine.set_tick_params(length=0)
+
+
+def _is_lying(places: list[Any] | None, which: str) -> bool:
+    """Whether names stand along the y axis: then the numbers, and their grid, are those of x."""
+    return which == "y" and places is not None
+
+
+def _ticks(axes: Axes, axis: dict[str, Any], which: str, places: list[Any] | None) -> None:
+    from matplotlib.ticker import NullFormatter, NullLocator
+
+    mine = getattr(axes, f"{which}axis")
+    mine.set_minor_locator(NullLocator())
+    mine.set_minor_formatter(NullFormatter())
+    values = axis.get("tickvals")
+    if values is not None:
+        labels = axis.get("ticktext")
+        labels = [_shown(value) for value in values] if labels is None else [plain(str(label)) for label in labels]
+        mine.set_ticks(_numbers(values, places), labels)
+    elif places is not None:
+        mine.set_ticks(range(len(places)), [plain(str(place)) for place in places])
+
+
+def _numbers(values: Any, places: list[Any] | None) -> list[float]:
+    return [float(value) if places is None else float(places.index(value)) for value in values]
+
+
+def _limits(axes: Axes, axis: dict[str, Any], which: str, *, logarithmic: bool) -> None:
+    get, put = getattr(axes, f"get_{which}lim"), getattr(axes, f"set_{which}lim")
+    limits = axis.get("range")
+    if limits is not None:
+        low, high = (10.0**limit if logarithmic else limit for limit in limits)
+        put(low, high)
+    elif axis.get("rangemode") == "tozero" and not logarithmic:
+        (low, high), data = get(), axes.dataLim
+        first, last = (data.x0, data.x1) if which == "x" else (data.y0, data.y1)
+        put(0.0 if first >= 0 else low, 0.0 if last <= 0 else high)
+    elif logarithmic and axis.get("tickvals") is not None:
+        # Ticks beyond the data would widen the axis.
+        data = axes.dataLim
+        low, high = (data.x0, data.x1) if which == "x" else (data.y0, data.y1)
+        if 0 < low < high:
+            put(low / (high / low) ** 0.03, high * (high / low) ** 0.03)
+    if axis.get("autorange") == "reversed":
+        low, high = sorted(get())
+        put(high, low)
+
+
+def _number_format(form: str | None) -> Any:
+    from matplotlib.ticker import FuncFormatter
+
+    if form and form.endswith("%"):
+        digits = int(re.sub(r"\D", "", form) or 0)
+        return FuncFormatter(lambda value, _: f"{100 * value:.{digits}f} %")
+    return FuncFormatter(lambda value, _: _shown(value))
+
+
+def _shown(value: Any) -> str:
+    """A number on an axis, with a thousands separator and a true minus."""
+    return f"{float(value):,.10g}".replace("-", "\N{MINUS SIGN}") if isinstance(value, int | float) else str(value)
+
+
+def _shapes(axes: Axes, layout: dict[str, Any], preset: Preset) -> None:
+    """Straight lines across the figure, and the words beside them."""
+    for shape in layout.get("shapes") or ():
+        line = shape.get("line", {})
+        look: dict[str, Any] = {
+            "color": line.get("color", INK), "linewidth": preset.line * 0.8,
+            "linestyle": NAMED_DASHES.get(line.get("dash", "solid"), "solid"), "zorder": 1.5,
+        }  # fmt: skip
+        if shape.get("type") != "line":
+            raise NotImplementedError(f"a shape of type {shape.get('type')} has no drawing for print")
+        if shape["y0"] == shape["y1"]:
+            axes.axhline(shape["y0"], **look)
+        elif shape["x0"] == shape["x1"]:
+            axes.axvline(shape["x0"], **look)
+        else:
+            axes.plot([shape["x0"], shape["x1"]], [shape["y0"], shape["y1"]], **look)
+    for note in layout.get("annotations") or ():
+        frames = {"x": axes.get_xaxis_transform(), "paper": axes.transAxes}
+        place = frames["x"] if "paper" not in str(note.get("xref", "x")) else frames["paper"]
+        if str(note.get("yref", "y")) == "y":
+            place = axes.transData if str(note.get("xref", "x")) == "x" else axes.get_yaxis_transform()
+        axes.text(
+            note["x"], note["y"], plain(note.get("text")), transform=place, fontsize=preset.text * 0.85,
+            ha={"auto": "center"}.get(note.get("xanchor", "center"), note.get("xanchor", "center")),
+            va={"auto": "center", "middle": "center"}.get(note.get("yanchor", "bottom"), note.get("yanchor", "bottom")),
+        )  # fmt: skip
+
+
+def _settle(drawn: Figure, axes: Axes) -> None:
+    """Find the places of all parts, once, and mend what has too little room there."""
+    drawn.draw_without_rendering()
+    if _wrapped(axes):
+        drawn.draw_without_rendering()
+    # Finding the places again for each format would take as long each time.
+    drawn.set_layout_engine("none")
+    _thin_out(axes)
+
+
+def _wrapped(axes: Axes) -> bool:
+    """Break the titles of axes that are longer than their axis; whether there was one."""
+    changed = False
+    for label, room in ((axes.xaxis.label, axes.bbox.width), (axes.yaxis.label, axes.bbox.height)):
+        box = label.get_window_extent()
+        length = box.width if label is axes.xaxis.label else box.height
+        text = label.get_text()
+        if length > room and " " in text:
+            count = math.ceil(length / room)
+            label.set_text("\n".join(textwrap.wrap(text, math.ceil(len(text) / count) + 5)))
+            changed = True
+    return changed
+
+
+def _thin_out(axes: Axes) -> None:
+    """Take away the names of ticks below which the next one, which stays, has no room."""
+    labels = axes.get_xticklabels()
+    kept = float("inf")
+    for tick, label in zip(reversed(axes.get_xticks()), reversed(labels), strict=True):
+        box = label.get_window_extent()
+        if not label.get_text() or not min(axes.get_xlim()) <= tick <= max(axes.get_xlim()):
+            continue
+        if box.x1 > kept - 1:
+            label.set_text("")
+        else:
+            kept = box.x0
+    if any(not label.get_text() for label in labels):
+        axes.xaxis.set_ticks(axes.get_xticks(), [label.get_text() for label in labels])
+
+
+def _legend(drawn: Figure, entries: list[tuple[Any, str]], title: str | None) -> None:
+    """Above the axes, in as many columns as fit, below the title."""
+    handles, labels = [handle for handle, _ in entries], [plain(label) for _, label in entries]
+    for columns in range(min(len(labels), 6), 0, -1):
+        legend = drawn.legend(handles, labels, loc="outside upper left", ncols=columns, title=title, alignment="left")
+        if columns == 1 or legend.get_window_extent().width <= 0.96 * drawn.bbox.width:
+            return
+        legend.remove()

@@ -1,0 +1,94 @@
+"""Writing whole folders: all of it or nothing, an earlier one of the same kind replaced, any other left alone."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rvq_core.errors import ReportError
+
+
+@dataclass(frozen=True, slots=True)
+class FolderKind:
+    """A kind of folder: its name in messages, and how one that was written earlier is known."""
+
+    name: str
+    is_one: Callable[[Path], bool]
+
+    def refuse_foreign(self, target: Path) -> None:
+        """Raise ReportError unless ``target`` is absent, empty, or an earlier one; the current folder is never one."""
+        if Path.cwd().is_relative_to(target.resolve()):
+            raise ReportError(
+                str(target), expected="a folder to replace", found="the current folder, or one above it",
+                do="name a new folder with --out",
+            )  # fmt: skip
+        try:
+            self._refuse_other_content(target)
+        except OSError as error:
+            raise ReportError(
+                str(target), expected="a folder that can be read", found=error.strerror or str(error),
+                do="choose another place with --out",
+            ) from error  # fmt: skip
+
+    def _refuse_other_content(self, target: Path) -> None:
+        if not target.exists():
+            return
+        if not target.is_dir():
+            raise ReportError(str(target), expected="a folder", found="a file", do="choose another place with --out")
+        if any(target.iterdir()) and not self.is_one(target):
+            raise ReportError(
+                str(target), expected=f"an empty folder or an earlier {self.name}", found="a folder with other files",
+                do="choose another place with --out",
+            )  # fmt: skip
+
+
+@contextmanager
+def written_folder(folder: Path, kind: FolderKind) -> Generator[Path]:
+    """A temporary folder beside ``folder``, which takes its place when the block ends well.
+
+    When it does not, ``folder`` stays as it was and nothing is left beside it. Raises ReportError for a folder that
+    ``kind`` refuses, and where there is no room or no permission.
+    """
+    kind.refuse_foreign(folder)
+    # Resolved, so that a link keeps pointing at the folder it names.
+    target = folder.resolve()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise ReportError(
+            str(target), expected="a folder that can be written", found=error.strerror or str(error),
+            do="choose another place with --out",
+        ) from error  # fmt: skip
+    try:
+        temporary.chmod(0o755)
+        yield temporary
+        _put_in_place(temporary, target)
+    except OSError as error:
+        raise ReportError(
+            str(target), expected=f"room to write the {kind.name}", found=error.strerror or str(error),
+            do="free some space or choose another place with --out",
+        ) from error  # fmt: skip
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put_in_place(temporary: Path, target: Path) -> None:
+    """Rename the finished folder onto the target; an earlier one steps aside first and is then removed."""
+    if not target.exists():
+        temporary.rename(target)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    target.rename(aside / target.name)
+    try:
+        temporary.rename(target)
+    except BaseException:
+        # Ctrl-C counts too: the earlier folder must not go with the one that it stepped into.
+        (aside / target.name).rename(target)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

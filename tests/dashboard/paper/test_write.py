@@ -1,0 +1,140 @@
+import io
+import re
+import sys
+import zlib
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from PIL import Image
+
+from dashboard.paper import PRESETS, figure_files
+from dashboard.paper.draw import draw
+from dashboard.paper.style import drawing
+from dashboard.paper.traces import HATCHES
+
+
+def lines(count: int = 3, points: int = 20) -> go.Figure:
+    x = np.arange(1, points + 1)
+    return go.Figure([go.Scatter(x=x, y=x * (i + 1.5), mode="lines", name=f"layer {i}") for i in range(count)])
+
+
+@pytest.mark.parametrize(("preset", "width"), [("single", 85), ("double", 175), ("slide", 254)])
+def test_files_have_the_width_of_the_preset(preset: str, width: float):
+    files = figure_files(lines(), preset=preset)
+    (box,) = re.findall(rb"/MediaBox \[ 0 0 ([\d.]+) ", files["pdf"])
+    assert float(box) == pytest.approx(width / 25.4 * 72, abs=0.01)
+    assert re.search(rb'<svg[^>]* width="([\d.]+)pt"', files["svg"])[1].startswith(box[:6])
+    picture = Image.open(io.BytesIO(files["png"]))
+    assert picture.width == pytest.approx(width / 25.4 * 300, abs=1)
+    assert picture.info["dpi"][0] == pytest.approx(300, abs=0.1)
+
+
+def test_text_is_text_and_the_font_is_embedded():
+    figure = lines().update_layout(xaxis_title="rank of the code", showlegend=True)
+    files = figure_files(figure, ("pdf", "svg"), title="Sorted use of $codes_1$")
+    svg = files["svg"].decode()
+    assert "rank of the code" in svg
+    assert "Sorted use of $codes_1$" in svg  # as it stands, not as a formula
+    assert "<image" not in svg
+    assert b"/FontFile2" in files["pdf"]
+    assert b"/Type3" not in files["pdf"]
+
+
+def test_no_date_and_the_same_bytes_twice():
+    first, second = figure_files(lines()), figure_files(lines())
+    assert first == second
+    assert b"CreationDate" not in first["pdf"]
+    assert b"<dc:date>" not in first["svg"]
+
+
+def test_a_figure_of_points_with_a_colour_bar_holds_no_picture():
+    rng = np.random.default_rng(0)
+    marker = {"color": rng.random(3000), "showscale": True, "colorbar": {"title": {"text": "n"}}}
+    files = figure_files(go.Figure(go.Scattergl(x=rng.random(3000), y=rng.random(3000), mode="markers", marker=marker)))
+    assert b"<image" not in files["svg"]
+    assert b"/Subtype /Image" not in files["pdf"]
+
+
+def test_curves_differ_in_line_and_mark_too():
+    with drawing(PRESETS["single"]):
+        (axes,) = draw(lines(6), PRESETS["single"]).axes
+    styles = {(line.get_linestyle(), line.get_marker(), str(line._unscaled_dash_pattern)) for line in axes.lines}
+    assert len(styles) == 6
+
+
+def test_stacked_bars_differ_in_hatch_and_stand_on_each_other():
+    figure = go.Figure([go.Bar(x=[1, 2], y=[3, 4], name="a"), go.Bar(x=[1, 2], y=[5, 6], name="b")])
+    with drawing(PRESETS["single"]):
+        (axes,) = draw(figure.update_layout(barmode="stack"), PRESETS["single"]).axes
+    a, b = axes.containers
+    assert [bar.get_hatch() for bar in (a[0], b[0])] == list(HATCHES[:2])
+    assert [(bar.get_y(), bar.get_height()) for bar in b] == [(3, 5), (4, 6)]
+
+
+def test_bars_of_two_traces_side_by_side_do_not_overlap():
+    figure = go.Figure([go.Bar(x=[1, 2], y=[3, 4], name="a"), go.Bar(x=[1, 2], y=[5, 6], name="b")])
+    with drawing(PRESETS["single"]):
+        (axes,) = draw(figure, PRESETS["single"]).axes
+    a, b = axes.containers
+    assert a[0].get_x() + a[0].get_width() == pytest.approx(b[0].get_x())
+
+
+def test_cells_keep_their_values_and_leave_the_unknown_empty():
+    z = [[1.0, 1.0, np.nan], [2.0, 3.0, 3.0]]
+    figure = go.Figure(go.Heatmap(z=z, x=[0, 1, 2], y=[1, 2], zmin=0, zmax=4, showscale=False))
+    with drawing(PRESETS["single"]):
+        (axes,) = draw(figure, PRESETS["single"]).axes
+    (cells,) = axes.collections
+    bounds = [path.get_extents().bounds for path in cells.get_paths()]
+    drawn = list(zip(bounds, cells.get_array(), strict=True))
+    assert drawn == [((-0.5, 0.5, 2, 1), 1.0), ((-0.5, 1.5, 2, 1), 2.0), ((0.5, 1.5, 2, 1), 3.0)]
+
+
+def test_names_along_an_axis_keep_the_order_that_is_asked_for():
+    figure = go.Figure(go.Scatter(x=[3, 1], y=["b", "a"], mode="markers"))
+    figure.update_yaxes(categoryarray=["a", "b"], autorange="reversed")
+    with drawing(PRESETS["single"]):
+        (axes,) = draw(figure, PRESETS["single"]).axes
+    assert axes.lines[0].get_ydata().tolist() == [1, 0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]
+
+
+@pytest.mark.parametrize(
+    ("trace", "told"),
+    [
+        (go.Pie(values=[1, 2]), "type pie"),
+        (go.Scatter(x=[1], y=[1], yaxis="y2"), "second pair of axes"),
+        (go.Scatter(x=[1, 2], y=[1, 2], fill="tonexty"), "tonexty"),
+    ],
+    ids=["kind", "axes", "fill"],
+)
+def test_what_has_no_drawing_is_refused(trace, told: str):
+    with pytest.raises(NotImplementedError, match=told):
+        figure_files(go.Figure(trace), ("svg",))
+
+
+def test_long_titles_of_axes_are_broken_not_cut():
+    figure = lines().update_layout(yaxis_title="a title that is very much longer than the axis it stands beside (mm)")
+    with drawing(PRESETS["single"]):
+        drawn = draw(figure, PRESETS["single"])
+        (axes,) = drawn.axes
+        label = axes.yaxis.label
+        assert "\n" in label.get_text()
+        assert label.get_window_extent().height <= axes.bbox.height * 1.05
+        assert label.get_window_extent().x0 >= 0
+
+
+def test_text_of_a_pdf_can_be_searched():
+    (content,) = [figure_files(lines(), ("pdf",))["pdf"]]
+    streams = [zlib.decompress(part) for part in re.findall(rb"stream\n(x.*?)\nendstream", content, re.DOTALL)]
+    assert any((b"Tf" in stream and b"Tj" in stream) or b"TJ" in stream for stream in streams)
+
+
+def test_matplotlib_waits_for_the_first_figure():
+    from commands import python
+
+    code = "import sys, dashboard.export.build, rvq_core.cli; sys.exit('matplotlib' in sys.modules)"
+    assert python("-c", code).returncode == 0
+    assert "matplotlib" in sys.modules
