@@ -15,28 +15,34 @@ from numpy.typing import NDArray
 
 import rvq_core
 from rvq_core.clips.clip import Clip, fingerprint
-from rvq_core.clips.fit import cut_clip
 from rvq_core.clips.groups import Grouped, group_clips, read_groups
 from rvq_core.clips.load import LeftOut
 from rvq_core.clips.representations import UNDECODED
 from rvq_core.errors import ClipError, SettingsError
+from rvq_core.layer_value import encoding_errors
 from rvq_core.loading.checkpoint import Checkpoint
 from rvq_core.margins import unseen_margins
 from rvq_core.measure import CAVEATS, ErrorRow, measure_clip
 from rvq_core.report import SCHEMA, Report
 from rvq_core.stats.diagnosis import SMALLEST_COUNT
 from rvq_core.stats.groups import group_usage_table
+from rvq_core.stats.layer_value import layer_value_tables
 from rvq_core.stats.projection import pca
-from rvq_core.stats.reconstruction import clip_columns, reconstruction_table
+from rvq_core.stats.rate import rate_distortion
+from rvq_core.stats.reconstruction import clip_columns, overall, reconstruction_table
 from rvq_core.stats.tables import CORPORA, LayerFacts, codes_table, layers_table
 from rvq_core.stats.token_tables import tables_of_counts
 from rvq_core.stats.usage import perplexity_as_logged
+from rvq_core.subset import limit_frames, subset_notes
 from rvq_core.sums import Sums
 from rvq_core.tokens import Pipeline
 from rvq_core.verdicts import Thresholds, verdicts
 
 Progress = Callable[[int, int, str], None]
 """Called with clips done, clips in all, and what is being done."""
+
+DETAIL_FRAMES = 10_000
+"""Frames on which leave-one-out and beam search are measured: a decoding more for each layer, and a slow encoding."""
 
 DEFAULT_LOG_BATCH = 4096
 """Tokens a batch for the perplexity as logged, where the checkpoint does not tell its own."""
@@ -48,6 +54,7 @@ def analyze(
     *,
     device: str = "auto",
     max_frames: int | None = None,
+    detail_frames: int = DETAIL_FRAMES,
     seed: int = 0,
     progress: Progress | None = None,
     left_out: Sequence[LeftOut] = (),
@@ -60,15 +67,20 @@ def analyze(
 
     ``max_frames`` limits the frames by taking clips in a random order of ``seed``; the last one is cut. Clips that do
     not fit the checkpoint are listed in the manifest, beside those of ``left_out`` (which could not be read); a
-    warning tells each. ``warned`` is what reading the clips warned about, and joins the manifest's warnings. ``groups``
-    (clip -> group, or a CSV with these columns) gives usage and error by group as well. ``thresholds`` are those of the
-    verdicts. Raises ClipError when none is left, SettingsError for settings out of range.
+    warning tells each. ``detail_frames`` limits in the same way on how many frames leave-one-out and beam search are
+    measured; 0 leaves them out. ``warned`` is what reading the clips warned about, and joins the manifest's warnings.
+    ``groups`` (clip -> group, or a CSV with these columns) gives usage and error by group as well. ``thresholds`` are
+    those of the verdicts. Raises ClipError when none is left, SettingsError for settings out of range.
     """
-    if seed < 0:
-        raise SettingsError("seed", expected="an integer >= 0", found=str(seed), do="choose another")
+    for name, value in (("seed", seed), ("detail_frames", detail_frames)):
+        if value < 0:
+            raise SettingsError(name, expected="an integer >= 0", found=str(value), do="choose another")
     pipeline = Pipeline(ckpt, device)
     all_fitted, refused = _fit_all(pipeline, clips)
-    fitted = _limit_frames(all_fitted, max_frames, seed, pipeline.stride)
+    fitted = limit_frames(all_fitted, max_frames, seed, pipeline.stride, setting="max_frames")
+    detailed = (
+        limit_frames(fitted, detail_frames, seed, pipeline.stride, setting="detail_frames") if detail_frames else []
+    )
     grouped = _grouped(fitted, groups)
     sums = Sums([len(codebook) for codebook in ckpt.codebooks], seed)
     for done, clip in enumerate(fitted):
@@ -78,14 +90,18 @@ def analyze(
         sums.add(encoded, measure_clip(pipeline, encoded), pipeline.seconds_per_token(clip))
     if progress is not None:
         progress(len(fitted), len(fitted), "tables")
+    details = encoding_errors(pipeline, detailed)
     manifest = _manifest(pipeline, fitted, [*left_out, *refused], command, max_frames, seed)
-    manifest["notes"] += _subset_notes(all_fitted, fitted)
+    manifest["settings"]["detail_frames"] = detail_frames
+    manifest["notes"] += subset_notes("Only a random subset was", all_fitted, fitted)
+    if detailed:
+        manifest["notes"] += subset_notes("Leave-one-out and beam search: only a random subset was", fitted, detailed)
     manifest["warnings"] = [*warned, *grouped.warnings, *_missing_statistics(ckpt, fitted), *sums.warnings()]
     manifest["settings"]["groups"] = len(set(grouped.of_clip.values())) or None
     manifest["settings"]["margin_latents"] = min(sums.kept.seen, sums.kept.size)
     manifest["notes"] += _margin_notes(sums)
     manifest["settings"]["thresholds"] = (thresholds or Thresholds()).to_dict()
-    report = _build_report(pipeline, fitted, sums, manifest, seed, grouped.of_clip)
+    report = _build_report(pipeline, fitted, sums, details, manifest, grouped.of_clip)
     manifest["verdicts"] = verdicts(report, thresholds)
     return report
 
@@ -123,34 +139,6 @@ def _refuse_equal_names(clips: Sequence[Clip]) -> None:
         )  # fmt: skip
 
 
-def _limit_frames(clips: list[Clip], max_frames: int | None, seed: int, stride_of: Callable[[Clip], int]) -> list[Clip]:
-    """A seeded random subset of at most ``max_frames`` frames, in the clips' own order."""
-    if max_frames is None or sum(clip.frames for clip in clips) <= max_frames:
-        return clips
-    stride = min(stride_of(clip) for clip in clips)
-    if max_frames < stride:
-        raise SettingsError(
-            "max_frames", expected=f"at least {stride} (one token)", found=str(max_frames), do="allow more frames"
-        )
-    kept: dict[int, Clip] = {}
-    room = max_frames
-    for i in np.random.default_rng(seed).permutation(len(clips)).tolist():
-        frames = min(clips[i].frames, room - room % stride_of(clips[i]))
-        if frames == 0:
-            break
-        cut = frames < clips[i].frames
-        kept[i] = cut_clip(clips[i], frames, f"cut to {frames} frames by max_frames") if cut else clips[i]
-        room -= frames
-    return [kept[i] for i in sorted(kept)]
-
-
-def _subset_notes(given: list[Clip], measured: list[Clip]) -> list[str]:
-    frames, of = (sum(clip.frames for clip in clips) for clips in (measured, given))
-    if frames == of:
-        return []
-    return [f"Only a random subset was measured: {frames} of {of} frames, {len(measured)} of {len(given)} clips."]
-
-
 def _margin_notes(sums: Sums) -> list[str]:
     if sums.kept.seen <= sums.kept.size:
         return []
@@ -176,12 +164,20 @@ def _grouped(clips: list[Clip], groups: Mapping[str, str] | str | Path | None) -
 
 
 def _build_report(
-    pipeline: Pipeline, clips: list[Clip], sums: Sums, manifest: dict[str, Any], seed: int, groups: dict[str, str]
+    pipeline: Pipeline,
+    clips: list[Clip],
+    sums: Sums,
+    details: pd.DataFrame,
+    manifest: dict[str, Any],
+    groups: dict[str, str],
 ) -> Report:
     facts = _layer_facts(pipeline, sums)
+    seed = int(manifest["settings"]["seed"])
     errors = pd.DataFrame(sums.rows, columns=list(ErrorRow._fields))
     reconstruction = reconstruction_table(errors, seed, by_joint=sums.joints, groups=groups)
     tables = tables_of_counts(sums.of_tokens, seed=seed)
+    tables |= layer_value_tables(errors, details, seed)
+    tables["rate_distortion"] = rate_distortion(tables["rate"], overall(reconstruction))
     if groups:
         of_clips = [groups.get(clip.name) for clip in clips]
         tables["group_usage"] = group_usage_table([layer.by_clip for layer in facts], of_clips, seed)
@@ -201,7 +197,7 @@ def _build_report(
 
 def _layer_facts(pipeline: Pipeline, sums: Sums) -> list[LayerFacts]:
     checkpoint = pipeline.checkpoint
-    energy = sums.residual_energy()
+    energy, ideal = sums.residual_energy(), sums.gaussian_energy()
     all_tokens = np.concatenate(sums.tokens)
     by_clip = [np.stack(counts) for counts in zip(*sums.counts, strict=True)]
     stored = checkpoint.training.get("code_counts", {})
@@ -217,6 +213,7 @@ def _layer_facts(pipeline: Pipeline, sums: Sums) -> list[LayerFacts]:
             logged_perplexity=perplexity_as_logged(all_tokens[:, q], len(codebook), batch),
             ema_count=None if ema is None else ema[q].numpy(),
             reset_threshold=checkpoint.quantizer.ema_layers()[q].reset_threshold,
+            gaussian_energy=ideal[q],
             corpora={name: np.array(stored[name][q], dtype=np.int64) for name in CORPORA if np.any(stored.get(name))},
             ema_mean=None if means is None else means[q],
             other_layers=_other_layers(checkpoint, by_clip, q),

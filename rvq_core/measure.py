@@ -128,7 +128,7 @@ def measure_clip(pipeline: Pipeline, encoded: Encoded) -> ClipErrors:
     found = ClipErrors([], [])
     parts: dict[str, list[_Measured]] = {}
     depths: list[int] = []
-    for numbers, measured in _measured(pipeline, encoded):
+    for numbers, measured in _measured(pipeline, encoded, pipeline.decode(encoded)):
         depths += numbers
         for i, n_active in enumerate(numbers):
             found.rows.extend(ErrorRow(clip.name, n_active, m.metric, float(m.mean[i]), clip.frames) for m in measured)
@@ -157,7 +157,7 @@ def frame_errors(pipeline: Pipeline, encoded: Encoded, n_active: int) -> pd.Data
         )
     parts = [
         pd.DataFrame({"frame": one.start + np.arange(values.size), "metric": one.metric, "value": values})
-        for numbers, measured in _measured(pipeline, encoded)
+        for numbers, measured in _measured(pipeline, encoded, pipeline.decode(encoded))
         if n_active in numbers
         for one in measured
         for values in [one.frames[numbers.index(n_active)]]
@@ -167,17 +167,31 @@ def frame_errors(pipeline: Pipeline, encoded: Encoded, n_active: int) -> pd.Data
     return pd.concat(parts, ignore_index=True).astype(kinds) if parts else empty
 
 
-def _measured(pipeline: Pipeline, encoded: Encoded) -> Iterator[tuple[list[int], list[_Measured]]]:
-    """Numbers of active quantizers and their errors, as many at once as stay small in memory."""
+@torch.inference_mode()
+def measure_latents(pipeline: Pipeline, encoded: Encoded, latents: Tensor) -> dict[str, list[float]]:
+    """Every metric of what the decoder makes of each of ``latents`` [V, C, T'] in the clip's place, V figures each.
+
+    Empty where the clip holds latents.
+    """
+    found: dict[str, list[float]] = {}
+    for _, measured in _measured(pipeline, encoded, enumerate(pipeline.decode_latents(encoded, latents))):
+        for one in measured:
+            found.setdefault(one.metric, []).extend(one.mean.tolist())
+    return found
+
+
+def _measured(
+    pipeline: Pipeline, encoded: Encoded, decoded: Iterator[tuple[int, Tensor]]
+) -> Iterator[tuple[list[int], list[_Measured]]]:
+    """Numbers of reconstructions [T, D] and their errors, as many at once as stay small in memory."""
     if encoded.features is None:
         return
     truth = _truth(pipeline, encoded, encoded.features)
     at_once = max(1, FRAMES_AT_ONCE // encoded.clip.frames)
-    decoded = pipeline.decode(encoded)
     while batch := list(islice(decoded, at_once)):
         normalised = torch.stack([features for _, features in batch])
         found = truth.poser.pose(pipeline.restore(normalised))
-        yield [n_active for n_active, _ in batch], [*_measure(truth, normalised.cpu().numpy(), found)]
+        yield [number for number, _ in batch], [*_measure(truth, normalised.cpu().numpy(), found)]
 
 
 def _truth(pipeline: Pipeline, encoded: Encoded, features: Tensor) -> _Truth:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rvq_core.measure import ClipErrors, ErrorRow
 from rvq_core.report import Tokens
+from rvq_core.stats.gaussian import Moments, gaussian_energy
 from rvq_core.stats.reconstruction import JointErrors
 from rvq_core.stats.sample import LatentSample
 from rvq_core.stats.token_counts import TokenCounts
@@ -33,9 +34,7 @@ class Sums:
     rows: list[ErrorRow] = field(default_factory=lambda: list[ErrorRow]())
     joints: list[JointErrors] = field(default_factory=lambda: list[JointErrors]())
     residuals: NDArray[np.float64] | None = None
-    latent_sum: NDArray[np.float64] | None = None
-    latent_energy: float = 0.0
-    latent_count: int = 0
+    latents: Moments = field(default_factory=Moments)
     feature_energy: float = 0.0
     feature_count: int = 0
 
@@ -61,11 +60,8 @@ class Sums:
         self.kept.add(encoded.clip.name, encoded.latents.t().cpu().numpy(), self.tokens[-1])
         latents = encoded.latents.double()
         left = (latents - encoded.partial[1:].double()).square().sum(dim=(1, 2)).cpu().numpy()
-        total = latents.sum(dim=1).cpu().numpy()
         self.residuals = left if self.residuals is None else self.residuals + left
-        self.latent_sum = total if self.latent_sum is None else self.latent_sum + total
-        self.latent_energy += float(latents.square().sum())
-        self.latent_count += latents.shape[1]
+        self.latents.add(latents.cpu().numpy())
 
     def warnings(self) -> list[str]:
         """A warning where normalised features are far from the unit size that the model was trained on."""
@@ -79,10 +75,11 @@ class Sums:
 
     def residual_energy(self) -> list[float | None]:
         """Per layer: sum |r_q|^2 / sum |z - mean z|^2; None where the latents do not vary."""
-        if self.residuals is None or self.latent_sum is None:
-            return [None] * len(self.codes)
-        spread = self.latent_energy - float(np.square(self.latent_sum).sum()) / self.latent_count
-        # Below this the difference of the two sums is rounding.
-        if spread <= 1e-12 * self.latent_energy:
+        spread = self.latents.spread
+        if self.residuals is None or spread is None:
             return [None] * len(self.codes)
         return [float(left / spread) for left in self.residuals]
+
+    def gaussian_energy(self) -> list[float | None]:
+        """Per layer: what an ideal code of the same nominal bits would leave of Gaussian latents, as a share."""
+        return gaussian_energy(self.latents, np.cumsum(np.log2(self.codes)).tolist())

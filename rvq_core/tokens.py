@@ -119,14 +119,21 @@ class Pipeline:
 
         None where the clip holds latents or indices: there is no motion to compare with.
         """
-        if encoded.features is None or self.model is None:
-            return
         depths = [*range(len(encoded.partial)), UNQUANTISED]
         inputs = torch.cat([encoded.partial, encoded.latents[None]])
+        yield from zip(depths, self.decode_latents(encoded, inputs), strict=False)
+
+    @torch.inference_mode()
+    def decode_latents(self, encoded: Encoded, latents: Tensor) -> Iterator[Tensor]:
+        """Normalised reconstructions [T, D] of a clip from each of ``latents`` [V, C, T'], several at once.
+
+        None where the clip holds latents: there is no motion to compare with.
+        """
+        if encoded.features is None or self.model is None:
+            return
         at_once = max(1, FRAMES_AT_ONCE // encoded.clip.frames)
-        for start in range(0, len(depths), at_once):
-            decoded = self.model.decode(inputs[start : start + at_once])
-            yield from zip(depths[start : start + at_once], decoded, strict=True)
+        for start in range(0, len(latents), at_once):
+            yield from self.model.decode(latents[start : start + at_once])
 
     def normalise(self, features: NDArray[Any]) -> Tensor:
         """Raw features to the model's input, on its device."""

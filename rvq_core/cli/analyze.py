@@ -36,6 +36,12 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--groups", type=Path, metavar="FILE.csv", help="clip,group: usage and error by group as well")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     parser.add_argument("--max-frames", type=int, metavar="N", help="measure a random subset of this many frames")
+    parser.add_argument(
+        "--detail-frames",
+        type=int,
+        metavar="N",
+        help="frames for leave-one-out and beam search (default: 10000; 0: none)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of the subset and of the intervals (default: 0)")
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="thresholds of the verdicts, the TOML file of rvq-lens check"
@@ -49,7 +55,7 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the report, print a summary of it."""
-    from rvq_core.analysis import analyze
+    from rvq_core.analysis import DETAIL_FRAMES, analyze
     from rvq_core.report import refuse_foreign_folder
 
     if options.out is None and not options.json:
@@ -67,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
             clips.clips,
             device=options.device,
             max_frames=options.max_frames,
+            detail_frames=DETAIL_FRAMES if options.detail_frames is None else options.detail_frames,
             seed=options.seed,
             progress=progress,
             left_out=clips.left_out,

@@ -26,7 +26,8 @@ class LayerFacts:
     ``corpora``: counts [K] that the checkpoint stores of its own corpora, by name ('train', 'held_out');
     ``logged_perplexity`` as a training log would show it; ``ema_mean`` [K, C]: the EMA's sum over its count, None
     where it is not known or no row need lie on it; ``other_layers``: of a shared codebook, tokens of each other layer
-    (1-based) on the same codes [K]; ``margins`` of the codes, None where they were not measured.
+    (1-based) on the same codes [K]; ``margins`` of the codes, None where they were not measured;
+    ``gaussian_energy``: what an ideal code would leave in place of ``residual_energy``.
     """
 
     codebook: NDArray[np.floating[Any]]
@@ -39,6 +40,7 @@ class LayerFacts:
     ema_mean: NDArray[np.floating[Any]] | None = None
     other_layers: Mapping[int, Counts] = field(default_factory=lambda: dict[int, Counts]())
     margins: geometry.Margins | None = None
+    gaussian_energy: float | None = None
 
     @cached_property
     def counts(self) -> Counts:

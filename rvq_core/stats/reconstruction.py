@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 UNITS = {
     "feature_mse": "1", "mpjpe": "mm", "mpjpe_hands": "mm", "velocity_error": "mm/s", "acceleration_error": "mm/s^2",
-    "rotation_error": "deg", "foot_skating": "mm/s", "foot_skating_original": "mm/s",
+    "rotation_error": "deg", "foot_skating": "mm/s", "foot_skating_original": "mm/s", "latent_distortion": "1",
 }  # fmt: skip
 """Every metric and its unit, in the order in which tables list them."""
 
@@ -26,7 +26,8 @@ Values = NDArray[np.floating[Any]]
 
 _COLUMNS = {
     "n_active": "int64", "metric": "str", "value": "float64", "low": "float64", "high": "float64", "unit": "str",
-    "reference": "float64", "gain": "float64", "worse": "bool", "joint": "string", "group": "string",
+    "reference": "float64", "gain": "float64", "gain_low": "float64", "gain_high": "float64", "worse": "bool",
+    "joint": "string", "group": "string",
 }  # fmt: skip
 
 
@@ -54,11 +55,20 @@ def bootstrap_interval(values: Values, weights: Values, seed: int) -> tuple[Valu
 
     The draws depend on ``seed`` and M alone, so figures of the same clips are resampled alike (paired).
     """
+    means = bootstrap_means(values, weights, seed)
+    return None if means is None else _percentiles(means)
+
+
+def bootstrap_means(values: Values, weights: Values, seed: int) -> Values | None:
+    """The draws behind ``bootstrap_interval``: weighted means [DRAWS, N] of ``values`` [M, N]. None for one clip."""
     clips = len(values)
     if clips < 2:
         return None
     drawn = np.random.default_rng(seed).multinomial(clips, np.full(clips, 1 / clips), size=DRAWS) * weights
-    means = drawn @ values.astype(np.float64) / drawn.sum(axis=1, keepdims=True)
+    return drawn @ values.astype(np.float64) / drawn.sum(axis=1, keepdims=True)
+
+
+def _percentiles(means: Values) -> tuple[Values, Values]:
     low, high = np.quantile(means, [0.025, 0.975], axis=0)
     return low, high
 
@@ -72,8 +82,9 @@ def reconstruction_table(
 ) -> pd.DataFrame:
     """Error of each metric at n = 0..Q, from the table of clip errors (clip, n_active, metric, value, weight).
 
-    ``gain`` is what the n-th quantizer took off; ``worse`` marks one that added instead. ``reference`` is the same
-    metric of the unquantised path. The overall rows come first (``joint`` and ``group`` null), then a joint's for
+    ``gain`` is what the n-th quantizer took off, with the interval of that difference (``gain_low``, ``gain_high``:
+    the same clips drawn for both); ``worse`` marks one that added instead. ``reference`` is the same metric of the
+    unquantised path. The overall rows come first (``joint`` and ``group`` null), then a joint's for
     every joint of ``by_joint``, then a group's for every group of ``groups`` (clip -> group; clips without one are in
     none). Figures of the same clips are resampled alike, so overall, joint and group rows may be compared.
     """
@@ -126,16 +137,24 @@ class _Clips:
     n_active: NDArray[np.int64]
 
 
-def _by_metric(rows: pd.DataFrame, seed: int) -> Iterator[pd.DataFrame]:
-    """The table of each metric that clip errors hold."""
+def by_clip(rows: pd.DataFrame, columns: str | list[str] = "n_active") -> Iterator[tuple[str, pd.DataFrame, Values]]:
+    """Each metric of a table of clip errors: its name, a row a clip and a column for each of ``columns``, weights [M].
+
+    Clips stand in the order of their names, so bootstrap draws of the same clips fall on the same ones.
+    """
     of_metric = dict(iter(rows.groupby("metric")))
     for metric in UNITS:
         if metric in of_metric:
-            wide = of_metric[metric].pivot(index="clip", columns="n_active", values="value")
+            wide = of_metric[metric].pivot(index="clip", columns=columns, values="value")
             weights = of_metric[metric].groupby("clip")["weight"].first().reindex(wide.index)
-            n_active = wide.columns.to_numpy(dtype=np.int64)
-            clips = _Clips(wide.to_numpy()[:, None], weights.to_numpy(dtype=np.float64), [None], n_active)
-            yield _figures(metric, clips, seed)
+            yield metric, wide, weights.to_numpy(dtype=np.float64)
+
+
+def _by_metric(rows: pd.DataFrame, seed: int) -> Iterator[pd.DataFrame]:
+    """The table of each metric that clip errors hold."""
+    for metric, wide, weights in by_clip(rows):
+        n_active = wide.columns.to_numpy(dtype=np.int64)
+        yield _figures(metric, _Clips(wide.to_numpy()[:, None], weights, [None], n_active), seed)
 
 
 def _joint_rows(by_joint: Sequence[JointErrors], seed: int) -> Iterator[pd.DataFrame]:
@@ -155,11 +174,13 @@ def _joint_rows(by_joint: Sequence[JointErrors], seed: int) -> Iterator[pd.DataF
 
 def _figures(metric: str, clips: _Clips, seed: int) -> pd.DataFrame:
     """Means and intervals over clips: a row a joint and number of quantizers."""
-    mean, low, high = _means(clips, seed)
     quantised = clips.n_active != UNQUANTISED
+    mean, low, high = _means(clips, seed)
     shape = mean[:, quantised].shape
-    gain = np.full(shape, np.nan)
-    gain[:, 1:] = -np.diff(mean[:, quantised], axis=1)
+    steps = -np.diff(clips.values[:, :, quantised], axis=2)
+    gains = _means(_Clips(steps, clips.weights, clips.joints, clips.n_active[quantised][1:]), seed)
+    # Nothing is gained without quantizers.
+    gain, gain_low, gain_high = (np.pad(part, ((0, 0), (1, 0)), constant_values=np.nan) for part in gains)
     reference = np.broadcast_to(mean[:, ~quantised], shape)
     return pd.DataFrame(
         {
@@ -171,6 +192,8 @@ def _figures(metric: str, clips: _Clips, seed: int) -> pd.DataFrame:
             "unit": UNITS[metric],
             "reference": reference.ravel(),
             "gain": gain.ravel(),
+            "gain_low": gain_low.ravel(),
+            "gain_high": gain_high.ravel(),
             "worse": np.nan_to_num(gain.ravel()) < 0,
             "joint": pd.array(np.repeat(np.array(clips.joints, dtype=object), shape[1]), dtype="string"),
             "group": pd.array([None] * mean[:, quantised].size, dtype="string"),

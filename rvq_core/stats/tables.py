@@ -52,6 +52,7 @@ def _layer_row(number: int, facts: LayerFacts) -> dict[str, Any]:
         "unseen_mass": _number(usage.unseen_mass(counts)),
         "duplicates": int(geometry.is_duplicate(facts.neighbours).sum()),
         "residual_energy": _number(facts.residual_energy),
+        "gaussian_energy": _number(facts.gaussian_energy),
     }
     for corpus in CORPORA:
         row |= _corpus_columns(corpus, facts.corpora.get(corpus))
