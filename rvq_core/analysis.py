@@ -176,6 +176,7 @@ def _build_report(
     errors = pd.DataFrame(sums.rows, columns=list(ErrorRow._fields))
     reconstruction = reconstruction_table(errors, seed, by_joint=sums.joints, groups=groups)
     tables = tables_of_counts(sums.of_tokens, seed=seed)
+    tables["windows"] = sums.windows.table()
     tables |= layer_value_tables(errors, details, seed)
     tables["rate_distortion"] = rate_distortion(tables["rate"], overall(reconstruction))
     if groups:

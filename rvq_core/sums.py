@@ -15,6 +15,7 @@ from rvq_core.stats.reconstruction import JointErrors
 from rvq_core.stats.sample import LatentSample
 from rvq_core.stats.token_counts import TokenCounts
 from rvq_core.stats.usage import count_codes
+from rvq_core.stats.windows import ClosestWindows
 from rvq_core.tokens import Encoded
 
 USUAL_SIZE = (0.2, 3.0)
@@ -29,6 +30,7 @@ class Sums:
     seed: int = 0
     of_tokens: TokenCounts = field(init=False)
     kept: LatentSample = field(init=False)
+    windows: ClosestWindows = field(init=False)
     counts: list[list[NDArray[np.int64]]] = field(default_factory=lambda: list[list[NDArray[np.int64]]]())
     tokens: list[Tokens] = field(default_factory=lambda: list[Tokens]())
     rows: list[ErrorRow] = field(default_factory=lambda: list[ErrorRow]())
@@ -41,6 +43,7 @@ class Sums:
     def __post_init__(self) -> None:
         self.of_tokens = TokenCounts(self.codes)
         self.kept = LatentSample(seed=self.seed)
+        self.windows = ClosestWindows(self.codes)
 
     def add(self, encoded: Encoded, errors: ClipErrors, seconds_per_token: float | None) -> None:
         """Add one clip."""
@@ -50,16 +53,18 @@ class Sums:
         self.rows.extend(errors.rows)
         self.joints.extend(errors.joints)
         if encoded.latents.shape[1]:
-            self._add_latents(encoded)
+            self._add_latents(encoded, seconds_per_token)
         if encoded.features is not None:
             self.feature_energy += float(encoded.features.double().square().sum())
             self.feature_count += encoded.features.numel()
 
-    def _add_latents(self, encoded: Encoded) -> None:
+    def _add_latents(self, encoded: Encoded, seconds_per_token: float | None) -> None:
         """Of clips that hold indices there are none."""
         self.kept.add(encoded.clip.name, encoded.latents.t().cpu().numpy(), self.tokens[-1])
         latents = encoded.latents.double()
-        left = (latents - encoded.partial[1:].double()).square().sum(dim=(1, 2)).cpu().numpy()
+        squares = (latents - encoded.partial[1:].double()).square().sum(dim=1).cpu().numpy()  # [Q, T']
+        self.windows.add(encoded.clip.name, self.tokens[-1], np.sqrt(squares).T, seconds_per_token)
+        left = squares.sum(axis=1)
         self.residuals = left if self.residuals is None else self.residuals + left
         self.latents.add(latents.cpu().numpy())
 
