@@ -289,6 +289,8 @@ def _manifest(
             "fps": ckpt.fps,
             "ema_counts": ckpt.ema_counts is not None,
             "corpora": ckpt.corpora,
+            "training": ckpt.training.get("settings", {}),
+            "normalizer_sha256": None if ckpt.normalizer is None else ckpt.normalizer.sha256,
             "notes": list(ckpt.notes),
         },
         "clips": {

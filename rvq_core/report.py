@@ -26,6 +26,8 @@ from rvq_core.stats.reconstruction import overall
 SCHEMA = 1
 """Version of the folder's layout and columns."""
 
+WRITTEN_BY = "rvq-lens analyze"
+
 MANIFEST = "report.json"
 TABLES = ("layers", "codes", "reconstruction", "clips", "clip_errors")
 TOKENS = "tokens.npz"
@@ -72,8 +74,8 @@ class Report:
     def load(cls, folder: str | Path) -> Report:
         """Read a report folder. Raises ReportError naming the file that is missing or damaged."""
         source = Path(folder)
-        manifest = _read_manifest(source)
-        main = {name: _read_table(source / f"{name}.parquet") for name in TABLES}
+        manifest = read_manifest(source, SCHEMA, WRITTEN_BY)
+        main = {name: read_table(source / f"{name}.parquet") for name in TABLES}
         tables = {name: table for name, table in _read_tables(source).items() if name not in TABLES}
         projections = _read_tables(source / PROJECTIONS)
         tokens = _read_tokens(source / TOKENS)
@@ -86,12 +88,12 @@ class Report:
     def _write_into(self, folder: Path) -> None:
         main = {name: cast(pd.DataFrame, getattr(self, name)) for name in TABLES}
         for name, table in (self.tables | main).items():
-            _write_table(table, folder / f"{name}.parquet")
+            write_table(table, folder / f"{name}.parquet")
         arrays = {f"clip_{i:05d}": np.asarray(tokens, dtype=np.uint16) for i, tokens in enumerate(self.tokens)}
         np.savez_compressed(folder / TOKENS, allow_pickle=False, **arrays)
         (folder / PROJECTIONS).mkdir()
         for name, table in self.projections.items():
-            _write_table(table, folder / PROJECTIONS / f"{name}.parquet")
+            write_table(table, folder / PROJECTIONS / f"{name}.parquet")
         (folder / MANIFEST).write_text(self.json(), encoding="utf-8")
 
 
@@ -113,36 +115,39 @@ KIND = FolderKind("report", _is_report)
 """Reports and comparisons replace each other, and no other folder."""
 
 
-def _write_table(table: pd.DataFrame, path: Path) -> None:
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as Parquet."""
     table.to_parquet(path, index=False)
 
 
-def _read_manifest(source: Path) -> dict[str, Any]:
+def read_manifest(source: Path, schema: object, by: str) -> dict[str, Any]:
+    """The manifest of a folder of this schema, which the command ``by`` writes. Raises ReportError."""
     path = source / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ReportError(
             str(path), expected="the manifest of a report", found=str(error) or type(error).__name__,
-            do="name a folder that rvq-lens analyze wrote",
+            do=f"name a folder that {by} wrote",
         ) from error  # fmt: skip
-    schema = cast(dict[str, Any], manifest).get("schema") if isinstance(manifest, dict) else None
-    if schema != SCHEMA:
-        raise ReportError(f"{path}: schema", expected=str(SCHEMA), found=repr(schema), do="run rvq-lens analyze again")
+    found = cast(dict[str, Any], manifest).get("schema") if isinstance(manifest, dict) else None
+    if found != schema:
+        raise ReportError(f"{path}: schema", expected=str(schema), found=repr(found), do=f"run {by} again")
     return cast(dict[str, Any], manifest)
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, by: str = WRITTEN_BY) -> pd.DataFrame:
+    """Read a Parquet table that the command ``by`` wrote. Raises ReportError."""
     try:
         return pd.read_parquet(path)
     except (OSError, pa.ArrowException, ValueError) as error:
         raise ReportError(
-            str(path), expected="a Parquet table", found=_first_line(error), do="run rvq-lens analyze again"
+            str(path), expected="a Parquet table", found=_first_line(error), do=f"run {by} again"
         ) from error
 
 
 def _read_tables(folder: Path) -> dict[str, pd.DataFrame]:
-    return {path.stem: _read_table(path) for path in sorted(folder.glob("*.parquet"))}
+    return {path.stem: read_table(path) for path in sorted(folder.glob("*.parquet"))}
 
 
 def _first_line(error: Exception) -> str:
@@ -156,5 +161,5 @@ def _read_tokens(path: Path) -> list[Tokens]:
     except (*UNREADABLE, AttributeError, TypeError, NotImplementedError) as error:
         raise ReportError(
             str(path), expected="an .npz of tokens", found=f"{type(error).__name__}: {error}",
-            do="run rvq-lens analyze again",
+            do=f"run {WRITTEN_BY} again",
         ) from error  # fmt: skip

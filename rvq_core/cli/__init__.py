@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from rvq_core import __version__
-from rvq_core.cli import analyze, check, convert, dash, export, inspect, train
+from rvq_core.cli import analyze, check, compare, convert, dash, export, inspect, train
 from rvq_core.errors import RVQLensError, SettingsError
 
-COMMANDS = (dash, inspect, analyze, check, export, train, convert)
+COMMANDS = (dash, inspect, analyze, compare, check, export, train, convert)
 """One module a command, in the order of ``--help``: ``add_to`` declares it, ``run`` does it."""
 
 BAD_INPUT = 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,14 @@ class Normalizer:
     def scale(self) -> Tensor:
         """What features are divided by [D]: std, and 1 where std < 1e-4."""
         return torch.where(self.std < CONSTANT_FEATURE, torch.ones_like(self.std), self.std)
+
+    @property
+    def sha256(self) -> str:
+        """Of mean and scale: equal where features are normalised alike."""
+        digest = hashlib.sha256()
+        for tensor in (self.mean, self.scale):
+            digest.update(tensor.detach().cpu().float().numpy().tobytes())
+        return digest.hexdigest()
 
     @overload
     def apply(self, features: Tensor) -> Tensor: ...

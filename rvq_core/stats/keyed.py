@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,3 +90,9 @@ def tally(keys: Ints, counts: Ints | None = None, span: int | None = None) -> tu
     starts = np.flatnonzero(np.concatenate([[True], (ordered[:, 1:] != ordered[:, :-1]).any(axis=0)]))
     sums = np.diff(starts, append=size) if counts is None else np.add.reduceat(counts, starts)
     return ordered[:, starts], sums
+
+
+def joint_of(first: NDArray[np.integer[Any]], second: NDArray[np.integer[Any]], columns: int) -> Joint:
+    """Contingency of two layers' codes [N] each; those of the second one lie below ``columns``."""
+    keys, times = tally((first.astype(np.int64) * columns + second)[None])
+    return Joint(keys[0] // columns, keys[0] % columns, times)

@@ -72,11 +72,28 @@ def perplexity_interval(by_clip: Counts) -> tuple[float, float] | None:
     clips = len(by_clip)
     if clips < FEWEST_CLIPS_FOR_INTERVAL:
         return None
-    total = by_clip.sum(axis=0)
-    without = np.array([entropy(total - one) for one in by_clip])
-    error = float(np.sqrt((clips - 1) / clips * np.square(without - without.mean()).sum()))
-    centre = entropy(total)
+    error = jackknife_error(entropy_without_each(by_clip))
+    centre = entropy(by_clip.sum(axis=0))
     return float(np.exp(centre - NORMAL_95 * error)), float(np.exp(centre + NORMAL_95 * error))
+
+
+def entropy_without_each(by_clip: Counts) -> NDArray[np.float64]:
+    """Entropy in nats of the pooled counts [M, K] without one clip at a time [M]."""
+    total = by_clip.sum(axis=0)
+    clip, code = by_clip.nonzero()
+    # Only the codes of a clip change with it.
+    before = total[code]
+    change = _n_ln_n(before - by_clip[clip, code]) - _n_ln_n(before)
+    sums = _n_ln_n(total).sum() + np.bincount(clip, weights=change, minlength=len(by_clip))
+    left = (total.sum() - by_clip.sum(axis=1)).astype(np.float64)
+    found = np.log(np.maximum(left, 1.0)) - sums / np.maximum(left, 1.0)
+    return np.where(left > 0, np.maximum(found, 0.0), 0.0)
+
+
+def jackknife_error(without: NDArray[np.float64]) -> float:
+    """Standard error of a figure, from its values without one clip at a time [M]."""
+    clips = len(without)
+    return float(np.sqrt((clips - 1) / clips * np.square(without - without.mean()).sum()))
 
 
 def unseen_mass(counts: Counts) -> float | None:

@@ -192,7 +192,7 @@ def test_nothing_is_half_written(report, tmp_path, monkeypatch, stage, error, ea
     elif stage == "report.json":
         monkeypatch.setattr(Report, "json", fail)
     else:
-        monkeypatch.setattr(report_module, "_write_table", fail)
+        monkeypatch.setattr(report_module, "write_table", fail)
     expected = ReportError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         report.save(target)

@@ -28,13 +28,20 @@ def make_report(
     config: Mapping[str, Any] | None = None,
     corpora: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
+    name: str = "made",
+    fps: float = 30.0,
+    stride: int = 2,
+    representation: str = "smplx_rot6d",
+    names: Sequence[str] | None = None,
+    normalizer: str | None = None,
 ) -> Report:
     """A report of clips' ``tokens`` [T', Q] on codebooks of ``codes`` codes.
 
-    ``train`` and ``ema`` are counts [K] a layer; ``errors`` [M, Q + 2] a metric: n = 0..Q, and last unquantised.
+    A token stands for ``stride`` frames. ``train`` and ``ema`` are counts [K] a layer; ``errors`` [M, Q + 2] a metric:
+    n = 0..Q, and last unquantised.
     """
     depth = tokens[0].shape[1]
-    names = [f"c{i}" for i in range(len(tokens))]
+    names = [f"c{i}" for i in range(len(tokens))] if names is None else list(names)
     rng = np.random.default_rng(0)
     facts = [
         LayerFacts(
@@ -49,23 +56,24 @@ def make_report(
         for q in range(depth)
     ]
     rows = [
-        (name, -1 if n > depth else n, metric, float(values[i, n]), 2 * len(tokens[i]))
+        (clip, -1 if n > depth else n, metric, float(values[i, n]), stride * len(tokens[i]))
         for metric, values in (errors or {}).items()
-        for i, name in enumerate(names)
+        for i, clip in enumerate(names)
         for n in range(depth + 2)
     ]
     clip_errors = pd.DataFrame(rows, columns=["clip", "n_active", "metric", "value", "weight"])
     known = pd.array([None] * len(names) if held_out is None else list(held_out), dtype="boolean")
-    clips = pd.DataFrame({"clip": names, "frames": [2 * len(clip) for clip in tokens], "fps": 30.0, "held_out": known})
+    frames = [stride * len(clip) for clip in tokens]
+    clips = pd.DataFrame({"clip": names, "frames": frames, "fps": fps, "held_out": known})
     return Report(
         manifest={
             "schema": SCHEMA,
             "rvq_lens": "0",
             "command": "test",
             "checkpoint": {
-                "name": "made", "file": "made.pt", "format": "rvq-lens", "sha256": "0" * 64,
-                "config": None if config is None else dict(config), "representation": "raw", "fps": 30.0,
-                "corpora": dict(corpora or {}), "notes": [],
+                "name": name, "file": f"{name}.pt", "format": "rvq-lens", "sha256": name.ljust(64, "0"),
+                "config": None if config is None else dict(config), "representation": representation, "fps": fps,
+                "corpora": dict(corpora or {}), "notes": [], "normalizer_sha256": normalizer,
             },
             "clips": {"count": len(names), "frames": int(clips["frames"].sum()), "seconds": 1.0, "fingerprint": "f"},
             "settings": {"seed": 0},
@@ -76,7 +84,7 @@ def make_report(
         layers=layers_table(facts),
         codes=codes_table(facts),
         reconstruction=reconstruction_table(clip_errors, 0),
-        clips=clips.assign(tokens=[len(clip) for clip in tokens]),
+        clips=clips.assign(tokens=[len(clip) for clip in tokens], representation=representation),
         clip_errors=clip_errors,
         tokens=[clip.astype(np.uint16) for clip in tokens],
     )  # fmt: skip

@@ -1,0 +1,107 @@
+"""``rvq-lens compare``: several checkpoints on the same clips, the first as the baseline."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rvq_core.cli.shared import progress_bar, rows, tell_left_out
+from rvq_core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from rvq_core.clips.load import ClipSet
+    from rvq_core.compare import Comparison
+    from rvq_core.loading import Checkpoint
+    from rvq_core.report import Report
+
+
+def add_to(commands: Any) -> None:
+    """Declare the command and its arguments."""
+    parser = commands.add_parser("compare", help="compare checkpoints on the same clips; the first is the baseline")
+    parser.add_argument(
+        "subjects", type=Path, nargs="+", metavar="CKPT", help="checkpoints, or reports that rvq-lens analyze wrote"
+    )
+    parser.add_argument(
+        "--clips", type=Path, nargs="+", default=[], metavar="CLIPS", help="motion files, or folders of them"
+    )
+    parser.add_argument("--bone-map", type=Path, metavar="FILE", help="TOML or JSON for unknown skeletons")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the comparison (needed unless --json)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
+    parser.add_argument("--seed", type=int, default=0, help="of the intervals (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print the content of report.json alone")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the comparison, print a summary of it."""
+    from rvq_core.compare import compare
+    from rvq_core.report import refuse_foreign_folder
+
+    if options.out is None and not options.json:
+        raise SettingsError("rvq-lens compare", expected="--out DIR", found="none", do="say where the comparison goes")
+    if options.out is not None:
+        refuse_foreign_folder(options.out)
+    subjects = [_open(path) for path in options.subjects]
+    clips = _read_clips(options, subjects)
+    with progress_bar("clips") as progress, warnings.catch_warnings():
+        # What analyze warns about stands in the manifest, which is told line by line below.
+        warnings.simplefilter("ignore")
+        comparison = compare(
+            subjects,
+            clips.clips if clips else (),
+            device=options.device,
+            seed=options.seed,
+            progress=progress,
+            left_out=clips.left_out if clips else (),
+            command=options.command_line,
+        )
+    for entry in comparison.manifest["left_out"]:
+        tell_left_out(entry["clip"], entry["reason"])
+    if options.out is not None:
+        comparison.save(options.out)
+    print(comparison.json().rstrip("\n") if options.json else _summary(comparison, options.out))
+    return 0
+
+
+def _open(path: Path) -> Checkpoint | Report:
+    """A finished report where the folder holds one, else a checkpoint."""
+    from rvq_core.loading import load_checkpoint
+    from rvq_core.report import MANIFEST, Report
+
+    return Report.load(path) if (path / MANIFEST).is_file() else load_checkpoint(path)
+
+
+def _read_clips(options: argparse.Namespace, subjects: list[Checkpoint | Report]) -> ClipSet | None:
+    """The clips that checkpoints are run on; None where all are finished reports."""
+    from rvq_core.clips.load import read_clips
+    from rvq_core.report import Report
+
+    if all(isinstance(subject, Report) for subject in subjects):
+        return None
+    if not options.clips:
+        raise SettingsError(
+            "rvq-lens compare", expected="--clips CLIPS for checkpoints", found="none",
+            do="name motion files, or compare finished reports",
+        )  # fmt: skip
+    return read_clips(options.clips, bone_map=options.bone_map)
+
+
+def _summary(comparison: Comparison, out: Path | None) -> str:
+    """What differs, in a few lines."""
+    manifest, tables = comparison.manifest, comparison.tables
+    lines = [f"baseline: {comparison.baseline}", *manifest["summary"], ""]
+    layers = tables["layers"]
+    for row in rows(layers[(layers["figure"] == "perplexity") & layers["significant"].fillna(False)]):
+        lines.append(
+            f"{row['checkpoint']}: perplexity of layer {row['layer']} {row['words']}, {row['value']:.1f} against "
+            f"{row['baseline']:.1f}"
+        )
+    for setting, values in tables["config"].groupby("setting", sort=False):
+        told = ", ".join(f"{row['checkpoint']} {row['value']}" for row in rows(values))
+        lines.append(f"config {setting}: {told}")
+    lines += [f"not compared: {each['what']} of {each['checkpoint']}: {each['reason']}" for each in comparison.refused]
+    told = [(kind, text) for kind in ("warning", "note") for text in manifest[f"{kind}s"]]
+    lines += ["", *(f"{kind}: {text}" for kind, text in told), f"comparison: {out}"]
+    return "\n".join(lines)

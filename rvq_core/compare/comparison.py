@@ -1,0 +1,77 @@
+"""A comparison: tidy tables and a manifest, saved like a report. Columns: docs/compare.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+
+from rvq_core.folders import written_folder
+
+# The same steps as for a report, so that both are replaced and refused alike.
+from rvq_core.report import KIND, MANIFEST, read_manifest, read_table, write_table
+
+SCHEMA = "comparison-1"
+"""Version of the folder's layout and columns; its name keeps it from being read as a report."""
+
+WRITTEN_BY = "rvq-lens compare"
+
+TABLES = ("curves", "usage", "metrics", "layers", "equal_rate", "config", "matching", "code_matches")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Checkpoints against the first of them, the baseline.
+
+    ``tables``: ``curves`` and ``usage`` hold the figures of every checkpoint on the clips that all have; ``metrics``,
+    ``layers`` and ``equal_rate`` the differences to the baseline; ``config`` the settings that are not the same;
+    ``matching`` and ``code_matches`` which layers and codes say the same. ``manifest`` holds the checkpoints, what was
+    refused and why, and a summary in words.
+    """
+
+    manifest: dict[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+
+    @property
+    def baseline(self) -> str:
+        """Name of the first checkpoint."""
+        return str(self.manifest["baseline"])
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all checkpoints, the baseline first."""
+        return [str(each["name"]) for each in self.manifest["checkpoints"]]
+
+    @property
+    def refused(self) -> list[dict[str, Any]]:
+        """What was not compared: ``checkpoint``, ``what``, ``reason``."""
+        return list(self.manifest["refused"])
+
+    def json(self) -> str:
+        """The content of report.json."""
+        return json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the comparison as a folder, whole or not at all; an earlier one (or a report) there is replaced.
+
+        Raises ReportError for any other folder that is not empty, and where there is no room.
+        """
+        with written_folder(Path(folder), KIND) as temporary:
+            self._write_into(temporary)
+        return Path(folder).resolve()
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read a comparison's folder. Raises ReportError naming the file that is missing or damaged."""
+        source = Path(folder)
+        manifest = read_manifest(source, SCHEMA, WRITTEN_BY)
+        return cls(manifest, {name: read_table(source / f"{name}.parquet", WRITTEN_BY) for name in TABLES})
+
+    def _write_into(self, folder: Path) -> None:
+        for name, table in self.tables.items():
+            write_table(table, folder / f"{name}.parquet")
+        (folder / MANIFEST).write_text(self.json(), encoding="utf-8")
