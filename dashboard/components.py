@@ -61,7 +61,7 @@ def report_or_none(ckpt: Checkpoint) -> Report | None:
     """Analyse the chosen clips with ``ckpt``, showing the progress; where that cannot be, say why and return None."""
     place = st.empty()
     try:
-        chosen = _chosen_clips(ckpt)
+        chosen = chosen_clips(ckpt)
         if ckpt.model is None and not data.need_no_encoder(chosen):
             codebooks_only()
             return None
@@ -189,7 +189,8 @@ def _cancel(analysis: str | None) -> None:
     st.session_state[CANCELLED] = analysis
 
 
-def _chosen_clips(ckpt: Checkpoint) -> ClipSet:
+def chosen_clips(ckpt: Checkpoint) -> ClipSet:
+    """The clips that the sidebar names, of them the held-out ones where those are asked for. Raises RVQLensError."""
     selection = state.current()
     chosen = data.clips(selection.clips)
     return data.held_out(ckpt, chosen) if selection.held_out_only else chosen

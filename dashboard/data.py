@@ -26,6 +26,7 @@ from rvq_core.errors import ClipError
 from rvq_core.loading import Checkpoint, load_checkpoint
 from rvq_core.playback import Playback, motion_of
 from rvq_core.report import Report
+from rvq_core.residuals import residual_sample
 from rvq_core.stats.projection import Projection, pca
 from rvq_core.tokens import Pipeline
 
@@ -103,6 +104,11 @@ def pca_of(sha256: str, scale: str, layers: tuple[int, ...], _codebooks: list[ND
     return relabelled(pca([_codebooks[layer - 1] for layer in layers], scale=scale), layers)
 
 
+def residuals(ckpt: Checkpoint, chosen: ClipSet) -> list[NDArray[np.float32]]:
+    """What each layer gets to quantize, a sample over the clips: arrays [N, C]. Raises RVQLensError."""
+    return _residuals(identity(ckpt), fingerprint(chosen.clips), ckpt, chosen)
+
+
 def umap_of(settings: projection_store.UmapSettings, codebooks: list[NDArray[np.float32]]) -> Projection | None:
     """Coordinates computed earlier with these settings, in this run or another one; None where there are none."""
     return projection_store.find(settings, codebooks)
@@ -147,6 +153,12 @@ def _checkpoint(file: FileStamp, reading: Reading) -> Checkpoint:
 def _clips(paths: tuple[str, ...], stamps: tuple[FileStamp, ...]) -> ClipSet:
     del stamps  # part of the key: they change with the files
     return read_clips(paths[0] if len(paths) == 1 else paths)
+
+
+@st.cache_resource(max_entries=3, show_spinner="Encoding the clips for what lies behind the codes …")
+def _residuals(checkpoint: str, clips: str, _ckpt: Checkpoint, _chosen: ClipSet) -> list[NDArray[np.float32]]:
+    del checkpoint, clips  # parts of the key: they stand for the objects
+    return residual_sample(_ckpt, _chosen.clips)
 
 
 @st.cache_resource(max_entries=3, show_spinner="Decoding the clip …")

@@ -34,7 +34,8 @@ WHAT = {
     ),
     "map": (
         "Every code vector as a point: principal components keep distances as far as two axes can, UMAP keeps who is "
-        "whose neighbour but not distances. All layers share one space, so deeper ones lie closer to the origin."
+        "whose neighbour but not distances. All layers share one space, so deeper ones lie closer to the origin. The "
+        "grey behind them is what the encoder gives: codes far from all of it are never chosen."
     ),
     "gain": (
         "How much the error falls when one more quantizer is used; a bar below zero makes it worse. Quantizers whose "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import streamlit as st
+from numpy.typing import NDArray
 
 from dashboard import components, data
 from dashboard.figures.codebook_map import COLOURS, codebook_map
@@ -15,70 +17,86 @@ from dashboard.figures.theme import CONFIG
 from dashboard.projection_store import UmapSettings
 from rvq_core.errors import RVQLensError
 from rvq_core.loading import Checkpoint
-from rvq_core.stats.projection import METRICS, Projection
+from rvq_core.stats.projection import METRICS, Projection, place_on_plane
 
 ALL_LAYERS = "all together"
 SCALES = {"raw": "raw", "per layer": "per_layer"}
+NEEDS = {"usage": "count", "EMA count": "ema_count", "status": "count"}
+"""Column that a colour needs, where not every checkpoint has it."""
+
+
+class Choice(NamedTuple):
+    """What is drawn; ``layers`` are 1-based."""
+
+    method: str
+    layers: tuple[int, ...]
+    scale: str
+    colour: str
 
 
 def main() -> None:
     st.title("Codebook map", anchor=False)
     ckpt = components.checkpoint_or_stop()
-    codes = codes_of(ckpt)
+    codes, measured = codes_of(ckpt)
     codebooks = [codebook.detach().cpu().float().numpy() for codebook in ckpt.codebooks]
-    method, layers, scale, colour = choose(len(codebooks), has_usage=bool(codes["count"].notna().any()))
-    projection, axes = project(ckpt, codebooks, method, layers, scale)
+    choice = choose(len(codebooks), [name for name in COLOURS if is_known(codes, name)])
+    projection, axes = project(ckpt, codebooks, choice)
     points = projection.table.merge(codes, on=["layer", "code"], validate="one_to_one")
-    show_map(points, colour, axes, projection)
+    behind = residuals_behind(ckpt, codebooks, choice, projection) if measured else None
+    show_map(ckpt, points, choice.colour, axes, projection, behind)
 
 
-def codes_of(ckpt: Checkpoint) -> pd.DataFrame:
-    """Codes with their usage; where no clip can be run through the checkpoint, with their norms only."""
+def codes_of(ckpt: Checkpoint) -> tuple[pd.DataFrame, bool]:
+    """Codes with their usage, and whether there is any: else norms and EMA counts alone."""
     report = components.report_or_none(ckpt)
     if report is not None:
         components.measured_on(report)
-        return report.codes
+        return report.codes, True
     st.caption("Until clips can be run through this checkpoint usage is not known; norms and places are.")
     tables = []
-    for layer, codebook in enumerate(ckpt.codebooks, start=1):
+    for number, codebook in enumerate(ckpt.codebooks):
         norms = codebook.norm(dim=1).cpu().numpy()
-        tables.append(pd.DataFrame({"layer": layer, "code": np.arange(len(norms)), "norm": norms}))
+        ema = np.nan if ckpt.ema_counts is None else ckpt.ema_counts[number].cpu().numpy()
+        tables.append(
+            pd.DataFrame({"layer": number + 1, "code": np.arange(len(norms)), "norm": norms, "ema_count": ema})
+        )
     table = pd.concat(tables, ignore_index=True)
-    return table.assign(count=np.nan, share=np.nan, nearest_distance=np.nan, status="usage not known")
+    return table.assign(count=np.nan, share=np.nan, nearest_distance=np.nan, status="usage not known"), False
 
 
-def choose(quantizers: int, *, has_usage: bool) -> tuple[str, tuple[int, ...], str, str]:
-    """Method, layers (1-based), scale and colour."""
+def is_known(codes: pd.DataFrame, colour: str) -> bool:
+    return colour not in NEEDS or bool(codes[NEEDS[colour]].notna().any())
+
+
+def choose(quantizers: int, colours: list[str]) -> Choice:
+    """Method, layers, scale and colour."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         method = st.segmented_control(
             "Projection", ["PCA", "UMAP"], default="PCA", required=True, key="projection", bind="query-params"
         )
         options = [ALL_LAYERS, *(f"layer {number}" for number in range(1, quantizers + 1))]
-        which = st.selectbox("Layers", options, key="map_layers", bind="query-params", width=160)
+        which = st.selectbox("Layers", options, key="map_layers", bind="query-params", width=140)
         scale = st.segmented_control(
             "Scale", list(SCALES), default="raw", required=True, key="scale", bind="query-params",
             help="Per layer: each layer is centred and divided by its spread, so that deep layers are not a dot.",
         )  # fmt: skip
-        offered = list(COLOURS) if has_usage else [name for name in COLOURS if name != "usage"]
         colour = st.segmented_control(
-            "Colour", offered, default=offered[0], required=True, key="colour", bind="query-params"
+            "Colour", colours, default=colours[0], required=True, key="colour", bind="query-params"
         )
     number = options.index(which or ALL_LAYERS)
     layers = tuple(range(1, quantizers + 1)) if number == 0 else (number,)
-    return method or "PCA", layers, SCALES[scale or "raw"], colour or offered[0]
+    return Choice(method or "PCA", layers, SCALES[scale or "raw"], colour or colours[0])
 
 
-def project(
-    ckpt: Checkpoint, codebooks: list[np.ndarray], method: str, layers: tuple[int, ...], scale: str
-) -> tuple[Projection, tuple[str, str]]:
+def project(ckpt: Checkpoint, codebooks: list[np.ndarray], choice: Choice) -> tuple[Projection, tuple[str, str]]:
     """Coordinates and axis titles; principal components until UMAP coordinates are there."""
-    if method == "UMAP":
-        settings = umap_settings(layers, scale)
+    if choice.method == "UMAP":
+        settings = umap_settings(choice.layers, choice.scale)
         found = data.umap_of(settings, codebooks)
         if found is not None:
             return found, ("UMAP 1 (no unit)", "UMAP 2 (no unit)")
         offer_umap(settings, codebooks)
-    projection = data.pca_of(ckpt.sha256, scale, layers, codebooks)
+    projection = data.pca_of(ckpt.sha256, choice.scale, choice.layers, codebooks)
     first, second = projection.made_by["explained"]
     return projection, (f"component 1 ({first:.0%} of the variance)", f"component 2 ({second:.0%} of the variance)")
 
@@ -110,20 +128,29 @@ def offer_umap(settings: UmapSettings, codebooks: list[np.ndarray]) -> None:
     if job is None or job.done.is_set():
         pressed = st.button("Compute UMAP", type="primary", icon=":material/play_arrow:")
         st.caption(
-            f"{count:,} codes: some seconds, the first time about half a minute. Until then, principal components."
+            f"{count:,} codes: some seconds, the first time about half a minute. Until then, principal components. "
+            "Coordinates are kept on this machine with their settings and are there at once the next time."
         )
         if job is not None and job.error is not None:
             tell(job.error)
         if not pressed:
             return
         job = data.start_umap(settings, codebooks)
-    with st.spinner(f"UMAP of {count:,} codes; it goes on while you look at other pages", show_time=True):
-        while not job.done.wait(0.5):
-            time.sleep(0)  # gives Streamlit the chance to end this run when something else is chosen
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Stop waiting", on_click=stop_waiting, help="It is computed to its end, and is there when you return."
+        )
+        with st.spinner(f"UMAP of {count:,} codes; it goes on while you look at other pages", show_time=True):
+            while not job.done.wait(0.5):
+                time.sleep(0)  # gives Streamlit the chance to end this run when something else is chosen
     if job.error is not None:
         tell(job.error)
         return
     st.rerun()  # without the button: the coordinates are there now
+
+
+def stop_waiting() -> None:
+    st.session_state["projection"] = "PCA"
 
 
 def tell(error: Exception) -> None:
@@ -133,9 +160,39 @@ def tell(error: Exception) -> None:
         st.error(f"UMAP failed: {error}. Try other settings; the principal components stay.", icon=":material/error:")
 
 
-def show_map(points: pd.DataFrame, colour: str, axes: tuple[str, str], projection: Projection) -> None:
+def residuals_behind(
+    ckpt: Checkpoint, codebooks: list[np.ndarray], choice: Choice, projection: Projection
+) -> NDArray[np.float64] | None:
+    """Where what the layers quantize lies on the plane [N, 2]; None where it is not asked for or cannot be shown."""
+    if projection.made_by["method"] != "pca":
+        st.caption("UMAP places nothing but codes: what the encoder gives can be drawn behind principal components.")
+        return None
+    wanted = st.toggle(
+        "What the encoder gives, as a density behind the codes", value=True, key="behind", bind="query-params",
+        help="The latents less the codes of the layers before: codes far from all of it are never chosen.",
+    )  # fmt: skip
+    if not wanted:
+        return None
+    try:
+        sample = data.residuals(ckpt, components.chosen_clips(ckpt))
+    except RVQLensError as error:
+        components.error_box(error)
+        return None
+    some = [number - 1 for number in choice.layers]
+    placed = place_on_plane([codebooks[q] for q in some], [sample[q] for q in some], scale=choice.scale)
+    return np.concatenate(placed)
+
+
+def show_map(
+    ckpt: Checkpoint,
+    points: pd.DataFrame,
+    colour: str,
+    axes: tuple[str, str],
+    projection: Projection,
+    behind: NDArray[np.float64] | None,
+) -> None:
     components.heading("Where the codes lie", "map")
-    figure = codebook_map(points, colour=colour, x=axes[0], y=axes[1])
+    figure = codebook_map(points, colour=colour, x=axes[0], y=axes[1], behind=behind)
     alt = f"Scatter of {len(points):,} codes by {projection.made_by['method'].upper()}, coloured by {colour}"
     event = st.plotly_chart(
         figure,
@@ -146,22 +203,34 @@ def show_map(points: pd.DataFrame, colour: str, axes: tuple[str, str], projectio
         selection_mode=["points", "box", "lasso"],
     )
     made_by = ", ".join(f"{name} = {value}" for name, value in projection.made_by.items() if name != "explained")
-    st.caption(f"Made by {made_by}.")
-    show_selected(points, event["selection"]["points"])
+    drawn = "" if behind is None else f" Behind them {len(behind):,} vectors that these layers get to quantize."
+    st.caption(f"Made by {made_by}.{drawn}")
+    show_selected(ckpt, points, event["selection"]["points"])
 
 
-def show_selected(points: pd.DataFrame, selected: list[dict[str, Any]]) -> None:
-    if not selected:
+def show_selected(ckpt: Checkpoint, points: pd.DataFrame, selected: list[dict[str, Any]]) -> None:
+    picked = [point["customdata"][:2] for point in selected if point.get("customdata")]
+    if picked:
+        wanted = pd.DataFrame(picked, columns=["layer", "code"]).drop_duplicates()
+        rows = points.merge(wanted.astype(int), on=["layer", "code"]).sort_values(["layer", "code"])
+        st.subheader(f"{len(rows):,} selected", anchor=False)
+        columns = [name for name in COLUMNS if name in rows and rows[name].notna().any()]
+        shown = rows[columns]
+        if "cause" in shown:
+            shown = shown.assign(cause=shown["cause"].fillna(""))
+        st.dataframe(shown, hide_index=True, column_config=COLUMNS)
+    else:
+        rows = points
         st.caption("Click a code, or draw around some with the box or the lasso of the chart, to list them here.")
-        return
-    wanted = pd.DataFrame([point["customdata"][:2] for point in selected], columns=["layer", "code"]).drop_duplicates()
-    rows = points.merge(wanted.astype(int), on=["layer", "code"])
-    st.subheader(f"{len(rows):,} selected", anchor=False)
-    columns = [name for name in COLUMNS if name in rows and rows[name].notna().any()]
-    shown = rows[columns].sort_values(["layer", "code"])
-    if "cause" in shown:
-        shown = shown.assign(cause=shown["cause"].fillna(""))
-    st.dataframe(shown, hide_index=True, column_config=COLUMNS)
+    st.download_button(
+        f"Download {'these' if picked else 'all'} {len(rows):,} codes with their coordinates (CSV)",
+        data=lambda: rows.to_csv(index=False), file_name=f"{file_name(ckpt.name)}_codes.csv", mime="text/csv",
+        on_click="ignore", icon=":material/download:",
+    )  # fmt: skip
+
+
+def file_name(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name)
 
 
 COLUMNS = {

@@ -7,27 +7,58 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
-from dashboard.figures.theme import GREY, POINT_SCALE, VERMILLION, hover, laid_out, layer_colour, share_ticks
+from dashboard.figures.theme import (
+    GREY,
+    POINT_SCALE,
+    STATUS_COLOURS,
+    VERMILLION,
+    hover,
+    laid_out,
+    layer_colour,
+    number_ticks,
+    share_ticks,
+    translucent,
+)
 
-COLOURS = ("usage", "layer", "norm")
+COLOURS = ("usage", "layer", "norm", "EMA count", "status")
 MAX_SVG_POINTS = 2000
 """Above this the figure is drawn by WebGL, which is faster but becomes pixels in an exported SVG."""
 
 Points = go.Scatter | go.Scattergl
-HOVER_COLUMNS = ["layer", "code", "count", "share", "norm", "nearest_distance", "status"]
+HOVER_COLUMNS = ["layer", "code", "count", "share", "norm", "nearest_distance", "status", "ema_count"]
+STATUS_SYMBOLS = {"used": "circle", "rare": "square", "duplicate": "diamond", "unseen": "x-thin-open"}
+DENSITY_CELLS = 120
+"""Cells a side of the density behind the codes."""
+
+DENSITY_DECADES = 2
+
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "star", "hexagon", "triangle-down")
 
 
 def codebook_map(
-    points: pd.DataFrame, *, colour: str = "usage", x: str = "component 1", y: str = "component 2"
+    points: pd.DataFrame,
+    *,
+    colour: str = "usage",
+    x: str = "component 1",
+    y: str = "component 2",
+    behind: NDArray[np.float64] | None = None,
 ) -> go.Figure:
     """Draw ``points``: one row per code, with ``x``, ``y`` and the columns of the codes table.
 
-    ``customdata`` starts with layer and code, so that a selection can be traced back.
+    ``customdata`` starts with layer and code, so that a selection can be traced back. ``behind`` [N, 2] are points
+    whose density is drawn under the codes.
     """
     unseen = points["count"] == 0
-    figure = go.Figure(_by_layer(points, unseen) if colour == "layer" else _by_value(points, unseen, colour))
+    if colour == "layer":
+        traces = _by_layer(points, unseen)
+    elif colour == "status":
+        traces = _by_status(points)
+    else:
+        traces = _by_value(points, unseen, colour)
+    figure = go.Figure([*([] if behind is None else [_density(behind, points)]), *traces])
     laid_out(figure, x=x, y=y, height=620)
     # One unit is as long on both axes: distances are what the picture is about.
     figure.update_yaxes(scaleanchor="x", scaleratio=1, zeroline=False)
@@ -64,12 +95,37 @@ def _crosses_meaning(points: pd.DataFrame) -> Points:
     return kind(x=[None], y=[None], mode="markers", name="unseen, of any layer", marker=cross, hoverinfo="skip")
 
 
+def _by_status(points: pd.DataFrame) -> list[Points]:
+    """One trace a status, what is used on top."""
+    traces: list[Points] = []
+    for status in reversed(STATUS_COLOURS):
+        some = points[points["status"] == status]
+        if len(some):
+            marker = {"color": STATUS_COLOURS[status], "symbol": STATUS_SYMBOLS[status], "size": 7, "opacity": 0.85}
+            traces.append(_points(points, some, status, marker))
+    return traces
+
+
+def _density(vectors: NDArray[np.float64], points: pd.DataFrame) -> go.Contour:
+    """Where the vectors lie, as far as the codes reach: two decades of their smoothed number, from clear to grey."""
+    spans = [(points[axis].min(), points[axis].max()) for axis in ("x", "y")]
+    pads = [0.15 * (high - low) or 1.0 for low, high in spans]
+    limits = [(low - pad, high + pad) for (low, high), pad in zip(spans, pads, strict=True)]
+    counts, x_edges, y_edges = np.histogram2d(vectors[:, 0], vectors[:, 1], bins=DENSITY_CELLS, range=limits)
+    smooth = gaussian_filter(counts, 2.0).T
+    z = np.log10(np.maximum(smooth / max(smooth.max(), 1e-12), 10.0**-DENSITY_DECADES))
+    steps = [[0, translucent(GREY, 0)], [0.01, translucent(GREY, 0.06)], [1, translucent(GREY, 0.5)]]
+    return go.Contour(
+        x=(x_edges[:-1] + x_edges[1:]) / 2, y=(y_edges[:-1] + y_edges[1:]) / 2, z=z, colorscale=steps,
+        contours={"start": -DENSITY_DECADES + 0.4, "end": -0.2, "size": 0.4}, zmin=-DENSITY_DECADES, zmax=0,
+        showscale=False, line={"width": 0.5, "color": translucent(GREY, 0.4)}, hoverinfo="skip", showlegend=True,
+        name="what the encoder gives",
+    )  # fmt: skip
+
+
 def _by_value(points: pd.DataFrame, unseen: pd.Series, colour: str) -> list[Points]:
     seen = points[~unseen]
-    if colour == "usage":
-        values, bar = np.log10(seen["share"]), _share_bar(seen["share"])
-    else:
-        values, bar = seen["norm"], {"title": {"text": "L2 norm<br> ", "font": {"size": 12}}}
+    values, bar = _values(seen, colour)
     marker = {
         "color": values, "colorscale": POINT_SCALE, "size": 7, "opacity": 0.9, "showscale": bool(len(seen)),
         "colorbar": bar | {"thickness": 14, "len": 0.9}, "line": {"width": 0.5, "color": GREY},
@@ -77,6 +133,20 @@ def _by_value(points: pd.DataFrame, unseen: pd.Series, colour: str) -> list[Poin
     cross = {"color": VERMILLION, "symbol": "x-thin-open", "size": 5, "opacity": 0.75}
     # Unseen codes go below: they are many, and what is used must stay visible.
     return [_points(points, points[unseen], "unseen", cross), _points(points, seen, "seen", marker)]
+
+
+def _values(seen: pd.DataFrame, colour: str) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """What colours the points, and its colour bar."""
+    if colour == "usage":
+        return np.log10(seen["share"].to_numpy(np.float64)), _share_bar(seen["share"])
+    if colour == "norm":
+        return seen["norm"].to_numpy(np.float64), {"title": {"text": "L2 norm<br> ", "font": {"size": 12}}}
+    counts = seen["ema_count"].to_numpy(np.float64)
+    # A count of 0 has no logarithm: it looks like the smallest other.
+    counts = np.maximum(counts, counts[counts > 0].min() if (counts > 0).any() else 1.0)
+    title = {"title": {"text": "EMA count<br>(tokens a<br>batch)<br> ", "font": {"size": 12}}}
+    ticks = number_ticks(counts.min(), counts.max()) if len(counts) else {"tickvals": [], "ticktext": []}
+    return np.log10(counts), title | ticks | {"tickvals": np.log10(ticks["tickvals"]).tolist()}
 
 
 def _points(everything: pd.DataFrame, some: pd.DataFrame, name: str, marker: dict[str, Any]) -> Points:
@@ -88,6 +158,7 @@ def _points(everything: pd.DataFrame, some: pd.DataFrame, name: str, marker: dic
             "<b>layer %{customdata[0]}, code %{customdata[1]}</b>: %{customdata[6]}",
             "%{customdata[2]:,} tokens (%{customdata[3]:.2%})",
             "norm %{customdata[4]:.3g}, nearest code of its layer at %{customdata[5]:.3g}",
+            *(["EMA count %{customdata[7]:.2f}"] if some["ema_count"].notna().any() else []),
         ),
     )  # fmt: skip
 

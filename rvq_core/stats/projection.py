@@ -50,6 +50,25 @@ def pca(codebooks: Sequence[Codebook], *, scale: str = "raw") -> Projection:
     return Projection(_table(codebooks, coordinates), {"method": "pca", "scale": scale, "explained": explained})
 
 
+def place_on_plane(
+    codebooks: Sequence[Codebook], vectors: Sequence[Codebook], *, scale: str = "raw"
+) -> list[NDArray[np.float64]]:
+    """Coordinates [N_q, 2] of further ``vectors`` [N_q, C] of each layer on the plane that ``pca`` of the codes gives.
+
+    With ``per_layer`` they are moved and scaled as the codes of their layer are.
+    """
+    points = _stacked(codebooks, scale)
+    axes, _ = _principal_axes(points)
+    placed: list[NDArray[np.float64]] = []
+    for codes, some in zip(codebooks, vectors, strict=True):
+        moved = np.asarray(some, dtype=np.float64)
+        if scale == "per_layer":
+            centre, spread = _centre_and_spread(np.asarray(codes, dtype=np.float64))
+            moved = (moved - centre) / spread
+        placed.append(_two_columns((moved - points.mean(axis=0)) @ axes))
+    return placed
+
+
 def umap_projection(
     codebooks: Sequence[Codebook],
     *,
@@ -138,18 +157,30 @@ def _lay_out(points: Floats, start: Floats, neighbours: int, min_dist: float, me
 
 def _principal_plane(points: Floats) -> tuple[Floats, list[float]]:
     """Coordinates [N, 2] along the two main axes, and the share of the variance that each explains."""
+    axes, explained = _principal_axes(points)
+    return _two_columns((points - points.mean(axis=0)) @ axes), explained
+
+
+def _principal_axes(points: Floats) -> tuple[Floats, list[float]]:
+    """The two main axes [C, 2] of points [N, C] (one where C is 1), and the share of the variance of each.
+
+    Axes of points that are all equal are zero, so that everything lands on the origin.
+    """
     centred = points - points.mean(axis=0)
     values, axes = np.linalg.eigh(centred.T @ centred)
     total = float(values.sum())
     # What is left of equal codes is rounding; an axis through it would mean nothing.
     if total <= 1e-18 * max(float((points**2).sum()), 1e-300):
-        return np.zeros((len(points), 2)), [0.0, 0.0]
+        return np.zeros((centred.shape[1], 2)), [0.0, 0.0]
     axes = axes[:, ::-1][:, :2]
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
-    coordinates = centred @ (axes * signs)
     explained = [max(float(value), 0.0) / total for value in values[::-1][:2]]
-    missing = 2 - coordinates.shape[1]  # codes of one dimension lie on a line
-    return np.pad(coordinates, ((0, 0), (0, missing))), explained + [0.0] * missing
+    return axes * signs, explained + [0.0] * (2 - len(explained))
+
+
+def _two_columns(coordinates: Floats) -> Floats:
+    """Codes of one dimension lie on a line."""
+    return np.pad(coordinates, ((0, 0), (0, 2 - coordinates.shape[1])))
 
 
 def _stacked(codebooks: Sequence[Codebook], scale: str) -> Floats:
@@ -168,9 +199,13 @@ def _stacked(codebooks: Sequence[Codebook], scale: str) -> Floats:
 
 def _standardised(codes: Floats) -> Floats:
     """Codes around their mean, divided by their root mean square distance from it (by 1 where that is 0)."""
-    centred = codes - codes.mean(axis=0)
-    spread = math.sqrt(float((centred**2).sum(axis=1).mean()))
-    return centred / spread if spread > 0 else centred
+    centre, spread = _centre_and_spread(codes)
+    return (codes - centre) / spread
+
+
+def _centre_and_spread(codes: Floats) -> tuple[Floats, float]:
+    centre = codes.mean(axis=0)
+    return centre, math.sqrt(float(((codes - centre) ** 2).sum(axis=1).mean())) or 1.0
 
 
 def _unit(points: Floats) -> Floats:

@@ -227,3 +227,35 @@ def test_figures_take_the_colours_of_the_page(report, make_reconstruction):
 def test_layer_styles_repeat_only_after_all_colours():
     styles = {(theme.layer_colour(layer), theme.layer_dash(layer)) for layer in range(1, 33)}
     assert len(styles) == 32
+
+
+def test_every_code_has_the_colour_of_its_status(make_codes):
+    points = map_points(make_codes(2, 30))
+    traces = codebook_map(points, colour="status").data
+    for trace in traces:
+        status = trace.name.split(" ")[0]
+        assert trace.marker.color == theme.STATUS_COLOURS[status]
+        assert len(trace.x) == (points["status"] == status).sum()
+    assert sum(len(trace.x) for trace in traces) == len(points)
+
+
+def test_ema_counts_are_logarithmic_and_zero_looks_like_the_smallest(make_codes):
+    points = map_points(make_codes(2, 30)).assign(ema_count=lambda table: np.arange(len(table)) % 3 * 5.0)
+    seen = next(trace for trace in codebook_map(points, colour="EMA count").data if trace.name.startswith("seen"))
+    assert set(np.round(seen.marker.color, 9)) == set(np.round(np.log10([5.0, 10.0]), 9))
+    assert "EMA count %{customdata[7]" in seen.hovertemplate
+    assert all(isinstance(text, str) for text in seen.marker.colorbar.ticktext)
+
+
+def test_the_density_lies_under_the_codes_where_the_vectors_are(make_codes):
+    points = map_points(make_codes(2, 30))
+    centre = points[["x", "y"]].mean().to_numpy()
+    vectors = centre + 0.01 * np.random.default_rng(0).normal(size=(500, 2))
+    figure = codebook_map(points, behind=vectors)
+    density = figure.data[0]
+    assert density.type == "contour" and density.name == "what the encoder gives"
+    row, column = np.unravel_index(np.argmax(density.z), density.z.shape)
+    assert abs(density.x[column] - centre[0]) < 0.2 and abs(density.y[row] - centre[1]) < 0.2
+    assert density.z.max() == 0 and density.z.min() == -2
+    assert points["x"].between(density.x.min(), density.x.max()).all()
+    assert codebook_map(points, behind=vectors + 1e6).data[0].z.max() == -2  # all of it out of sight

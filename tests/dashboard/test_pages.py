@@ -344,3 +344,25 @@ def test_a_mistake_of_ours_is_owned_up_to_and_logged(monkeypatch, caplog):
 
 def test_every_explanation_has_at_most_three_sentences():
     assert all(1 <= text.count(". ") + 1 <= 3 for text in WHAT.values())
+
+
+def test_what_the_encoder_gives_lies_behind_the_codes_until_it_is_switched_off():
+    at = healthy(open_page("codebook_map"))
+    assert spec(at)["data"][0]["type"] == "contour"
+    assert any("Behind them 134 vectors" in caption.value for caption in at.caption)  # 67 tokens of two layers
+    at.toggle(key="behind").set_value(False).run()
+    assert all(trace["type"] != "contour" for trace in spec(healthy(at))["data"])
+
+
+def test_the_map_offers_status_and_ema_counts_where_they_are_known():
+    assert {"status", "EMA count"} <= set(open_page("codebook_map").button_group(key="colour").options)
+    at = healthy(open_page("codebook_map", colour="status"))
+    assert any(trace.get("name", "").startswith("unseen (") for trace in spec(at)["data"])
+
+
+def test_the_selection_is_what_is_downloaded():
+    at = open_page("codebook_map")
+    assert "all 32 codes" in at.get("download_button")[0].proto.label
+    at.session_state["map"] = {"selection": {"points": [{"customdata": [2, 5]}, {"customdata": [1, 3]}, {}]}}
+    at.run()
+    assert "these 2 codes" in healthy(at).get("download_button")[0].proto.label

@@ -6,7 +6,7 @@ from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
 from rvq_core.errors import SettingsError
-from rvq_core.stats.projection import nearest_neighbours, pca, umap_projection
+from rvq_core.stats.projection import nearest_neighbours, pca, place_on_plane, umap_projection
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +120,25 @@ def test_bad_settings_are_named(codebooks, setting, value):
 def test_codebooks_of_different_spaces_are_refused():
     with pytest.raises(SettingsError, match="one dimension"):
         pca([np.zeros((3, 2)), np.zeros((3, 4))])
+
+
+@pytest.mark.parametrize("scale", ["raw", "per_layer"])
+@pytest.mark.parametrize("size", [1, 3, 6])
+def test_codes_placed_on_their_own_plane_land_where_pca_puts_them(scale, size):
+    rng = np.random.default_rng(size)
+    codebooks = [rng.normal(size=(20, size)) + 3, rng.normal(size=(30, size)) * 0.2]
+    table = pca(codebooks, scale=scale).table
+    for layer, placed in enumerate(place_on_plane(codebooks, codebooks, scale=scale), start=1):
+        assert np.allclose(placed, table.loc[table["layer"] == layer, ["x", "y"]])
+
+
+def test_vectors_placed_on_the_plane_keep_its_linear_map():
+    rng = np.random.default_rng(0)
+    codes, vectors = rng.normal(size=(40, 5)), rng.normal(size=(7, 5))
+    (placed,) = place_on_plane([codes], [vectors])
+    reference = PCA(2).fit(codes)
+    assert np.allclose(np.abs(placed), np.abs(reference.transform(vectors)))
+
+
+def test_equal_codes_put_everything_on_the_origin():
+    assert not np.any(place_on_plane([np.full((4, 3), 1e6)], [np.eye(3)])[0])

@@ -1,0 +1,42 @@
+"""What each layer gets to quantize: the latents less the codes of the layers before, a sample of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rvq_core.clips.clip import Clip
+from rvq_core.errors import ClipError
+from rvq_core.loading.checkpoint import Checkpoint
+from rvq_core.tokens import Pipeline
+
+MOST_TOKENS = 20_000
+
+
+def residual_sample(
+    ckpt: Checkpoint, clips: Sequence[Clip], *, tokens: int = MOST_TOKENS, seed: int = 0
+) -> list[NDArray[np.float32]]:
+    """Vectors [N, C] that each of the Q layers quantizes, at N <= ``tokens`` positions of the clips.
+
+    Clips are taken in a seeded random order until there are enough; those that the checkpoint cannot take are left
+    out. Raises ClipError where none is left.
+    """
+    pipeline, found, count = Pipeline(ckpt), list[NDArray[np.float32]](), 0
+    for i in np.random.default_rng(seed).permutation(len(clips)).tolist():
+        if count >= tokens:
+            break
+        try:
+            encoded = pipeline.encode(pipeline.fit(clips[i]))
+        except ClipError:
+            continue  # the report lists it, with the reason
+        before = (encoded.latents - encoded.partial[:-1]).transpose(1, 2)  # [Q, T', C]
+        found.append(before[:, : tokens - count].cpu().numpy())
+        count += found[-1].shape[1]
+    if not found:
+        raise ClipError(
+            "encoder residuals", expected="a clip that fits the checkpoint", found=f"none of {len(clips)}",
+            do="choose other clips",
+        )  # fmt: skip
+    return list(np.concatenate(found, axis=1))
