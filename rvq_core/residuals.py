@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvq_core.clips.clip import Clip
+from rvq_core.clips.representations import TOKENS
 from rvq_core.errors import ClipError
 from rvq_core.loading.checkpoint import Checkpoint
 from rvq_core.tokens import Pipeline
@@ -20,13 +21,15 @@ def residual_sample(
 ) -> list[NDArray[np.float32]]:
     """Vectors [N, C] that each of the Q layers quantizes, at N <= ``tokens`` positions of the clips.
 
-    Clips are taken in a seeded random order until there are enough; those that the checkpoint cannot take are left
-    out. Raises ClipError where none is left.
+    Clips are taken in a seeded random order until there are enough; those that the checkpoint cannot take, and those
+    that hold indices, are left out. Raises ClipError where none is left.
     """
     pipeline, found, count = Pipeline(ckpt), list[NDArray[np.float32]](), 0
     for i in np.random.default_rng(seed).permutation(len(clips)).tolist():
         if count >= tokens:
             break
+        if clips[i].representation == TOKENS.name:
+            continue  # codes that were chosen tell no latents
         try:
             encoded = pipeline.encode(pipeline.fit(clips[i]))
         except ClipError:
@@ -36,7 +39,7 @@ def residual_sample(
         count += found[-1].shape[1]
     if not found:
         raise ClipError(
-            "encoder residuals", expected="a clip that fits the checkpoint", found=f"none of {len(clips)}",
-            do="choose other clips",
+            "encoder residuals", expected="a clip of motion or latents that fits the checkpoint",
+            found=f"none of {len(clips)}", do="choose other clips",
         )  # fmt: skip
     return list(np.concatenate(found, axis=1))

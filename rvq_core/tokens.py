@@ -119,6 +119,8 @@ class Pipeline:
 
         None where the clip holds latents or indices: there is no motion to compare with.
         """
+        if encoded.features is None:
+            return
         depths = [*range(len(encoded.partial)), UNQUANTISED]
         inputs = torch.cat([encoded.partial, encoded.latents[None]])
         yield from zip(depths, self.decode_latents(encoded, inputs), strict=False)

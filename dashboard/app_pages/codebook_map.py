@@ -15,6 +15,7 @@ from dashboard import components, data
 from dashboard.figures.codebook_map import COLOURS, codebook_map
 from dashboard.figures.theme import CONFIG
 from dashboard.projection_store import UmapSettings
+from rvq_core.clips.representations import TOKENS
 from rvq_core.errors import RVQLensError
 from rvq_core.loading import Checkpoint
 from rvq_core.stats.projection import METRICS, Projection, place_on_plane
@@ -167,6 +168,10 @@ def residuals_behind(
     if projection.made_by["method"] != "pca":
         st.caption("UMAP places nothing but codes: what the encoder gives can be drawn behind principal components.")
         return None
+    chosen = components.chosen_clips(ckpt)
+    if all(clip.representation == TOKENS.name for clip in chosen.clips):
+        st.caption("These clips are indices of codes: what the encoder gave is not known.")
+        return None
     wanted = st.toggle(
         "What the encoder gives, as a density behind the codes", value=True, key="behind", bind="query-params",
         help="The latents less the codes of the layers before: codes far from all of it are never chosen.",
@@ -174,7 +179,7 @@ def residuals_behind(
     if not wanted:
         return None
     try:
-        sample = data.residuals(ckpt, components.chosen_clips(ckpt))
+        sample = data.residuals(ckpt, chosen)
     except RVQLensError as error:
         components.error_box(error)
         return None

@@ -111,7 +111,10 @@ def test_index_files_only(page, motion: Path):
     rng = np.random.default_rng(0)
     for name in ("one", "two"):
         np.save(motion / f"{name}.npy", rng.integers(0, 16, (40, 2)).astype(np.int64))
-    assert says_something(open_page(page))
+    at = open_page(page)
+    assert not at.error and says_something(at)
+    if page == "codebook_map":
+        assert any("indices of codes" in caption.value for caption in at.caption) and at.get("plotly_chart")
 
 
 @pytest.mark.parametrize("page", PAGES)

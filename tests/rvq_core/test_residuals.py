@@ -47,6 +47,13 @@ def test_it_stops_at_the_number_of_tokens_and_leaves_out_what_does_not_fit(ckpt)
     assert len(residual_sample(ckpt, clips)[0]) == (40 + 60 + 80) // 2
 
 
+def test_indices_tell_no_latents(ckpt):
+    indices = Clip("tokens", 15.0, np.zeros((20, 3), np.float32), "tokens")
+    assert len(residual_sample(ckpt, [indices, clip("a", 40)])[0]) == 20
+    with pytest.raises(ClipError, match="motion or latents"):
+        residual_sample(ckpt, [indices])
+
+
 def test_no_clip_that_fits_is_an_error(ckpt):
     with pytest.raises(ClipError, match="none of 1"):
         residual_sample(ckpt, [clip("wide", 40, 7)])
