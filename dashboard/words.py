@@ -38,12 +38,35 @@ WHAT = {
         "grey behind them is what the encoder gives: codes far from all of it are never chosen."
     ),
     "gain": (
-        "How much the error falls when one more quantizer is used; a bar below zero makes it worse. Quantizers whose "
-        "bar is near zero cost bits and buy nothing on this metric."
+        "How much the error falls when one more quantizer is used, with the interval of that difference over the same "
+        "clips; a bar below zero makes it worse. Quantizers whose line reaches zero cost bits and buy nothing sure."
+    ),
+    "leave_one_out": (
+        "The decoder gets the sum of all codes but those of one layer, and the bar is the error that this adds. Near "
+        "zero it hardly listens to that layer; deeper layers were chosen to mend what this one left, so the first bars "
+        "are more than the layer's own worth."
     ),
     "residual": (
-        "What each layer leaves of the variance of the encoder's latents. It should fall with every layer: where it "
-        "rises, codes are added that point away from what is left."
+        "What each layer leaves of the variance of the encoder's latents; where it rises, codes point away from what "
+        "is left. The dashed line is what an ideal code of as many bits would leave of Gaussian latents that vary "
+        "alike, a bound that no code of single latents reaches."
+    ),
+    "headroom": (
+        "The same codebooks and decoder, but codes chosen by a search that keeps 4 or 16 candidates a layer instead "
+        "of the nearest: what better encoding alone would buy at the same bits. Latents come nearer in any case; where "
+        "the error does not follow, the decoder cannot use it."
+    ),
+    "rate_distortion": (
+        "The error with 1, 2, ... quantizers against what their codes cost: log2 K each, or as an entropy coder would "
+        "store them, or one that knows the layer above. A curve further left and lower is the better code."
+    ),
+    "redundancy": (
+        "How much the code of one layer tells of another's, beyond chance: 0 is nothing, 1 everything. Residual layers "
+        "should share the work, so a high figure means that the deeper one codes what could be told from the other."
+    ),
+    "joints": (
+        "The error of each joint alone with all quantizers, the largest on top; the grey mark is the same without "
+        "quantization. Positions err more the further a joint is from the pelvis, where both motions are aligned."
     ),
     "clips": (
         "The error of every clip with all quantizers, the worst on top. Clips that the model was trained on flatter "
@@ -85,8 +108,13 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "image": ("metrics", "Usage"),
     "curves": ("metrics", "Usage"),
     "map": ("metrics", "Maps of codes"),
-    "gain": ("metrics", "Reconstruction"),
-    "residual": ("metrics", "Reconstruction"),
+    "gain": ("metrics", "What layers are worth"),
+    "leave_one_out": ("metrics", "What layers are worth"),
+    "residual": ("metrics", "What layers are worth"),
+    "headroom": ("metrics", "What layers are worth"),
+    "rate_distortion": ("metrics", "Rate"),
+    "redundancy": ("metrics", "Redundancy of layers"),
+    "joints": ("metrics", "Reconstruction"),
     "clips": ("metrics", "Reconstruction"),
     "clip": ("clip_page",),
     "verdicts": ("verdicts",),
@@ -110,7 +138,7 @@ def measured_on(manifest: dict[str, Any], clips: pd.DataFrame) -> str:
         told = f"{int(known.astype(bool).sum())} held out, {int((~known.astype(bool)).sum())} trained on"
         told += f", {count - len(known)} unknown to the checkpoint" if len(known) < count else ""
     seconds = float(manifest["clips"]["seconds"])
-    return f"Measured on **{tokens:,} tokens** of {_many(count, 'clip')} ({seconds:,.1f} s): {told}."
+    return f"Measured on **{tokens:,} tokens** of {many(count, 'clip')} ({seconds:,.1f} s): {told}."
 
 
 def summary(layers: pd.DataFrame, reconstruction: pd.DataFrame, canonical: bool = False) -> str:
@@ -212,5 +240,6 @@ def _depth_sentence(rows: pd.DataFrame, canonical: bool) -> str:
     return f"{text}; the last one buys {amount(full['gain'], unit)}."
 
 
-def _many(count: int, noun: str) -> str:
+def many(count: int, noun: str) -> str:
+    """A count with its noun, plural where it is one."""
     return f"{count:,} {noun}{'s' * (count != 1)}"

@@ -1,4 +1,4 @@
-"""Reconstruction: what each further quantizer buys, and which clips come out badly."""
+"""Reconstruction: what each quantizer buys, what is left to gain, what the codes cost, where the error lies."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, words
+from dashboard import components, layer_words, words
 from dashboard.figures.clip_errors import MAX_CLIPS, clip_error_figure, clip_table
-from dashboard.figures.reconstruction import error_figure, gain_figure, metric_name
+from dashboard.figures.headroom import headroom_figure
+from dashboard.figures.joints import joint_figure
+from dashboard.figures.rate_distortion import rate_distortion_figure
+from dashboard.figures.reconstruction import error_figure, gain_figure, leave_one_out_figure, metric_name
+from dashboard.figures.redundancy import redundancy_figure
 from dashboard.figures.residual import residual_figure
 from rvq_core.report import Report
 
@@ -20,16 +24,15 @@ def main() -> None:
     components.measured_on(report)
     if report.overall.empty:
         st.info("Latents were quantized as they are: there is no motion to compare with, so no error.")
-        show_residual(report)
+        show_room(report)
+        show_redundancy(report)
         return
     rows = choose_metric(report)
     show_curve(report, rows)
-    left, right = st.columns(2, gap="medium")
-    with left:
-        show_gain(report, rows)
-    with right:
-        show_residual(report)
-    show_clips(report, rows)
+    show_worth(report, rows)
+    show_room(report)
+    show_bits(report, rows)
+    show_where(report, rows)
 
 
 METRICS = (
@@ -47,6 +50,12 @@ def choose_metric(report: Report) -> pd.DataFrame:
     return report.overall[report.overall["metric"] == metric].sort_values("n_active")
 
 
+def of_metric(report: Report, table: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of one of the report's tables that are of the chosen metric."""
+    found = report.tables[table]
+    return found[found["metric"] == rows["metric"].iloc[0]]
+
+
 def show_curve(report: Report, rows: pd.DataFrame) -> None:
     components.heading("Error with the first n quantizers", "reconstruction")
     values = ", ".join(f"{value:.3g}" for value in rows["value"])
@@ -57,16 +66,51 @@ def show_curve(report: Report, rows: pd.DataFrame) -> None:
     )
     if rows["low"].isna().all():
         st.caption("No interval: it takes more than one clip.")
+    st.markdown(layer_words.needed_sentence(of_metric(report, "quantizers_needed", rows)))
 
 
-def show_gain(report: Report, rows: pd.DataFrame) -> None:
-    components.heading("Gain of each quantizer", "gain")
-    values = ", ".join(f"{value:.3g}" for value in rows["gain"].dropna())
-    components.chart(
-        gain_figure(rows, words.is_canonical(report.clips)),
-        alt=f"Bars of the gain of each quantizer: {values}",
-        key="gain",
-    )
+def show_worth(report: Report, rows: pd.DataFrame) -> None:
+    """What each layer is worth: added after the ones before it, and left out alone."""
+    left, right = st.columns(2, gap="medium")
+    canonical = words.is_canonical(report.clips)
+    with left:
+        components.heading("Gain of each quantizer", "gain")
+        values = ", ".join(f"{value:.3g}" for value in rows["gain"].dropna())
+        components.chart(gain_figure(rows, canonical), alt=f"Bars of the gain of each quantizer: {values}", key="gain")
+    with right:
+        components.heading("Each layer left out", "leave_one_out")
+        left_out = of_metric(report, "leave_one_out", rows)
+        if left_out.empty:
+            st.info(layer_words.NOT_MEASURED)
+            return
+        values = ", ".join(f"{value:.3g}" for value in left_out["rise"])
+        components.chart(
+            leave_one_out_figure(left_out, canonical),
+            alt=f"Bars of the error added where one layer is left out: {values}",
+            key="leave_one_out",
+        )
+        st.caption(layer_words.detail_note(left_out))
+
+
+def show_room(report: Report) -> None:
+    """What is left to gain: of the latents' variance, and by better encoding."""
+    left, right = st.columns(2, gap="medium")
+    with left:
+        show_residual(report)
+    with right:
+        components.heading("Room for better encoding", "headroom")
+        table = report.tables["headroom"]
+        if table.empty:
+            st.info(layer_words.NOT_MEASURED)
+            return
+        widest = table[table["beam"] == table["beam"].max()].dropna(subset=["gain_share"])
+        values = ", ".join(f"{row['metric']} {row['gain_share']:.1%}" for _, row in widest.iterrows())
+        components.chart(
+            headroom_figure(table),
+            alt=f"Bars of the share of error that beam search takes off; the widest beam: {values}",
+            key="headroom",
+        )
+        st.caption(layer_words.detail_note(table))
 
 
 def show_residual(report: Report) -> None:
@@ -76,6 +120,58 @@ def show_residual(report: Report) -> None:
         return
     values = ", ".join(f"{value:.1%}" for value in report.layers["residual_energy"].dropna())
     components.chart(residual_figure(report.layers), alt=f"Variance left after each layer: {values}", key="residual")
+
+
+def show_bits(report: Report, rows: pd.DataFrame) -> None:
+    """What the codes cost, and which layers tell the same."""
+    left, right = st.columns(2, gap="medium")
+    with left:
+        components.heading("Error against bits", "rate_distortion")
+        bits = of_metric(report, "rate_distortion", rows)
+        reference = rows["reference"].iloc[0]
+        components.chart(
+            rate_distortion_figure(
+                bits, None if pd.isna(reference) else float(reference), words.is_canonical(report.clips)
+            ),
+            alt="Error against the bits that the codes cost, counted in three ways. " + layer_words.rate_sentence(bits),
+            key="rate_distortion",
+        )
+        st.caption(layer_words.rate_sentence(bits) + layer_words.rate_note(report.tables["rate"]))
+    with right:
+        show_redundancy(report)
+
+
+def show_redundancy(report: Report) -> None:
+    components.heading("Layers that tell the same", "redundancy")
+    pairs = report.tables["layer_pairs"]
+    if len(pairs) == 0 or pairs["ami"].isna().all():
+        st.info("There is nothing to compare: it takes two layers whose codes vary.")
+        return
+    most = pairs.sort_values("ami", na_position="first").iloc[-1]
+    components.chart(
+        redundancy_figure(pairs),
+        alt=f"Adjusted mutual information of each two layers; the most, {most['ami']:.2f}, between layers "
+        f"{most['layer']} and {most['other_layer']}",
+        key="redundancy",
+    )
+    st.caption(layer_words.tuples_sentence(report.tables["tuples"]))
+
+
+def show_where(report: Report, rows: pd.DataFrame) -> None:
+    """On which joints and in which clips the error lies."""
+    metric, depth = rows["metric"].iloc[0], rows["n_active"].max()
+    split = report.reconstruction
+    joints = split[(split["metric"] == metric) & (split["n_active"] == depth)]
+    joints = joints[joints["joint"].notna()] if "joint" in joints else joints[:0]
+    if len(joints):
+        components.heading("Error of each joint, all quantizers", "joints")
+        worst = ", ".join(joints.sort_values("value", ascending=False)["joint"].head(3).str.replace("_", " "))
+        components.chart(
+            joint_figure(joints, words.is_canonical(report.clips)),
+            alt=f"Bars of the error of each joint; the largest: {worst}",
+            key="joints",
+        )
+    show_clips(report, rows)
 
 
 def show_clips(report: Report, rows: pd.DataFrame) -> None:

@@ -46,17 +46,40 @@ def error_figure(rows: pd.DataFrame, canonical: bool = False) -> go.Figure:
 
 
 def gain_figure(rows: pd.DataFrame, canonical: bool = False) -> go.Figure:
-    """How much each quantizer lowers the error of one metric; a bar below zero makes it worse."""
+    """How much each quantizer lowers the error of one metric, with its interval; a bar below zero makes it worse."""
     rows = rows[rows["n_active"] > 0].sort_values("n_active")
+    rows = rows.reindex(columns=[*rows.columns, *{"gain_low", "gain_high"} - set(rows.columns)])
+    changes = pd.DataFrame({"layer": rows["n_active"], "value": rows["gain"]})
+    changes = changes.assign(low=rows["gain_low"], high=rows["gain_high"])
     metric, unit = str(rows["metric"].iloc[0]), str(rows["unit"].iloc[0])
-    worse = rows["gain"] < 0
+    return change_figure(
+        changes, (("lowers the error", BLUE), ("raises the error", VERMILLION)),
+        f"gain: {axis_name(metric, unit, canonical)}", "quantizer (layer)", unit,
+    )  # fmt: skip
+
+
+def leave_one_out_figure(rows: pd.DataFrame, canonical: bool = False) -> go.Figure:
+    """Error that one metric gains where a layer alone is left out, with its interval; below zero it does better."""
+    changes = pd.DataFrame({"layer": rows["layer"], "value": rows["rise"]})
+    changes = changes.assign(low=rows["rise_low"], high=rows["rise_high"])
+    metric, unit = str(rows["metric"].iloc[0]), str(rows["unit"].iloc[0])
+    return change_figure(
+        changes, (("without it the error rises", BLUE), ("without it the error falls", VERMILLION)),
+        f"rise: {axis_name(metric, unit, canonical)}", "layer left out", unit,
+    )  # fmt: skip
+
+
+def change_figure(
+    changes: pd.DataFrame, names: tuple[tuple[str, str], tuple[str, str]], y: str, x: str, unit: str
+) -> go.Figure:
+    """Bars of ``layer``, ``value``, ``low``, ``high``; name and colour of those from 0 on, and of those below."""
+    below = changes["value"] < 0
     figure = go.Figure()
-    for name, colour, part in (("lowers the error", BLUE, rows[~worse]), ("raises the error", VERMILLION, rows[worse])):
+    for (name, colour), part in zip(names, (changes[~below], changes[below]), strict=True):
         if len(part):
-            figure.add_trace(_gain_bars(part, name, colour, "" if unit == "1" else f" {unit}"))
-    title = f"gain: {axis_name(metric, unit, canonical)}"
-    laid_out(figure, x="quantizer (layer)", y=title, height=360, legend=bool(worse.any()))
-    return layer_axis(figure, rows["n_active"].tolist())
+            figure.add_trace(_change_bars(part, name, colour, "" if unit == "1" else f" {unit}"))
+    laid_out(figure, x=x, y=y, height=360, legend=bool(below.any()))
+    return layer_axis(figure, changes["layer"].tolist())
 
 
 def _line(rows: pd.DataFrame, unit: str) -> go.Scatter:
@@ -106,8 +129,17 @@ def _reference(rows: pd.DataFrame, unit: str) -> go.Scatter:
     )  # fmt: skip
 
 
-def _gain_bars(part: pd.DataFrame, name: str, colour: str, unit: str) -> go.Bar:
+def _change_bars(part: pd.DataFrame, name: str, colour: str, unit: str) -> go.Bar:
+    known = part["low"].notna().all()
+    between = f"95 %: %{{customdata[0]:.3g}} to %{{customdata[1]:.3g}}{unit}" if known else "no interval: one clip"
     return go.Bar(
-        x=part["n_active"], y=part["gain"], name=name, marker_color=colour,
-        hovertemplate=hover(f"quantizer %{{x}} {name} by <b>%{{y:.3g}}{unit}</b>"),
+        x=part["layer"], y=part["value"], name=name, marker_color=colour, customdata=part[["low", "high"]],
+        error_y=error_bars(part) if known else None,
+        hovertemplate=hover(f"layer %{{x}}: <b>%{{y:.3g}}{unit}</b>", between),
     )  # fmt: skip
+
+
+def error_bars(part: pd.DataFrame) -> dict[str, object]:
+    """The interval ``low`` to ``high`` around ``value`` as Plotly draws it."""
+    above, under = part["high"] - part["value"], part["value"] - part["low"]
+    return {"type": "data", "array": above, "arrayminus": under, "color": GREY, "thickness": 1.5, "width": 5}

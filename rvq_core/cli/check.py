@@ -70,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
             checkpoint,
             clips.clips,
             device=options.device,
+            detail_frames=0,  # no limit is on what they tell
             seed=options.seed,
             progress=progress,
             left_out=clips.left_out,
