@@ -23,7 +23,8 @@ class Thresholds:
     ``batch_tokens_per_code``, ``corpus_tokens_per_code``: fewer are too few to train a code on.
     ``judged_tokens_per_code``: fewer tokens of the clips do not judge a codebook. ``max_held_out_ratio``: error of
     held-out over that of training clips. ``quantizer_share``: of the error, below which the quantizer is no
-    bottleneck.
+    bottleneck. ``beam_gain``: of the error, that beam search takes off. ``max_layer_ami``: adjusted mutual information
+    of two layers.
     """
 
     max_unseen: float = 0.5
@@ -39,6 +40,8 @@ class Thresholds:
     judged_tokens_per_code: float = 10.0
     max_held_out_ratio: float = 1.5
     quantizer_share: float = 0.1
+    beam_gain: float = 0.05
+    max_layer_ami: float = 0.5
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -34,6 +34,7 @@ def make_report(
     representation: str = "smplx_rot6d",
     names: Sequence[str] | None = None,
     normalizer: str | None = None,
+    tables: Mapping[str, pd.DataFrame] | None = None,
 ) -> Report:
     """A report of clips' ``tokens`` [T', Q] on codebooks of ``codes`` codes.
 
@@ -87,4 +88,5 @@ def make_report(
         clips=clips.assign(tokens=[len(clip) for clip in tokens], representation=representation),
         clip_errors=clip_errors,
         tokens=[clip.astype(np.uint16) for clip in tokens],
+        tables=dict(tables or {}),
     )  # fmt: skip
