@@ -19,6 +19,7 @@ PAGES = (
     ("codebook_map.py", "Codebook map", ":material/scatter_plot:"),
     ("reconstruction.py", "Reconstruction", ":material/accessibility_new:"),
     ("clip.py", "Clip", ":material/play_circle:"),
+    ("compare.py", "Compare", ":material/compare_arrows:"),
     ("training.py", "Training", ":material/trending_down:"),
     ("docs.py", "Docs", ":material/menu_book:"),
 )

@@ -67,7 +67,8 @@ def report_or_none(ckpt: Checkpoint) -> Report | None:
             return None
         if st.session_state.get(CANCELLED) == _analysis(ckpt):
             st.info("The analysis was cancelled: this page has nothing to show without it.", icon=":material/block:")
-            st.button("Analyse after all", on_click=_cancel, args=(None,), type="primary")
+            key = f"analyse_{ckpt.sha256}"  # several may be cancelled on one page
+            st.button("Analyse after all", key=key, on_click=_cancel, args=(None,), type="primary")
             return None
         return data.report(ckpt, chosen, Progress(place, _analysis(ckpt)))
     except RVQLensError as error:
@@ -75,6 +76,15 @@ def report_or_none(ckpt: Checkpoint) -> Report | None:
         return None
     finally:
         place.empty()
+
+
+def report_of(name: str) -> Report | None:
+    """The report of a checkpoint beside the chosen one, by its name in links; where that cannot be, say why."""
+    try:
+        return report_or_none(data.checkpoint(state.checkpoints()[name], state.current().reading))
+    except RVQLensError as error:
+        error_box(error)
+        return None
 
 
 def codebooks_only() -> None:
@@ -168,7 +178,7 @@ class Progress:
             with self._place.container():
                 self._bar = st.empty()
                 if done < total:
-                    st.button("Cancel", key="cancel_analysis", on_click=_cancel, args=(self._analysis,))
+                    st.button("Cancel", key=f"cancel_{self._analysis}", on_click=_cancel, args=(self._analysis,))
         if done == total:
             self._bar.progress(1.0, text=f"Analysed {total} clips; putting the tables together")
             return

@@ -7,12 +7,14 @@ which Streamlit does not hash: it would hash a sample of a large array, and show
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
@@ -22,6 +24,7 @@ from dashboard.background import BackgroundJobs, Job
 from dashboard.sources import FileStamp, Reading, UploadFolder, clip_stamps, stamp
 from rvq_core.clips import Clip, ClipSet, fingerprint, read_clips
 from rvq_core.clips.representations import UNDECODED
+from rvq_core.compare import Comparison, Matching, compare, match_pair, moments_of_pair
 from rvq_core.errors import ClipError
 from rvq_core.loading import Checkpoint, load_checkpoint
 from rvq_core.playback import Playback, motion_of
@@ -31,7 +34,8 @@ from rvq_core.stats.projection import Projection, pca
 from rvq_core.tokens import Pipeline
 
 Progress = Callable[[int, int, str], None]
-KEPT_REPORTS = 16
+KEPT_REPORTS = 64
+"""Reports that are kept: the 50 checkpoints that can be compared, and some."""
 
 
 def checkpoint(path: Path, reading: Reading) -> Checkpoint:
@@ -70,6 +74,21 @@ def report(ckpt: Checkpoint, chosen: ClipSet, progress: Progress) -> Report:
             kept.popitem(last=False)
     kept.move_to_end(key)
     return kept[key]
+
+
+def comparison(reports: Mapping[str, Report]) -> Comparison:
+    """Compare reports by name, the first being the baseline; codes are matched apart. Raises RVQLensError."""
+    return _comparison(tuple(reports), tuple(map(_content, reports.values())), list(reports.values()))
+
+
+def matching(report: Report, baseline: Report, name: str, baseline_name: str) -> Matching:
+    """Match the codes of a report and its baseline. Raises RVQLensError."""
+    return _matching((_content(report), _content(baseline)), (name, baseline_name), report, baseline)
+
+
+def shared_moments(report: Report, baseline: Report, layer: int) -> pd.DataFrame:
+    """How often the codes of a layer of two reports came at the same moments. Raises RVQLensError."""
+    return _shared_moments((_content(report), _content(baseline)), layer, report, baseline)
 
 
 def held_out(ckpt: Checkpoint, chosen: ClipSet) -> ClipSet:
@@ -171,6 +190,30 @@ def _unfeatured(clip: Clip) -> str:
     """Identity of what a clip's fingerprint leaves out: path and skeleton."""
     parts = (clip.translation, None if clip.skeleton is None else clip.skeleton.offsets)
     return hashlib.sha256(b"\0".join(b"" if part is None else part.tobytes() for part in parts)).hexdigest()
+
+
+@st.cache_resource(max_entries=8, show_spinner="Comparing …")
+def _comparison(names: tuple[str, ...], contents: tuple[str, ...], _given: list[Report]) -> Comparison:
+    del contents  # part of the key: it stands for the reports
+    return compare(_given, names=names, codes=False, command="rvq-lens dash")
+
+
+@st.cache_resource(max_entries=64, show_spinner="Matching codes …")
+def _matching(contents: tuple[str, str], names: tuple[str, str], _report: Report, _baseline: Report) -> Matching:
+    del contents  # part of the key: it stands for the reports
+    return match_pair(_report, _baseline, names)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _shared_moments(contents: tuple[str, str], layer: int, _report: Report, _baseline: Report) -> pd.DataFrame:
+    del contents  # part of the key: it stands for the reports
+    return moments_of_pair(_report, _baseline, layer)
+
+
+def _content(report: Report) -> str:
+    """What a report is of: checkpoint, how it was read, and clips."""
+    told = {name: report.manifest[name] for name in ("checkpoint", "clips", "settings", "left_out")}
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @st.cache_resource(show_spinner=False)

@@ -77,6 +77,22 @@ WHAT = {
         "each layer chose at each time, and the error of each frame. Errors are taken in every frame with the pelvises "
         "together, so a path that drifts is seen but not counted."
     ),
+    "compared": (
+        "Each checkpoint against the baseline on the same clips. The interval is of the difference, both drawn alike: "
+        "it is 'better' or 'worse' where all of it lies on one side of 0, which with other clips would hardly turn."
+    ),
+    "compared_curves": (
+        "Error with the first n quantizers, or with the bits that these cost. Larger codebooks win at equal n as a "
+        "matter of course; at equal bits per second they must earn it."
+    ),
+    "parallel": (
+        "Every line is a checkpoint, every axis a setting or a figure. Drag along an axis to keep only the lines that "
+        "pass there, and an axis by its name to stand beside another."
+    ),
+    "matching": (
+        "Left, how much two layers say the same: 1 where both split the moments alike, 0 where they know nothing of "
+        "each other. Right, codes paired so that they share the most moments; a clear diagonal means that they do."
+    ),
     "verdicts": (
         "Rules look at the report and say what stands out, the worst first: each with its figure, what it was measured "
         "on, what usually causes it and what to try. No finding means that no rule passed its threshold, not that all "
@@ -117,6 +133,9 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "joints": ("metrics", "Reconstruction"),
     "clips": ("metrics", "Reconstruction"),
     "clip": ("clip_page",),
+    "compared": ("metrics", "Comparing checkpoints"),
+    "compared_curves": ("metrics", "Comparing checkpoints"),
+    "matching": ("metrics", "Comparing checkpoints"),
     "verdicts": ("verdicts",),
     "health": ("metrics", "Usage"),
     "training": ("metrics", "Training history"),

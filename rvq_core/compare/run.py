@@ -14,6 +14,7 @@ from rvq_core.clips.clip import Clip
 from rvq_core.clips.load import LeftOut
 from rvq_core.compare.codes import MATCHES_COLUMNS, MATCHING_COLUMNS, Matching, match, same_run
 from rvq_core.compare.comparison import SCHEMA, Comparison
+from rvq_core.compare.pair import no_clip_in_common
 from rvq_core.compare.subjects import METRICS, Refusal, Subject, comparable_metrics, shared_clips
 from rvq_core.compare.summary import records, sentences
 from rvq_core.compare.tables import (
@@ -25,7 +26,7 @@ from rvq_core.compare.tables import (
     table_of,
     usage_table,
 )
-from rvq_core.errors import ClipError, SettingsError
+from rvq_core.errors import SettingsError
 from rvq_core.loading.checkpoint import Checkpoint
 from rvq_core.report import Report
 
@@ -37,6 +38,7 @@ def compare(
     subjects: Sequence[Checkpoint | Report],
     clips: Sequence[Clip] = (),
     *,
+    names: Sequence[str] | None = None,
     codes: bool = True,
     device: str = "auto",
     seed: int = 0,
@@ -48,7 +50,8 @@ def compare(
 
     Checkpoints are analysed on ``clips``; reports stand as they are. Clips are known by their names: those that one
     does not have are left out, and told. What does not mean the same for two of them is in ``manifest["refused"]``
-    with the reason. ``codes``: whether their codes are matched too, which takes longest. Raises SettingsError for
+    with the reason. ``names``: what to call them, instead of the checkpoints' own names. ``codes``: whether their codes
+    are matched too, which takes longest. Raises SettingsError for
     fewer than two, ClipError where they have no clip in common.
     """
     if len(subjects) < FEWEST:
@@ -63,13 +66,10 @@ def compare(
         else analyze(one, clips, device=device, seed=seed, progress=progress, left_out=left_out, command=command)
         for one in subjects
     ]
-    named = name_subjects(reports)
+    named = name_subjects(reports, names)
     shared, refused = shared_clips(named)
     if not shared:
-        raise ClipError(
-            "compare", expected="clips that all have", found="none of the same name and length",
-            do="analyze them on the same clips",
-        )  # fmt: skip
+        raise no_clip_in_common()
     tables, more, notes = _tables(named, shared, seed, codes)
     manifest = _manifest(named, shared, seed, command)
     manifest["refused"] = [refusal._asdict() for refusal in [*refused, *more]]
@@ -79,12 +79,12 @@ def compare(
     return Comparison(manifest, tables)
 
 
-def name_subjects(reports: Sequence[Report]) -> list[Subject]:
+def name_subjects(reports: Sequence[Report], names: Sequence[str] | None = None) -> list[Subject]:
     """Reports under names of their own: of equal ones, the second is called 'name (2)', and so on."""
     named: dict[str, Subject] = {}
-    for report in reports:
-        name = free = str(report.manifest["checkpoint"]["name"])
-        number = 1
+    given = [str(report.manifest["checkpoint"]["name"]) for report in reports] if names is None else names
+    for name, report in zip(given, reports, strict=True):
+        free, number = name, 1
         while free in named:
             number += 1
             free = f"{name} ({number})"
@@ -141,7 +141,7 @@ def _notes(subject: Subject, baseline: Subject, clips: Sequence[str], matching: 
     if subject.codes != baseline.codes:
         yield (
             f"{subject.name} has codebooks of other sizes or another number of them than {baseline.name}: compare "
-            "errors at equal bits (equal_rate), not at equal n."
+            "errors at equal bits, not at equal n."
         )
     if len(matching) == 0:
         return

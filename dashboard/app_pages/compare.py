@@ -1,0 +1,348 @@
+"""Compare: other checkpoints against the one in the sidebar, on the same clips; what differs, and how sure that is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import components, data, state, words
+from dashboard.figures import compare as figures
+from dashboard.figures.reconstruction import METRIC_NAMES, metric_name
+from rvq_core.compare import Comparison
+from rvq_core.errors import RVQLensError
+from rvq_core.report import Report
+
+MOST_CHECKPOINTS = 50
+MOST_LINES = 8
+"""Checkpoints whose curves are drawn into one figure; of more, those of the lowest error."""
+
+MOST_AXES, SHORT = 8, 12
+"""Settings among parallel coordinates, and the characters of a word on them."""
+
+SWEEP = 3
+"""From so many checkpoints on, settings and figures are shown as a sweep too."""
+
+
+def main() -> None:
+    st.title("Compare", anchor=False)
+    baseline = components.report_or_stop(components.checkpoint_or_stop())
+    reports = {state.checkpoint_name(): baseline} | other_reports()
+    if len(reports) == 1:
+        return
+    try:
+        comparison = data.comparison(reports)
+    except RVQLensError as error:
+        components.error_box(error)
+        return
+    tell_clips(comparison)
+    canonical = words.is_canonical(baseline.clips)
+    rows = choose_metric(comparison, canonical)
+    show_table(comparison, rows, canonical)
+    show_curves(comparison, rows, canonical)
+    show_config(comparison)
+    show_codes(reports)
+    tell_refused(comparison)
+
+
+def other_reports() -> dict[str, Report]:
+    """Reports of the checkpoints to compare, analysed; those that cannot be are told."""
+    names = [name for name in state.checkpoints() if name != state.checkpoint_name()]
+    if not names:
+        st.info(
+            "There is only one checkpoint here. Upload another in the sidebar, or start with `rvq-lens dash "
+            "--checkpoints FOLDER`: a folder of a whole sweep.",
+            icon=":material/compare_arrows:",
+        )
+        return {}
+    wanted = st.multiselect(
+        f"Compare with the baseline {state.checkpoint_name()}", names, default=names[:1], key="compare",
+        bind="query-params", placeholder="other checkpoints", max_selections=MOST_CHECKPOINTS - 1,
+        help="The baseline is the checkpoint in the sidebar. Every checkpoint is run on the same clips.",
+    )  # fmt: skip
+    if not wanted:
+        st.info("Choose at least one checkpoint to compare with the baseline.", icon=":material/compare_arrows:")
+    found: dict[str, Report] = {}
+    for name in wanted:
+        report = components.report_of(name)
+        if report is None:
+            st.caption(f"{components.escaped(name)} is left out of the comparison.")
+        else:
+            found[name] = report
+    return found
+
+
+def tell_clips(comparison: Comparison) -> None:
+    clips = comparison.manifest["clips"]
+    st.caption(
+        f"Measured on the {clips['count']} clips ({clips['seconds']:,.1f} s) that all have. Differences are to "
+        f"**{components.escaped(comparison.baseline)}**, with 95 % intervals over clips drawn alike for both."
+    )
+    for sentence in comparison.manifest["notes"][1:]:
+        st.caption(components.escaped(sentence))
+
+
+def choose_metric(comparison: Comparison, canonical: bool) -> pd.DataFrame:
+    """Differences of the chosen metric with all quantizers; empty where no error can be compared."""
+    metrics = comparison.tables["metrics"]
+    depth = comparison.tables["usage"].groupby("checkpoint")["layer"].max()
+    full = metrics["n_active"].eq(metrics["checkpoint"].map(depth).astype("int64"))
+    full &= metrics["baseline_n_active"].eq(int(depth[comparison.baseline]))
+    present = [name for name in METRIC_NAMES if name in set(metrics["metric"])]
+    if not present:
+        st.info("No reconstruction error can be compared: the reasons stand at the end of the page.")
+        return metrics[full]
+    present = sorted(present, key=lambda name: name != "mpjpe")
+    names = {metric_name(name, canonical): name for name in present}
+    chosen = st.selectbox("Metric", list(names), key="error", bind="query-params", width=340)
+    return metrics[full & (metrics["metric"] == names.get(chosen or "", present[0]))]
+
+
+def show_table(comparison: Comparison, rows: pd.DataFrame, canonical: bool) -> None:
+    components.heading("Against the baseline, all quantizers", "compared")
+    table = compared_table(comparison, rows)
+    sweep = len(comparison.names) >= SWEEP
+    if sweep:
+        table = table.merge(config_columns(comparison), left_on="checkpoint", right_index=True, how="left")
+        wanted = st.text_input(
+            "Only rows with", key="filter", bind="query-params", width=340, placeholder="part of a name or setting"
+        )
+        table = rows_with(table, wanted or "")
+    st.dataframe(table, hide_index=True, column_config=columns(rows), height="content" if len(table) < 14 else 500)
+    if len(rows) > 1:
+        alt = "Differences to the baseline with intervals: " + "; ".join(
+            f"{row['checkpoint']} {row['delta']:+.3g}, {row['words']}" for row in rows.to_dict("records")
+        )
+        components.chart(figures.differences(rows, comparison.baseline, canonical), alt=alt, key="differences")
+    if sweep and len(table) > 1:
+        components.heading("Settings and figures, a line a checkpoint", "parallel")
+        axes = parallel_axes(table)
+        alt = f"Parallel coordinates of {', '.join(map(str, axes.columns))}"
+        components.chart(figures.parallel_coordinates(axes), alt=alt, key="parallel")
+
+
+def parallel_axes(table: pd.DataFrame) -> pd.DataFrame:
+    """Settings that can stand on an axis (numbers and short words; MOST_AXES of them), then figures, the error last."""
+    own = ("checkpoint", "in words", "value", "delta", "low", "high", "perplexity", "unseen", "codes")
+    settings = [name for name in table if name not in own and table[name].astype(str).str.len().max() <= SHORT]
+    figures_shown = [name for name in ("perplexity", "unseen", "value") if table[name].notna().all()]
+    return table[[*settings[:MOST_AXES], *figures_shown]].rename(columns={"value": "error"})
+
+
+def compared_table(comparison: Comparison, rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a checkpoint, the baseline first: error with its difference, perplexity, unseen codes."""
+    usage = comparison.tables["usage"].groupby("checkpoint", sort=False)
+    table = pd.DataFrame(
+        {
+            "perplexity": usage["perplexity"].mean(),
+            "unseen": usage["unseen"].sum() / usage["codes"].sum(),
+            "codes": usage["codes"].sum(),
+        }
+    )
+    own = rows.set_index("checkpoint")
+    for name, column in (
+        ("words", "in words"),
+        ("value", "value"),
+        ("delta", "delta"),
+        ("low", "low"),
+        ("high", "high"),
+    ):
+        table[column] = own[name].reindex(table.index)
+    table["in words"] = table["in words"].fillna("not compared")
+    table.loc[comparison.baseline, "in words"] = "baseline"
+    if len(rows):
+        table.loc[comparison.baseline, "value"] = rows["baseline"].iloc[0]
+    front = ["in words", "value", "delta", "low", "high"]
+    return table[[*front, "perplexity", "unseen", "codes"]].rename_axis("checkpoint").reset_index()
+
+
+def rows_with(table: pd.DataFrame, wanted: str) -> pd.DataFrame:
+    """Rows that hold a text in any of their columns, in whatever case."""
+    texts = [" ".join(map(str, row)).lower() for row in table.itertuples(index=False)]
+    return table[[wanted.lower() in text for text in texts]]
+
+
+def config_columns(comparison: Comparison) -> pd.DataFrame:
+    """Settings that differ, a column each, a row a checkpoint; numbers as numbers, so that they sort."""
+    table = comparison.tables["config"]
+    table = table.assign(value=pd.array([_readable(value) for value in table["value"].tolist()], dtype="object"))
+    wide = table.pivot(index="checkpoint", columns="setting", values="value")
+    wide.columns.name = None
+    return wide.apply(lambda column: pd.to_numeric(column) if _numeric(column) else column.astype(str))
+
+
+def _numeric(values: pd.Series) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _readable(value: str) -> Any:
+    """A setting from JSON: numbers stay, all else becomes text."""
+    found = json.loads(value)
+    if found is None:
+        return "not told"
+    if isinstance(found, list):
+        same = len(set(map(str, found))) == 1
+        return f"{len(found)} x {found[0]}" if same else ", ".join(map(str, found))
+    return found if isinstance(found, int | float) and not isinstance(found, bool) else str(found)
+
+
+def columns(rows: pd.DataFrame) -> dict[str, Any]:
+    unit = "" if rows.empty or rows["unit"].iloc[0] == "1" else f" ({rows['unit'].iloc[0]})"
+    return {
+        "checkpoint": st.column_config.TextColumn("checkpoint", pinned=True),
+        "in words": st.column_config.TextColumn(
+            "in words", help="'better' and 'worse' where the 95 % interval of the difference lies on one side of 0"
+        ),
+        "value": st.column_config.NumberColumn(f"error{unit}", format="%.4g"),
+        "delta": st.column_config.NumberColumn(f"difference{unit}", format="%+.3g"),
+        "low": st.column_config.NumberColumn("from", format="%+.3g", help="95 % interval, paired over clips"),
+        "high": st.column_config.NumberColumn("to", format="%+.3g", help="95 % interval, paired over clips"),
+        "perplexity": st.column_config.NumberColumn("perplexity", format="%.1f", help="Mean of the layers"),
+        "unseen": st.column_config.NumberColumn("unseen", format="percent", help="Share of all codes, all layers"),
+        "codes": st.column_config.NumberColumn("codes", format="localized", help="All layers together"),
+    }
+
+
+def show_curves(comparison: Comparison, rows: pd.DataFrame, canonical: bool) -> None:
+    shown = lines_shown(comparison, rows)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        components.heading("Error", "compared_curves")
+        named = {"quantizers": "n_active", "nominal bits/s": "nominal_bps", "effective bits/s": "effective_bps"}
+        against = st.segmented_control(
+            "Against", list(named), default="quantizers", required=True, key="against", bind="query-params"
+        )
+        curves = comparison.tables["curves"]
+        curves = curves[curves["checkpoint"].isin(shown)]
+        if len(rows):
+            curves = curves[curves["metric"] == rows["metric"].iloc[0]]
+            figure = figures.overlaid_errors(curves, named[against or "quantizers"], canonical)
+            components.chart(figure, alt=f"Error against {against}, a line each for {', '.join(shown)}", key="curves")
+            show_equal_rate(comparison, rows)
+    with right:
+        components.heading("Perplexity per layer", "perplexity")
+        usage = comparison.tables["usage"]
+        usage = usage[usage["checkpoint"].isin(shown)]
+        alt = f"Perplexity of each layer, a line each for {', '.join(shown)}"
+        components.chart(figures.overlaid_perplexity(usage), alt=alt, key="compared_perplexity")
+        show_layers(comparison)
+    if len(shown) < len(comparison.names):
+        st.caption(f"Curves of the baseline and the {MOST_LINES - 1} checkpoints of the lowest error.")
+
+
+def lines_shown(comparison: Comparison, rows: pd.DataFrame) -> list[str]:
+    """Names of the checkpoints whose curves are drawn, the baseline first."""
+    others = rows.sort_values("value")["checkpoint"].tolist()
+    others += [name for name in comparison.names[1:] if name not in others]
+    return [comparison.baseline, *others[: MOST_LINES - 1]]
+
+
+def show_equal_rate(comparison: Comparison, rows: pd.DataFrame) -> None:
+    table = comparison.tables["equal_rate"]
+    table = table[(table["metric"] == rows["metric"].iloc[0]) & (table["rate"] == "nominal")]
+    if table.empty:
+        st.caption("No number of quantizers costs bits that the baseline reaches too: no error at equal bits.")
+        return
+    with st.expander("Differences at equal bits", icon=":material/table:"):
+        shown = table[
+            ["checkpoint", "n_active", "bits_per_second", "value", "baseline", "delta", "low", "high", "words"]
+        ]
+        config = columns(rows) | {
+            "n_active": st.column_config.NumberColumn("quantizers"),
+            "bits_per_second": st.column_config.NumberColumn("bits/s", format="%.1f"),
+            "baseline": st.column_config.NumberColumn("baseline there", format="%.4g"),
+        }
+        st.dataframe(shown, hide_index=True, column_config=config)
+
+
+def show_layers(comparison: Comparison) -> None:
+    layers = comparison.tables["layers"]
+    layers = layers[layers["figure"] == "perplexity"]
+    with st.expander("Differences of each layer", icon=":material/table:"):
+        shown = layers[["checkpoint", "layer", "value", "baseline", "delta", "low", "high", "words"]]
+        config = {name: column for name, column in columns(layers.head(0)).items() if name in ("delta", "low", "high")}
+        for name in ("value", "baseline"):
+            config[name] = st.column_config.NumberColumn("perplexity" if name == "value" else name, format="%.1f")
+        st.dataframe(shown, hide_index=True, column_config=config)
+
+
+def show_config(comparison: Comparison) -> None:
+    st.subheader("Settings that differ", anchor=False)
+    table = comparison.tables["config"]
+    if table.empty:
+        st.info("As far as the files tell, all settings are the same.")
+        return
+    table = table.assign(value=[str(_readable(value)) for value in table["value"].tolist()])
+    wide = table.pivot(index="setting", columns="checkpoint", values="value")
+    order = list(dict.fromkeys(table["setting"]))
+    shown = wide.loc[order, comparison.names].reset_index()
+    st.dataframe(shown, hide_index=True, height="content" if len(shown) < 12 else 420)
+
+
+def show_codes(reports: dict[str, Report]) -> None:
+    baseline, *others = reports
+    components.heading("Which codes say the same", "matching")
+    name = others[0]
+    if len(others) > 1:
+        name = st.selectbox("Codes of", others, key="codes_of", bind="query-params", width=340) or others[0]
+        st.button("Open this pair in Compare", key="open_pair", on_click=open_pair, args=(name,))
+    matched = data.matching(reports[name], reports[baseline], name, baseline)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        values = matched.layers.loc[matched.layers["layer"] == matched.layers["baseline_layer"], "ami"]
+        alt = "Adjusted mutual information of equal layers: " + ", ".join(f"{value:.2f}" for value in values)
+        components.chart(figures.agreement_image(matched.layers, name, baseline), alt=alt, key="agreement")
+        if not matched.layers["reliable"].all():
+            st.caption("Few tokens for so many codes: under ten for each pair in use, so these figures are uncertain.")
+    with right:
+        show_matching(reports, name, baseline, matched.codes)
+
+
+def open_pair(name: str) -> None:
+    """Leave only this checkpoint beside the baseline."""
+    st.session_state["compare"] = [name]
+
+
+def show_matching(reports: dict[str, Report], name: str, baseline: str, codes: pd.DataFrame) -> None:
+    layers = sorted(int(layer) for layer in codes["layer"].unique())
+    if not layers:
+        st.info("No code of the one comes at the same moments as a code of the other.")
+        return
+    layer = st.segmented_control(
+        "Layer", layers, default=layers[0], required=True, key="matching_layer", bind="query-params"
+    )
+    layer = layer or layers[0]
+    own = codes[codes["layer"] == layer]
+    cells = data.shared_moments(reports[name], reports[baseline], layer)
+    total, matched = int(cells["tokens"].sum()), int(own["tokens"].sum())
+    by = "by number: two steps of one run, or one codebook" if own["by"].iloc[0] == "number" else "by shared moments"
+    alt = f"Matrix of codes of layer {layer}; matched pairs share {matched:,} of {total:,} tokens"
+    components.chart(figures.matching_image(cells, own, name, baseline), alt=alt, key="matching")
+    shown = min(len(own), figures.MOST_CODES)
+    st.caption(
+        f"Matched {by}. {len(own):,} pairs share {matched / total:.0%} of {total:,} tokens; the {shown} with most."
+    )
+    with st.expander("All pairs", icon=":material/table:"):
+        st.dataframe(own.drop(columns=["checkpoint", "layer", "by"]), hide_index=True, column_config=PAIR_COLUMNS)
+
+
+PAIR_COLUMNS = {
+    "baseline_code": st.column_config.NumberColumn("baseline's code"),
+    "tokens": st.column_config.NumberColumn("shared tokens", format="localized"),
+    "share": st.column_config.NumberColumn("of the code's", format="percent"),
+    "baseline_share": st.column_config.NumberColumn("of the baseline code's", format="percent"),
+}
+
+
+def tell_refused(comparison: Comparison) -> None:
+    if not comparison.refused:
+        return
+    with st.expander(f"Not compared: {len(comparison.refused)}, and why", icon=":material/block:", expanded=True):
+        for entry in comparison.refused:
+            parts = (components.escaped(str(entry[key])) for key in ("checkpoint", "what", "reason"))
+            st.markdown("- **{}**, {}: {}".format(*parts))
+
+
+main()

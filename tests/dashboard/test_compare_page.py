@@ -1,0 +1,107 @@
+"""The Compare page, without a browser."""
+
+import json
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard import projection_store, sources
+from dashboard.launch import APP
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path: Path, monkeypatch, checkpoints: Path, clips: Path):
+    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: checkpoints)
+    monkeypatch.setattr(sources, "bundled_clips", lambda: clips)
+    monkeypatch.setattr(projection_store, "user_cache_dir", lambda name: str(tmp_path / name))
+    for variable in (sources.CHECKPOINTS_VARIABLE, sources.CLIPS_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+def open_page(**query: str | list[str]) -> AppTest:
+    at = AppTest.from_file(str(APP), default_timeout=120)
+    for name, value in query.items():
+        at.query_params[name] = value
+    at.run().switch_page("app_pages/compare.py").run()
+    assert not at.exception, at.exception
+    return at
+
+
+def table(at: AppTest, number: int = 0):
+    return at.dataframe[number].value.set_index("checkpoint")
+
+
+def test_the_baseline_and_another_side_by_side():
+    at = open_page(checkpoint="a")
+    assert not at.error
+    rows = table(at)
+    assert rows["in words"].to_dict() == {"a": "baseline", "b": "no interval"}  # three clips
+    assert rows["delta"]["b"] == pytest.approx(rows["value"]["b"] - rows["value"]["a"])
+    assert len(at.get("plotly_chart")) == 4
+    assert all(chart.proto.alt for chart in at.get("plotly_chart"))
+    settings = next(frame.value for frame in at.dataframe if "setting" in frame.value)
+    assert settings.set_index("setting").loc["num_quantizers"].tolist() == ["2", "3"]
+    assert any("at equal bits" in caption.value for caption in at.caption)
+
+
+def test_a_sweep_has_its_settings_as_columns_and_can_be_filtered(checkpoints, save_checkpoint):
+    for name, depth in (("c", 4), ("d", 1)):
+        save_checkpoint(checkpoints / f"{name}.safetensors", quantizers=depth)
+    at = open_page(checkpoint="a", compare=["b", "c", "d"], codes_of="c")
+    assert table(at)["num_quantizers"].to_dict() == {"a": 2, "b": 3, "c": 4, "d": 1}
+    assert len(at.get("plotly_chart")) == 6
+    (parallel,) = (spec for spec in map(figure, at.get("plotly_chart")) if spec["data"][0]["type"] == "parcoords")
+    assert {"num_quantizers", "error"} <= {axis["label"] for axis in parallel["data"][0]["dimensions"]}
+    at.text_input(key="filter").set_value("C").run()
+    assert table(at).index.tolist() == ["c"]
+    at.button(key="open_pair").click().run()
+    assert at.multiselect(key="compare").value == ["c"]
+    assert table(at).index.tolist() == ["a", "c"]
+
+
+def figure(chart) -> dict:
+    return json.loads(chart.proto.spec)
+
+
+def test_a_link_restores_the_page():
+    at = open_page(checkpoint="b", compare=["a"], against="nominal bits/s", matching_layer="2")
+    assert at.multiselect(key="compare").value == ["a"]
+    titles = [figure(chart)["layout"].get("xaxis", {}).get("title", {}).get("text") for chart in at.get("plotly_chart")]
+    assert "nominal bits per second (log2 K a layer)" in titles
+    assert not at.main.warning
+
+
+def test_the_same_file_twice_differs_by_exactly_nothing(checkpoints):
+    (checkpoints / "same.safetensors").write_bytes((checkpoints / "a.safetensors").read_bytes())
+    at = open_page(checkpoint="a", compare=["same"])
+    row = table(at).loc["same"]
+    assert (row["delta"], row["in words"]) == (0, "no difference")
+    assert any("by number" in caption.value for caption in at.caption)
+    assert any("all settings are the same" in box.value for box in at.info)
+
+
+def test_what_cannot_be_compared_is_told(checkpoints):
+    (checkpoints / "bad.safetensors").write_bytes(b"not a checkpoint" * 40)
+    at = open_page(checkpoint="a", compare=["b", "bad"])
+    (box,) = at.error
+    assert "Expected" in box.value
+    assert any("bad is left out" in caption.value for caption in at.caption)
+    assert table(at).index.tolist() == ["a", "b"]
+
+
+def test_nothing_to_compare_with(checkpoints):
+    (checkpoints / "b.safetensors").unlink()
+    assert "only one checkpoint" in open_page().info[0].value
+
+
+def test_none_chosen(checkpoints):
+    at = open_page(checkpoint="a")
+    at.multiselect(key="compare").set_value([]).run()
+    assert "at least one" in at.info[0].value
+    assert not at.get("plotly_chart")
