@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from dashboard import memory
 from dashboard.sources import CHECKPOINTS_VARIABLE, CLIPS_VARIABLE
 from rvq_core.errors import SettingsError
 
@@ -29,6 +30,7 @@ def launch(checkpoints: Path | None = None, clips: Path | None = None, port: int
     for variable, path in ((CHECKPOINTS_VARIABLE, checkpoints), (CLIPS_VARIABLE, clips)):
         if path is not None:
             os.environ[variable] = str(path.resolve())
+    os.environ.setdefault(memory.VARIABLE, str(memory.usual_file()))
     # Streamlit looks for .streamlit/config.toml beside what was started: the app, not the console script.
     sys.argv = [str(APP)]
     st.App(str(APP)).run(config=settings(port))

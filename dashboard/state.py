@@ -8,9 +8,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import data, links, sources
+from dashboard import data, links, memory, sources
 
 ALL, HELD_OUT = "all", "held-out"
+SPLITS = [ALL, HELD_OUT]
 UPLOADED = "uploaded"
 AS_TOLD = "as the file tells"
 ACTIVATIONS = ("relu", "silu", "gelu")
@@ -54,9 +55,12 @@ def choose() -> None:
         checkpoint = _choose_checkpoint()
         clips = _choose_clips()
         held_out_only = _choose_split() == HELD_OUT
-        links.copy_button({key: str(st.session_state[key]) for key in IN_EVERY_LINK if st.session_state.get(key)})
+        chosen = {key: str(st.session_state[key]) for key in IN_EVERY_LINK if st.session_state.get(key)}
+        links.copy_button(chosen)
         _upload()
         reading = _choose_reading()
+    if not any(UPLOADED in value for value in chosen.values()):  # uploads go with the session
+        memory.remember(chosen)
     st.session_state[_SELECTION] = Selection(checkpoint, clips, held_out_only, reading)
 
 
@@ -68,8 +72,9 @@ def _choose_checkpoint() -> Path | None:
     if not found:
         return None
     _tell_lost_link("checkpoint", list(found))
+    first = _recalled("checkpoint", list(found), _first_not_uploaded(found))
     name = st.selectbox(
-        "Checkpoint", list(found), index=_first_not_uploaded(found), key="checkpoint", bind="query-params",
+        "Checkpoint", list(found), index=first, key="checkpoint", bind="query-params",
         help="Bundled checkpoints, those of the folder given at start, and your uploads.",
         on_change=_forget_lost_link, args=("checkpoint",),
     )  # fmt: skip
@@ -81,9 +86,10 @@ def _choose_clips() -> tuple[Path, ...]:
     uploaded = tuple(path for path in _uploads("clips").values() if path.suffix.lower() not in sources.COMPANIONS)
     options = folders | ({UPLOADED: uploaded} if uploaded else {})
     labels = {"bundled": "bundled clips", "folder": "folder given at start", UPLOADED: f"uploaded ({len(uploaded)})"}
-    _tell_lost_link("clips", [labels[name] for name in options])
+    names = [labels[option] for option in options]
+    _tell_lost_link("clips", names)
     name = st.selectbox(
-        "Clips", [labels[option] for option in options], key="clips", bind="query-params",
+        "Clips", names, index=_recalled("clips", names), key="clips", bind="query-params",
         help="The motion that is run through the checkpoint: all figures are measured on it.",
         on_change=_forget_lost_link, args=("clips",),
     )  # fmt: skip
@@ -91,9 +97,10 @@ def _choose_clips() -> tuple[Path, ...]:
 
 
 def _choose_split() -> str:
+    first = SPLITS[_recalled("split", SPLITS)]
     return (
         st.segmented_control(
-            "Of these clips", [ALL, HELD_OUT], default=ALL, required=True, key="split", bind="query-params",
+            "Of these clips", SPLITS, default=first, required=True, key="split", bind="query-params",
             help="Held-out clips are those the checkpoint was not trained on, where it stores their names.",
         )
         or ALL
@@ -177,6 +184,12 @@ def _uploads(kind: str) -> dict[str, Path]:
 
 def _first_not_uploaded(found: dict[str, Path]) -> int:
     return next((i for i, name in enumerate(found) if not name.endswith(f"({UPLOADED})")), 0)
+
+
+def _recalled(key: str, options: list[str], otherwise: int = 0) -> int:
+    """Number of the option that was chosen last, as far as it is here; asked once a session."""
+    recalled: dict[str, str] = st.session_state.setdefault("_recalled", memory.recall())
+    return options.index(recalled[key]) if recalled.get(key) in options else otherwise
 
 
 def _tell_lost_link(key: str, options: list[str]) -> None:

@@ -52,14 +52,18 @@ def test_another_checkpoint_and_a_copied_link(server, page):
     page.wait_for_url("**colour=norm**")
     settle(page, 1)
     check(page)
-    link = page.url
-    assert "checkpoint=b.safetensors" in link
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy link to this view").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert all(part in link for part in ("/codebook_map?", "checkpoint=b.safetensors", "colour=norm", "split=all"))
 
     fresh = page.context.browser.new_context().new_page()
     fresh.set_default_timeout(PATIENCE)
     fresh.goto(link)
     settle(fresh, 1)
     assert fresh.get_by_text("L2 norm").count() == 1
+    assert fresh.get_by_test_id("stAlert").count() == 0  # nothing of the link was lost
     assert "checkpoint=b.safetensors" in fresh.url
     fresh.close()
 

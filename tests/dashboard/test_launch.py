@@ -1,3 +1,4 @@
+import os
 import socket
 import sys
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import pytest
 import streamlit as st
 
-from dashboard import launch, sources
+from dashboard import launch, memory, sources
 from rvq_core.errors import SettingsError
 
 
@@ -28,6 +29,8 @@ def started(monkeypatch) -> list[dict]:
     # launch sets both; setting and deleting first makes monkeypatch take them back afterwards
     for variable in (sources.CHECKPOINTS_VARIABLE, sources.CLIPS_VARIABLE):
         monkeypatch.setenv(variable, "")
+    monkeypatch.setenv(memory.VARIABLE, "")
+    monkeypatch.delenv(memory.VARIABLE)
     return calls
 
 
@@ -39,6 +42,7 @@ def test_it_serves_this_machine_only_and_asks_nothing(started):
     assert call["server.showEmailPrompt"] is False
     assert call["browser.gatherUsageStats"] is False
     assert "server.port" not in call
+    assert os.environ[memory.VARIABLE].endswith("last_choice.json")
     assert sources.given_checkpoints() is None and sources.given_clips() is None
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
-from dashboard import projection_store, sources
+from dashboard import memory, projection_store, sources
 from dashboard.launch import APP
 from dashboard.words import WHAT
 from rvq_core import analysis
@@ -366,3 +366,14 @@ def test_the_selection_is_what_is_downloaded():
     at.session_state["map"] = {"selection": {"points": [{"customdata": [2, 5]}, {"customdata": [1, 3]}, {}]}}
     at.run()
     assert "these 2 codes" in healthy(at).get("download_button")[0].proto.label
+
+
+def test_the_last_choice_is_there_at_the_next_start_and_a_link_wins_over_it(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv(memory.VARIABLE, str(tmp_path / "last.json"))
+    at = open_page()
+    at.selectbox(key="checkpoint").select("b").run()
+    assert open_page().selectbox(key="checkpoint").value == "b"
+    assert healthy(open_page(checkpoint="a")).selectbox(key="checkpoint").value == "a"
+    assert open_page().selectbox(key="checkpoint").value == "a"
+    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: tmp_path / "none")
+    assert "no checkpoint" in open_page().info[0].value

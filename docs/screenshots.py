@@ -1,0 +1,121 @@
+"""Take a picture of every page of the dashboard, in the light theme and the dark.
+
+    .venv/bin/python docs/screenshots.py [--out docs/images] [--checkpoint NAME] [--pages overview,usage]
+
+It starts a dashboard of its own on the bundled checkpoints and clips, walks through it with an installed Chromium, and
+writes PNG files of few colours, small enough to stand in a repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+WIDTH, HEIGHT = 1280, 900
+PATIENCE = 180_000
+COLOURS = 128
+THEMES = ("light", "dark")
+ADDITIONS = {"codebook_map": "map_layers=layer+2", "code": "layer=1&code=2"}
+"""What the address of a page says beside the checkpoint."""
+
+DRAWN = "() => [...document.querySelectorAll('.js-plotly-plot')].every(plot => plot._fullData?.length)"
+
+
+def main() -> None:
+    """Take the pictures."""
+    from dashboard.app import PAGES
+
+    names = [file.removesuffix(".py") for file, *_ in PAGES]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
+    parser.add_argument("--checkpoint", default="healthy")
+    parser.add_argument("--pages", default=",".join(names), help="names of pages, by comma")
+    parser.add_argument("--height", type=int, default=HEIGHT)
+    told = parser.parse_args()
+    told.out.mkdir(parents=True, exist_ok=True)
+    with dashboard() as address, sync_playwright() as session:
+        browser = session.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
+        for theme in THEMES:
+            window = {"width": WIDTH, "height": told.height}
+            page = browser.new_context(viewport=window, color_scheme=theme, reduced_motion="reduce").new_page()
+            page.set_default_timeout(PATIENCE)
+            for name in told.pages.split(","):
+                place = "" if name == names[0] else name
+                addition = f"&{ADDITIONS[name]}" if name in ADDITIONS else ""
+                page.goto(f"{address}/{place}?checkpoint={told.checkpoint}{addition}")
+                settle(page)
+                target = told.out / f"{name}_{theme}.png"
+                save(page.screenshot(), target)
+                print(f"{target}: {target.stat().st_size / 1000:.0f} kB")
+        browser.close()
+
+
+def settle(page: Page) -> None:
+    """Wait until the page is drawn and the run behind it has ended."""
+    page.get_by_role("heading", level=1).first.wait_for()
+    page.wait_for_timeout(1500)
+    page.wait_for_selector('[data-testid="stStatusWidget"]', state="detached")
+    page.wait_for_function(DRAWN)
+    page.wait_for_timeout(1500)  # lines and fonts that come in slowly
+
+
+def save(picture: bytes, target: Path) -> None:
+    """Write a picture with a palette: a page has few colours."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+
+
+@contextmanager
+def dashboard() -> Iterator[str]:
+    """A dashboard on the bundled files, with nothing of this machine in it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"HOME": folder, "XDG_CACHE_HOME": folder}
+        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "app.py"),
+                   "--server.port", str(port), "--server.headless", "true"]  # fmt: skip
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        try:
+            wait_for(port, process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the server answers."""
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    sys.exit(f"screenshots: the dashboard ended with {process.returncode}")
+
+
+def chromium() -> str:
+    """Path of an installed Chromium."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    return found or sys.exit("screenshots: expected an installed Chromium, found none; install the package chromium")
+
+
+if __name__ == "__main__":
+    main()
