@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rvq_core.bundled import bundled_docs
 
-FIRST = ("metrics", "verdicts")
+FIRST = ("metrics", "verdicts", "dashboard")
 """Topics that come before the others."""
 
 PATH = "docs"
