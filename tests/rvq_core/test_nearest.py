@@ -3,8 +3,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from rvq_core import nearest
+from rvq_core import load_checkpoint, load_clips, nearest
+from rvq_core.bundled import bundled_checkpoints, bundled_clips
 from rvq_core.nearest import gumbel_codes, nearest_codes
+from rvq_core.tokens import Pipeline
 
 
 def by_float64(tokens: Tensor, codebook: Tensor) -> np.ndarray:
@@ -133,6 +135,36 @@ def test_a_codebook_of_zeros_gives_index_0():
 def test_a_tie_in_the_middle_goes_to_the_lower_index():
     codebook = torch.tensor([[9.0], [1.0], [-1.0], [1.0]])
     assert nearest_codes(torch.tensor([[0.0], [1.0], [-5.0]]), codebook).tolist() == [1, 1, 2]
+
+
+def test_agrees_with_brute_force_on_what_each_layer_of_the_bundled_checkpoint_sees():
+    checkpoint = load_checkpoint(bundled_checkpoints() / "healthy.safetensors")
+    pipeline = Pipeline(checkpoint, "cpu")
+    clip = pipeline.fit(load_clips([bundled_clips() / "humanoid3d_cartwheel.npz"])[0])
+    residual = pipeline.encode(clip).latents.t().contiguous()
+    for codebook in checkpoint.codebooks:
+        assert_exact(residual, codebook)
+        residual = residual - codebook[nearest_codes(residual, codebook)]
+
+
+@pytest.mark.parametrize("data", [many_dimensions, near_tie_data, one_far_dimension])
+def test_both_libraries_for_the_product_lead_to_the_same_codes(monkeypatch, data):
+    tokens, codebook = data()
+    found = nearest_codes(tokens, codebook)
+    monkeypatch.setattr(nearest, "_has_onednn", lambda codebook: False)
+    assert torch.equal(nearest_codes(tokens, codebook), found)
+
+
+@pytest.mark.parametrize("name", ["ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"])
+def test_a_library_told_to_round_widens_the_margin(monkeypatch, name):
+    tokens, codebook = many_dimensions()
+    half_norms = codebook.square().sum(dim=1) / 2
+    strict = nearest._margins(tokens, codebook, half_norms)
+    monkeypatch.setenv(name, "STRICT")
+    assert torch.equal(nearest._margins(tokens, codebook, half_norms), strict)
+    monkeypatch.setenv(name, "BF16")
+    assert (nearest._margins(tokens, codebook, half_norms) > 100 * strict).all()
+    assert_exact(tokens, codebook)
 
 
 def test_one_code_and_no_tokens():
