@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,10 +24,11 @@ CHUNK_SCORES = 1 << 22
 CACHED_SCORES = 1 << 19
 """The same on a CPU: 2 MB, about what its cache holds."""
 
+_NARROWINGS = 3
+"""Each squares what is left of the way from the longest code to the ones that matter."""
+
 _FLOAT32, _TF32, _BFLOAT16 = 2.0**-24, 2.0**-11, 2.0**-8
 """Unit roundoffs."""
-
-_MAX_PAIRS_PER_TOKEN = 64
 
 
 @torch.no_grad()
@@ -40,8 +42,9 @@ def nearest_codes(tokens: Tensor, codebook: Tensor) -> Tensor:
     if codebook.shape[0] == 1:
         return index.squeeze(1)
     half_norms = codebook.square().sum(dim=1).mul_(0.5)
+    largest = half_norms.max()
+    half_norms = half_norms.masked_fill(_repeats(codebook, half_norms), torch.inf)
     score = _scores_by(codebook, half_norms)
-    margins = _margins(tokens, codebook, half_norms)
     best, second = (tokens.new_empty(tokens.shape[0], n) for n in (1, 1))
     rows = _rows_at_once(codebook, tokens.device)
     for start in range(0, tokens.shape[0], rows):
@@ -51,9 +54,13 @@ def nearest_codes(tokens: Tensor, codebook: Tensor) -> Tensor:
         torch.gather(scores, 1, index[chunk], out=best[chunk])
         scores.scatter_(1, index[chunk], torch.inf)
         torch.amin(scores, 1, keepdim=True, out=second[chunk])
+    error = _ScoreError.of(codebook)
+    margins = error.margins(tokens.norm(dim=1, keepdim=True), best, largest)
     near = (second <= best + margins).squeeze(1).nonzero().squeeze(1)
     for chunk in near.split(rows):
-        index[chunk, 0] = _decide_near_ties(tokens[chunk], codebook, score(tokens[chunk]), margins[chunk])
+        near_tied = tokens[chunk]
+        bounds = error.bound(near_tied.norm(dim=1, keepdim=True), half_norms)
+        index[chunk, 0] = _decide_near_ties(near_tied, codebook, score(near_tied), bounds)
     return index.squeeze(1)
 
 
@@ -107,20 +114,57 @@ def _argmin(scores: Tensor, out: Tensor) -> None:
         torch.argmin(scores, 1, keepdim=True, out=out)
 
 
-def _margins(tokens: Tensor, codebook: Tensor, half_norms: Tensor) -> Tensor:
-    """By how much two scores of a token may be in the wrong order: twice the bound on the error of one, [N, 1].
+class _ScoreError(NamedTuple):
+    """How far a computed score may be from the true one: a bound for each pair of a token and a code.
 
     A float32 sum of C products errs by at most gamma_C = C u / (1 - C u) times the sum of their sizes (Higham,
     Accuracy and Stability of Numerical Algorithms, 3.1), whatever the order of summation. Products below the smallest
     normal number lose up to that much each. Where matrix products may round their factors first, that adds 2 u + u^2.
     """
-    terms = codebook.shape[1] + 2
-    gamma = terms * _FLOAT32 / (1 - terms * _FLOAT32)
-    factors = _roundoff_of_factors()
-    largest = half_norms.max()
-    underflow = terms * torch.finfo(torch.float32).tiny
-    by_norm = (gamma + factors * (2 + factors)) * (2 * largest).sqrt()
-    return 2 * (by_norm * tokens.norm(dim=1, keepdim=True) + (gamma * largest + underflow))
+
+    of_product: float
+    of_half_norm: float
+    underflow: float
+
+    @classmethod
+    def of(cls, codebook: Tensor) -> _ScoreError:
+        """For codes [K, C] and the present settings of torch."""
+        terms = codebook.shape[1] + 2
+        gamma = terms * _FLOAT32 / (1 - terms * _FLOAT32)
+        factors = _roundoff_of_factors()
+        return cls(gamma + factors * (2 + factors), gamma, terms * torch.finfo(torch.float32).tiny)
+
+    def bound(self, norms: Tensor, half_norms: Tensor) -> Tensor:
+        """For tokens of length ``norms`` and codes of half squared length ``half_norms``."""
+        products = self.of_product * norms * (2 * half_norms).sqrt()
+        return products.add_(self.of_half_norm * half_norms + self.underflow)
+
+    def margins(self, norms: Tensor, best: Tensor, largest: Tensor) -> Tensor:
+        """By how much a code may seem farther than the ``best`` score of a token, and yet be the nearest.
+
+        First for the longest of all codes, whose half squared length is ``largest``. A code within that margin is no
+        longer than the token and its distance from the code together, which narrows the margin, and so on.
+        """
+        margin = 2 * self.bound(norms, largest)
+        for _ in range(_NARROWINGS):
+            squared_distance = (1 + self.of_half_norm) * norms.square() + 2 * best + 4 * margin
+            longest = norms + squared_distance.clamp_(min=0).sqrt_()
+            margin = 2 * self.bound(norms, torch.minimum(longest.square().mul_(0.5), largest))
+        return margin
+
+
+def _repeats(codebook: Tensor, half_norms: Tensor) -> Tensor:
+    """Which codes [K] (bool) are told to equal an earlier one, and so are never chosen.
+
+    A code is compared with the first one of the same length. Where lengths agree by chance some may not be found,
+    which costs time alone.
+    """
+    lengths, order = half_norms.sort(stable=True)
+    starts = torch.ones_like(order, dtype=torch.bool)
+    starts[1:] = lengths[1:] != lengths[:-1]
+    first = order[torch.arange(len(order), device=order.device).masked_fill(~starts, 0).cummax(dim=0).values]
+    equal = (codebook[first] == codebook[order]).all(dim=1) & ~starts
+    return torch.zeros_like(equal).scatter_(0, order, equal)
 
 
 def _roundoff_of_factors() -> float:
@@ -143,18 +187,19 @@ def _roundoff_of_onednn() -> float:
     return _BFLOAT16
 
 
-def _decide_near_ties(tokens: Tensor, codebook: Tensor, scores: Tensor, margins: Tensor) -> Tensor:
-    """The nearest code of tokens [n, C] with near-ties, from float64 distances of all codes within the margin."""
-    candidates = scores <= scores.amin(dim=1, keepdim=True) + margins
-    return _decide_in_float64(tokens, codebook, candidates)
+def _decide_near_ties(tokens: Tensor, codebook: Tensor, scores: Tensor, bounds: Tensor) -> Tensor:
+    """The nearest code of tokens [n, C] whose best scores [n, K] are close, given the scores' error bounds [n, K]."""
+    # Codes left out have an infinite score, and an infinite bound.
+    candidates = scores - bounds.masked_fill_(scores.isinf(), 0.0) <= (scores + bounds).amin(dim=1, keepdim=True)
+    several = (candidates.sum(dim=1) > 1).nonzero().squeeze(1)
+    index = torch.empty((len(tokens), 1), dtype=torch.int64, device=tokens.device)
+    _argmin(scores, out=index)
+    index[several, 0] = _decide_in_float64(tokens[several], codebook, candidates[several])
+    return index.squeeze(1)
 
 
 def _decide_in_float64(tokens: Tensor, codebook: Tensor, candidates: Tensor) -> Tensor:
     """The nearest of each token's candidate codes [n, K] (bool), the lowest index among equals."""
-    if int(candidates.sum()) > _MAX_PAIRS_PER_TOKEN * tokens.shape[0]:
-        distinct, first = _distinct_rows(codebook)
-        if distinct.shape[0] < codebook.shape[0]:
-            return first[nearest_codes(tokens, distinct)]
     out = torch.empty(tokens.shape[0], dtype=torch.int64, device=tokens.device)
     rows = max(1, CHUNK_SCORES // (codebook.shape[0] * codebook.shape[1]))
     for start in range(0, tokens.shape[0], rows):
@@ -165,12 +210,3 @@ def _decide_in_float64(tokens: Tensor, codebook: Tensor, candidates: Tensor) -> 
         distances[row, code] = pairs.square_().sum(dim=1)
         out[start : start + rows] = distances.argmin(dim=1)
     return out
-
-
-def _distinct_rows(codebook: Tensor) -> tuple[Tensor, Tensor]:
-    """The different rows of a codebook in order of first appearance, and the index where each first stands."""
-    _, inverse = torch.unique(codebook, dim=0, return_inverse=True)
-    first = torch.full((int(inverse.max()) + 1,), codebook.shape[0], dtype=torch.int64, device=codebook.device)
-    first.scatter_reduce_(0, inverse, torch.arange(codebook.shape[0], device=codebook.device), "amin")
-    first = first.sort().values
-    return codebook[first], first

@@ -10,13 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rvq_core.distributed import draw_on_rank_zero, sum_over_ranks, take_from_rank_zero, world_size
+from rvq_core.latents import (
+    check_latents,
+    checked_indices,
+    checked_mask,
+    commitment,
+    look_up,
+    straight_through,
+    to_latents,
+    to_tokens,
+)  # fmt: skip
 from rvq_core.nearest import gumbel_codes, nearest_codes
 
 _EMA_BUFFERS = ("code_sum", "code_count", "init")
@@ -85,16 +95,16 @@ class QuantizeEMAReset(nn.Module):
 
         Returns ``(x_d [B, C, T], idx [B, T], commit_loss [], perplexity [])``, or without ``idx`` where not asked for.
         """
-        _check_latents(x, self.code_dim)
-        tokens = _to_tokens(x)
+        check_latents(x, self.code_dim)
+        tokens = to_tokens(x)
         self.initialise(tokens)
         idx = self.quantize(tokens, temperature)
         codes = self.dequantize(idx)
-        loss = _commitment(_to_tokens(x, detach=False), codes)
+        loss = commitment(to_tokens(x, detach=False) - codes)
         perplexity = self.update_codebook(tokens, idx) if self.training else batch_perplexity(self.count(idx))
-        out = _to_latents(codes, x)
+        out = to_latents(codes, x)
         if self.training:
-            out = _straight_through(out, x)
+            out = straight_through(out, x)
         if return_idx:
             return out, idx.view(x.shape[0], x.shape[2]), loss, perplexity
         return out, loss, perplexity
@@ -112,11 +122,14 @@ class QuantizeEMAReset(nn.Module):
 
     def dequantize(self, idx: Tensor) -> Tensor:
         """Codes of indices [...] -> [..., C]; an index of -1 gives zeros."""
-        return _look_up(idx, self.codebook)
+        return look_up(idx, self.codebook)
 
     def count(self, idx: Tensor) -> Tensor:
         """Number of tokens on each code [K], in the codebook's dtype."""
-        return torch.bincount(idx.reshape(-1), minlength=self.nb_code).to(self.codebook.dtype)
+        idx = idx.reshape(-1)
+        # Not bincount, for which a GPU would have to wait.
+        counts = idx.new_zeros(self.nb_code).scatter_add_(0, idx, torch.ones_like(idx))
+        return counts.to(self.codebook.dtype)
 
     @torch.no_grad()
     def initialise(self, tokens: Tensor) -> None:
@@ -179,6 +192,15 @@ class QuantizeEMAReset(nn.Module):
     def extra_repr(self) -> str:
         """Sizes shown when the module is printed."""
         return f"nb_code={self.nb_code}, code_dim={self.code_dim}, mu={self.mu}"
+
+
+class _Passed(NamedTuple):
+    """N tokens after n layers: of each its input [N, C] (kept in training), indices [N] and loss []; the codes' sum."""
+
+    inputs: list[Tensor]
+    indices: list[Tensor]
+    losses: list[Tensor]
+    total: Tensor
 
 
 class ResidualVQ(nn.Module):
@@ -267,20 +289,23 @@ class ResidualVQ(nn.Module):
         ``get_codebook_entry(indices)`` bit for bit; in training it is the sum of the codes before this step's update,
         and its gradient goes straight to ``x``. Per-layer figures: ``self.last``.
         """
-        _check_latents(x, self.latent_dim)
+        check_latents(x, self.latent_dim)
         inner = self.to_code_space(x)
-        present = slice(None) if mask is None else _checked_mask(mask, x)
-        tokens = _to_tokens(inner, detach=False).to(self.ema_layers()[0].codebook.dtype)[present]
-        inputs, chosen, losses = self._quantize(tokens, self._active_layers(force_dropout_index), sample_codebook_temp)
+        present = slice(None) if mask is None else checked_mask(mask, x)
+        tokens = to_tokens(inner, detach=False).to(self.ema_layers()[0].codebook.dtype)[present]
+        passed = self._quantize(tokens, self._active_layers(force_dropout_index), sample_codebook_temp)
         indices = torch.full((x.shape[0] * x.shape[2], self.num_quantizers), -1, device=x.device)
-        for q, idx in enumerate(chosen):
+        for q, idx in enumerate(passed.indices):
             indices[present, q] = idx
         indices = indices.view(x.shape[0], x.shape[2], self.num_quantizers)
-        quantized = self._sum_of_codes(indices).to(x.dtype)
+        total = passed.total
+        if mask is not None:
+            total = total.new_zeros((len(present), self.code_dim)).masked_scatter_(present[:, None], total)
+        quantized = to_latents(total, inner).contiguous()
         if self.training:
-            quantized = _straight_through(quantized, inner if mask is None else inner * mask[:, None])
-        all_codes = self.get_codes_from_indices(indices) if return_all_codes else None
-        commit_loss, perplexity = self._summarise(losses, self._update(inputs, chosen), x)
+            quantized = straight_through(quantized, inner if mask is None else inner * mask[:, None])
+        all_codes = self._all_codes(indices) if return_all_codes else None
+        commit_loss, perplexity = self._summarise(passed.losses, self._update(passed), x)
         if all_codes is not None:
             return self.from_code_space(quantized), indices, commit_loss, perplexity, all_codes
         return self.from_code_space(quantized), indices, commit_loss, perplexity
@@ -288,32 +313,44 @@ class ResidualVQ(nn.Module):
     @torch.no_grad()
     def get_codes_from_indices(self, indices: Tensor) -> Tensor:
         """Each layer's codes: indices [B, T, q <= Q] -> [Q, B, T, C]. -1, or a layer not given, is a zero code."""
-        indices = self._checked_indices(indices)
-        given = indices.shape[-1]
-        codes = [layer.dequantize(indices[..., q]) for q, layer in enumerate(self.ema_layers()[:given])]
-        zeros = self.codebooks.new_zeros((self.num_quantizers - given, *indices.shape[:2], self.code_dim))
-        return torch.cat([torch.stack(codes), zeros]) if codes else zeros
+        return self._all_codes(checked_indices(indices, self.num_quantizers, self.nb_code))
 
     @torch.no_grad()
     def get_codebook_entry(self, indices: Tensor) -> Tensor:
         """The latents that indices stand for, the sum of their codes: [B, T, q <= Q] -> [B, C, T]."""
-        return self.from_code_space(self._sum_of_codes(self._checked_indices(indices)))
+        return self.from_code_space(self._sum_of_codes(checked_indices(indices, self.num_quantizers, self.nb_code)))
 
-    def _quantize(
-        self, residual: Tensor, active: int, temperature: float | None
-    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Of each layer in use: its input tokens [N, C], the chosen codes [N], its commitment loss []."""
-        inputs: list[Tensor] = []
-        chosen: list[Tensor] = []
-        losses: list[Tensor] = []
+    def _quantize(self, residual: Tensor, active: int, temperature: float | None) -> _Passed:
+        """Tokens [N, C] through the first ``active`` layers."""
+        passed = _Passed([], [], [], torch.zeros_like(residual, requires_grad=False))
         for layer in self.ema_layers()[:active]:
-            inputs.append(residual.detach())
-            layer.initialise(inputs[-1])
-            chosen.append(layer.quantize(inputs[-1], temperature))
-            codes = layer.dequantize(chosen[-1])
-            losses.append(_commitment(residual, codes))
+            entering = residual.detach()
+            layer.initialise(entering)
+            idx = layer.quantize(entering, temperature)
+            codes = F.embedding(idx, layer.codebook)
             residual = residual - codes
-        return inputs, chosen, losses
+            passed.total.add_(codes)
+            passed.indices.append(idx)
+            passed.losses.append(commitment(residual))
+            if self.training:
+                passed.inputs.append(entering)
+        return passed
+
+    @torch.no_grad()
+    def _all_codes(self, indices: Tensor) -> Tensor:
+        """Indices [B, T, q], not checked -> codes of each layer [Q, B, T, C]."""
+        by_layer = indices.flatten(0, 1).t().contiguous()
+        given, tokens = by_layer.shape
+        layers = self.ema_layers()
+        codes = layers[0].codebook.new_empty((self.num_quantizers, tokens, self.code_dim))
+        present = by_layer.clamp(min=0)
+        for q in range(given):
+            torch.index_select(layers[q].codebook, 0, present[q], out=codes[q])
+        missing = by_layer < 0
+        if missing.any():
+            codes[:given].masked_fill_(missing[..., None], 0.0)
+        codes[given:] = 0
+        return codes.view(self.num_quantizers, *indices.shape[:2], self.code_dim)
 
     @torch.no_grad()
     def _sum_of_codes(self, indices: Tensor) -> Tensor:
@@ -338,14 +375,15 @@ class ResidualVQ(nn.Module):
             return self.num_quantizers
         return draw_on_rank_zero(self.quantize_dropout_cutoff_index + 1, self.num_quantizers + 1)
 
-    def _update(self, inputs: list[Tensor], chosen: list[Tensor]) -> list[Tensor]:
+    def _update(self, passed: _Passed) -> list[Tensor]:
         """Batch perplexity of each layer in use; in training the codebooks take their EMA step."""
         layers = self.ema_layers()
         if self.training and not self.shared_codebook:
-            return [layers[q].update_codebook(inputs[q], chosen[q]) for q in range(len(inputs))]
-        perplexities = [batch_perplexity(layers[q].count(chosen[q])) for q in range(len(inputs))]
-        if self.training and inputs:
-            layers[0].update_codebook(torch.cat(inputs), torch.cat(chosen))
+            steps = zip(layers, passed.inputs, passed.indices, strict=False)
+            return [layer.update_codebook(tokens, idx) for layer, tokens, idx in steps]
+        perplexities = [batch_perplexity(layer.count(idx)) for layer, idx in zip(layers, passed.indices, strict=False)]
+        if self.training and passed.inputs:
+            layers[0].update_codebook(torch.cat(passed.inputs), torch.cat(passed.indices))
         return perplexities
 
     def _summarise(self, losses: Iterable[Tensor], perplexities: list[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
@@ -357,61 +395,8 @@ class ResidualVQ(nn.Module):
         self.last = ForwardStats(perplexity, loss.detach())
         return loss.mean(), perplexity.mean()
 
-    def _checked_indices(self, indices: Tensor) -> Tensor:
-        """Indices of any integer type, as int64."""
-        if indices.dim() != 3 or indices.shape[-1] > self.num_quantizers or indices.is_floating_point():
-            raise ValueError(
-                f"indices must be integers [B, T, q] with q <= {self.num_quantizers}, "
-                f"got {indices.dtype} {list(indices.shape)}"
-            )
-        indices = indices.long()
-        if indices.numel() and not (int(indices.min()) >= -1 and int(indices.max()) < self.nb_code):
-            raise ValueError(
-                f"indices must lie in -1..{self.nb_code - 1}, got {int(indices.min())}..{int(indices.max())}"
-            )
-        return indices
-
 
 def _checked_mu(mu: float) -> float:
     if not 0 <= mu < 1:
         raise ValueError(f"mu must lie in 0..1 (below 1), got {mu}")
     return float(mu)
-
-
-def _check_latents(x: Tensor, code_dim: int) -> None:
-    if x.dim() != 3 or x.shape[1] != code_dim:
-        raise ValueError(f"latents must be [B, {code_dim}, T], got {list(x.shape)}")
-
-
-def _checked_mask(mask: Tensor, x: Tensor) -> Tensor:
-    if mask.dtype != torch.bool or mask.shape != (x.shape[0], x.shape[2]):
-        raise ValueError(f"mask must be bool [{x.shape[0]}, {x.shape[2]}], got {mask.dtype} {list(mask.shape)}")
-    return mask.reshape(-1)
-
-
-def _to_tokens(x: Tensor, detach: bool = True) -> Tensor:
-    """[B, C, T] -> [B T, C]; memory of its own unless T is 1, and never written to."""
-    return (x.detach() if detach else x).transpose(1, 2).reshape(-1, x.shape[1])
-
-
-def _to_latents(tokens: Tensor, x: Tensor) -> Tensor:
-    """[B T, C] -> [B, C, T] in the dtype of ``x``."""
-    return tokens.view(x.shape[0], x.shape[2], x.shape[1]).transpose(1, 2).to(x.dtype)
-
-
-def _look_up(idx: Tensor, codebook: Tensor) -> Tensor:
-    codes = F.embedding(idx.clamp(min=0), codebook)
-    return codes.masked_fill((idx < 0)[..., None], 0.0)
-
-
-def _commitment(tokens: Tensor, codes: Tensor) -> Tensor:
-    """mse(x, sg(x_d)) + mse(sg(x), x_d): twice the mean squared error, with the gradient of one."""
-    if not tokens.numel():
-        return tokens.new_zeros(())
-    mse = F.mse_loss(tokens.float(), codes.float())
-    return mse + mse.detach()
-
-
-def _straight_through(quantized: Tensor, x: Tensor) -> Tensor:
-    """The codes' values with the gradient of ``x``; x - x.detach() is exactly 0, so no bit of a code changes."""
-    return quantized + (x - x.detach())

@@ -151,20 +151,44 @@ def test_agrees_with_brute_force_on_what_each_layer_of_the_bundled_checkpoint_se
 def test_both_libraries_for_the_product_lead_to_the_same_codes(monkeypatch, data):
     tokens, codebook = data()
     found = nearest_codes(tokens, codebook)
-    monkeypatch.setattr(nearest, "_has_onednn", lambda codebook: False)
+    monkeypatch.setattr(nearest, "_has_onednn", lambda _: False)
     assert torch.equal(nearest_codes(tokens, codebook), found)
 
 
 @pytest.mark.parametrize("name", ["ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"])
 def test_a_library_told_to_round_widens_the_margin(monkeypatch, name):
     tokens, codebook = many_dimensions()
-    half_norms = codebook.square().sum(dim=1) / 2
-    strict = nearest._margins(tokens, codebook, half_norms)
+    norms, half_norms = tokens.norm(dim=1, keepdim=True), codebook.square().sum(dim=1) / 2
+    strict = nearest._ScoreError.of(codebook).bound(norms, half_norms)
     monkeypatch.setenv(name, "STRICT")
-    assert torch.equal(nearest._margins(tokens, codebook, half_norms), strict)
+    assert torch.equal(nearest._ScoreError.of(codebook).bound(norms, half_norms), strict)
     monkeypatch.setenv(name, "BF16")
-    assert (nearest._margins(tokens, codebook, half_norms) > 100 * strict).all()
+    assert (nearest._ScoreError.of(codebook).bound(norms, half_norms) > 100 * strict).all()
     assert_exact(tokens, codebook)
+
+
+def test_the_bound_of_a_score_holds():
+    for data in (random_data, far_data, one_far_dimension, many_dimensions):
+        tokens, codebook = data()
+        half_norms = codebook.square().sum(dim=1) / 2
+        scores = nearest._scores_by(codebook, half_norms)(tokens).double()
+        true = codebook.double().square().sum(dim=1) / 2 - tokens.double() @ codebook.double().t()
+        bound = nearest._ScoreError.of(codebook).bound(tokens.norm(dim=1, keepdim=True), half_norms)
+        assert ((scores - true).abs() <= bound).all(), data.__name__
+
+
+def test_repeats_are_told_from_codes_of_the_same_length():
+    codebook = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [2.0, 0.0], [1.0, 0.0], [-0.0, 2.0], [2.0, -0.0]])
+    repeats = nearest._repeats(codebook, codebook.square().sum(dim=1) / 2)
+    assert repeats.tolist() == [False, False, True, False, True, False, True]
+
+
+def test_codes_that_are_tokens_of_the_batch():
+    # As after initialisation: a third of the tokens leaves nothing, or a rounding error, to a layer of such codes.
+    tokens = torch.randn(300, 16)
+    codebook = tokens[:100] * (1 + 1e-7 * torch.randn(100, 1))
+    left = tokens - codebook[nearest_codes(tokens, codebook)]
+    assert_exact(left, torch.cat([left[:80], left[50:90], left[200:250]]))
 
 
 def test_one_code_and_no_tokens():

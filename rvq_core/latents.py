@@ -1,0 +1,61 @@
+"""Latents [B, C, T] and tokens [N, C], N = B T: from one to the other, and what a quantizer makes of them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def check_latents(x: Tensor, code_dim: int) -> None:
+    """Raise ValueError where ``x`` is not [B, code_dim, T]."""
+    if x.dim() != 3 or x.shape[1] != code_dim:
+        raise ValueError(f"latents must be [B, {code_dim}, T], got {list(x.shape)}")
+
+
+def checked_mask(mask: Tensor, x: Tensor) -> Tensor:
+    """A mask [B, T] of latents [B, C, T] as [B T]. Raises ValueError for one of another kind."""
+    if mask.dtype != torch.bool or mask.shape != (x.shape[0], x.shape[2]):
+        raise ValueError(f"mask must be bool [{x.shape[0]}, {x.shape[2]}], got {mask.dtype} {list(mask.shape)}")
+    return mask.reshape(-1)
+
+
+def checked_indices(indices: Tensor, layers: int, codes: int) -> Tensor:
+    """Indices [B, T, q <= layers] of any integer type, -1 or below ``codes``, as int64. Raises ValueError."""
+    if indices.dim() != 3 or indices.shape[-1] > layers or indices.is_floating_point():
+        raise ValueError(
+            f"indices must be integers [B, T, q] with q <= {layers}, got {indices.dtype} {list(indices.shape)}"
+        )
+    indices = indices.long()
+    if indices.numel() and not (int(indices.min()) >= -1 and int(indices.max()) < codes):
+        raise ValueError(f"indices must lie in -1..{codes - 1}, got {int(indices.min())}..{int(indices.max())}")
+    return indices
+
+
+def to_tokens(x: Tensor, detach: bool = True) -> Tensor:
+    """[B, C, T] -> [B T, C]; memory of its own unless T is 1, and never written to."""
+    return (x.detach() if detach else x).transpose(1, 2).reshape(-1, x.shape[1])
+
+
+def to_latents(tokens: Tensor, x: Tensor) -> Tensor:
+    """[B T, C] -> [B, C, T] in the dtype of ``x``."""
+    return tokens.view(x.shape[0], x.shape[2], x.shape[1]).transpose(1, 2).to(x.dtype)
+
+
+def look_up(idx: Tensor, codebook: Tensor) -> Tensor:
+    """Codes of indices [...] -> [..., C]; an index of -1 gives zeros."""
+    codes = F.embedding(idx.clamp(min=0), codebook)
+    return codes.masked_fill((idx < 0)[..., None], 0.0)
+
+
+def commitment(residual: Tensor) -> Tensor:
+    """mse(x, sg(x_d)) + mse(sg(x), x_d) of the residual x - x_d: twice its mean square, with the gradient of one."""
+    if not residual.numel():
+        return residual.new_zeros(())
+    mse = residual.float().square().mean()
+    return mse + mse.detach()
+
+
+def straight_through(quantized: Tensor, x: Tensor) -> Tensor:
+    """The codes' values with the gradient of ``x``; x - x.detach() is exactly 0, so no bit of a code changes."""
+    return quantized + (x - x.detach())
