@@ -44,8 +44,10 @@ def to_latents(tokens: Tensor, x: Tensor) -> Tensor:
 
 def look_up(idx: Tensor, codebook: Tensor) -> Tensor:
     """Codes of indices [...] -> [..., C]; an index of -1 gives zeros."""
-    codes = F.embedding(idx.clamp(min=0), codebook)
-    return codes.masked_fill((idx < 0)[..., None], 0.0)
+    missing = idx < 0
+    if not missing.any():
+        return F.embedding(idx, codebook)
+    return F.embedding(idx.clamp(min=0), codebook).masked_fill(missing[..., None], 0.0)
 
 
 def commitment(residual: Tensor) -> Tensor:

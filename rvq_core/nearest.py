@@ -58,6 +58,25 @@ def nearest_codes(tokens: Tensor, codebook: Tensor) -> Tensor:
     margins = error.margins(tokens.norm(dim=1, keepdim=True), best, largest)
     near = (second <= best + margins).squeeze(1).nonzero().squeeze(1)
     for chunk in near.split(rows):
+        index[chunk, 0] = _decide_near_ties(tokens[chunk], codebook, score(tokens[chunk]), margins[chunk])
+    return index.squeeze(1)
+    half_norms = codebook.square().sum(dim=1).mul_(0.5)
+    largest = half_norms.max()
+    half_norms = half_norms.masked_fill(_repeats(codebook, half_norms), torch.inf)
+    score = _scores_by(codebook, half_norms)
+    best, second = (tokens.new_empty(tokens.shape[0], n) for n in (1, 1))
+    rows = _rows_at_once(codebook, tokens.device)
+    for start in range(0, tokens.shape[0], rows):
+        chunk = slice(start, start + rows)
+        scores = score(tokens[chunk])
+        _argmin(scores, out=index[chunk])
+        torch.gather(scores, 1, index[chunk], out=best[chunk])
+        scores.scatter_(1, index[chunk], torch.inf)
+        torch.amin(scores, 1, keepdim=True, out=second[chunk])
+    error = _ScoreError.of(codebook)
+    margins = error.margins(tokens.norm(dim=1, keepdim=True), best, largest)
+    near = (second <= best + margins).squeeze(1).nonzero().squeeze(1)
+    for chunk in near.split(rows):
         near_tied = tokens[chunk]
         bounds = error.bound(near_tied.norm(dim=1, keepdim=True), half_norms)
         index[chunk, 0] = _decide_near_ties(near_tied, codebook, score(near_tied), bounds)
@@ -159,12 +178,15 @@ def _repeats(codebook: Tensor, half_norms: Tensor) -> Tensor:
     A code is compared with the first one of the same length. Where lengths agree by chance some may not be found,
     which costs time alone.
     """
+    repeats = torch.zeros_like(half_norms, dtype=torch.bool)
     lengths, order = half_norms.sort(stable=True)
-    starts = torch.ones_like(order, dtype=torch.bool)
-    starts[1:] = lengths[1:] != lengths[:-1]
-    first = order[torch.arange(len(order), device=order.device).masked_fill(~starts, 0).cummax(dim=0).values]
-    equal = (codebook[first] == codebook[order]).all(dim=1) & ~starts
-    return torch.zeros_like(equal).scatter_(0, order, equal)
+    again = (lengths[1:] == lengths[:-1]).nonzero().squeeze(1) + 1
+    if again.numel():
+        starts = torch.arange(len(order), device=order.device)
+        starts[again] = 0
+        first, later = order[starts.cummax(dim=0).values[again]], order[again]
+        repeats[later] = (codebook[first] == codebook[later]).all(dim=1)
+    return repeats
 
 
 def _roundoff_of_factors() -> float:
@@ -187,15 +209,10 @@ def _roundoff_of_onednn() -> float:
     return _BFLOAT16
 
 
-def _decide_near_ties(tokens: Tensor, codebook: Tensor, scores: Tensor, bounds: Tensor) -> Tensor:
-    """The nearest code of tokens [n, C] whose best scores [n, K] are close, given the scores' error bounds [n, K]."""
-    # Codes left out have an infinite score, and an infinite bound.
-    candidates = scores - bounds.masked_fill_(scores.isinf(), 0.0) <= (scores + bounds).amin(dim=1, keepdim=True)
-    several = (candidates.sum(dim=1) > 1).nonzero().squeeze(1)
-    index = torch.empty((len(tokens), 1), dtype=torch.int64, device=tokens.device)
-    _argmin(scores, out=index)
-    index[several, 0] = _decide_in_float64(tokens[several], codebook, candidates[several])
-    return index.squeeze(1)
+def _decide_near_ties(tokens: Tensor, codebook: Tensor, scores: Tensor, margins: Tensor) -> Tensor:
+    """The nearest code of tokens [n, C] with near-ties, from float64 distances of all codes within the margin."""
+    candidates = scores <= scores.amin(dim=1, keepdim=True) + margins
+    return _decide_in_float64(tokens, codebook, candidates)
 
 
 def _decide_in_float64(tokens: Tensor, codebook: Tensor, candidates: Tensor) -> Tensor:

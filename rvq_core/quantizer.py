@@ -297,10 +297,10 @@ class ResidualVQ(nn.Module):
         indices = torch.full((x.shape[0] * x.shape[2], self.num_quantizers), -1, device=x.device)
         for q, idx in enumerate(passed.indices):
             indices[present, q] = idx
-        indices = indices.view(x.shape[0], x.shape[2], self.num_quantizers)
         total = passed.total
         if mask is not None:
-            total = total.new_zeros((len(present), self.code_dim)).masked_scatter_(present[:, None], total)
+            total = total.new_zeros((len(indices), self.code_dim)).index_put_((mask.reshape(-1),), total)
+        indices = indices.view(x.shape[0], x.shape[2], self.num_quantizers)
         quantized = to_latents(total, inner).contiguous()
         if self.training:
             quantized = straight_through(quantized, inner if mask is None else inner * mask[:, None])
@@ -343,21 +343,20 @@ class ResidualVQ(nn.Module):
         given, tokens = by_layer.shape
         layers = self.ema_layers()
         codes = layers[0].codebook.new_empty((self.num_quantizers, tokens, self.code_dim))
-        present = by_layer.clamp(min=0)
-        for q in range(given):
-            torch.index_select(layers[q].codebook, 0, present[q], out=codes[q])
         missing = by_layer < 0
-        if missing.any():
+        gaps = bool(missing.any())
+        for q, idx in enumerate(by_layer.clamp(min=0) if gaps else by_layer):
+            torch.index_select(layers[q].codebook, 0, idx, out=codes[q])
+        if gaps:
             codes[:given].masked_fill_(missing[..., None], 0.0)
         codes[given:] = 0
         return codes.view(self.num_quantizers, *indices.shape[:2], self.code_dim)
 
     @torch.no_grad()
     def _sum_of_codes(self, indices: Tensor) -> Tensor:
-        layers = self.ema_layers()
-        total = layers[0].codebook.new_zeros((*indices.shape[:2], self.code_dim))
-        for q in range(indices.shape[-1]):
-            total += layers[q].dequantize(indices[..., q])
+        total = self.ema_layers()[0].codebook.new_zeros((*indices.shape[:2], self.code_dim))
+        for layer, idx in zip(self.ema_layers(), indices.movedim(-1, 0).contiguous(), strict=False):
+            total += layer.dequantize(idx)
         return total.transpose(1, 2).contiguous()
 
     def _active_layers(self, force_dropout_index: int) -> int:
@@ -381,7 +380,8 @@ class ResidualVQ(nn.Module):
         if self.training and not self.shared_codebook:
             steps = zip(layers, passed.inputs, passed.indices, strict=False)
             return [layer.update_codebook(tokens, idx) for layer, tokens, idx in steps]
-        perplexities = [batch_perplexity(layer.count(idx)) for layer, idx in zip(layers, passed.indices, strict=False)]
+        used = zip(layers, passed.indices, strict=False)
+        perplexities = [batch_perplexity(layer.count(idx)) for layer, idx in used]
         if self.training and passed.inputs:
             layers[0].update_codebook(torch.cat(passed.inputs), torch.cat(passed.indices))
         return perplexities

@@ -336,6 +336,15 @@ def test_minus_one_is_a_zero_code_and_not_the_last_one():
     assert torch.equal(quantizer.layers[0].dequantize(torch.tensor([-1])), torch.zeros(1, C))
 
 
+@pytest.mark.parametrize("shape", [(5, 7, Q), (5, 7, 1), (1, 1, Q)])
+def test_indices_are_left_as_they_are(shape):
+    indices = torch.full(shape, -1)
+    codes = trained().eval().get_codes_from_indices(indices)
+    assert (codes == 0).all()
+    assert (trained().eval().get_codebook_entry(indices) == 0).all()
+    assert (indices == -1).all()
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.uint16])
 def test_indices_of_any_integer_type_are_looked_up(dtype):
     quantizer = trained().eval()
