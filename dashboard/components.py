@@ -59,6 +59,32 @@ def report_or_stop(ckpt: Checkpoint) -> Report:
 
 def report_or_none(ckpt: Checkpoint) -> Report | None:
     """Analyse the chosen clips with ``ckpt``, showing the progress; where that cannot be, say why and return None."""
+    try:
+        return _analysed(ckpt)
+    except RVQLensError as error:
+        error_box(error)
+        return None
+
+
+def report_beside(name: str) -> Report | None:
+    """The report of another checkpoint than the chosen one, by its name in links; None, and why, where there is none.
+
+    A warning, not an error: the page goes on without it.
+    """
+    try:
+        report = _analysed(data.checkpoint(state.checkpoints()[name], state.current().reading))
+    except RVQLensError as error:
+        st.warning(
+            f"**{escaped(name)}** is left out. {escaped(_uploads_by_name(str(error)))}", icon=":material/warning:"
+        )
+        return None
+    if report is None:
+        st.caption(f"{escaped(name)} is left out.")
+    return report
+
+
+def _analysed(ckpt: Checkpoint) -> Report | None:
+    """The report; None where this page has said why there is none. Raises RVQLensError."""
     place = st.empty()
     try:
         chosen = chosen_clips(ckpt)
@@ -71,20 +97,8 @@ def report_or_none(ckpt: Checkpoint) -> Report | None:
             st.button("Analyse after all", key=key, on_click=_cancel, args=(None,), type="primary")
             return None
         return data.report(ckpt, chosen, Progress(place, _analysis(ckpt)))
-    except RVQLensError as error:
-        error_box(error)
-        return None
     finally:
         place.empty()
-
-
-def report_of(name: str) -> Report | None:
-    """The report of a checkpoint beside the chosen one, by its name in links; where that cannot be, say why."""
-    try:
-        return report_or_none(data.checkpoint(state.checkpoints()[name], state.current().reading))
-    except RVQLensError as error:
-        error_box(error)
-        return None
 
 
 def codebooks_only() -> None:

@@ -66,10 +66,8 @@ def other_reports() -> dict[str, Report]:
         st.info("Choose at least one checkpoint to compare with the baseline.", icon=":material/compare_arrows:")
     found: dict[str, Report] = {}
     for name in wanted:
-        report = components.report_of(name)
-        if report is None:
-            st.caption(f"{components.escaped(name)} is left out of the comparison.")
-        else:
+        report = components.report_beside(name)
+        if report is not None:
             found[name] = report
     return found
 

@@ -7,7 +7,16 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.figures.reconstruction import axis_name
-from dashboard.figures.theme import GREY, USAGE_SCALE, hover, laid_out, layer_axis, layer_colour, layer_dash
+from dashboard.figures.theme import (
+    GREY,
+    POINT_SCALE,
+    USAGE_SCALE,
+    hover,
+    laid_out,
+    layer_axis,
+    layer_colour,
+    layer_dash,
+)
 
 AXES = {
     "n_active": "active quantizers (first n layers)",
@@ -144,7 +153,7 @@ def parallel_coordinates(table: pd.DataFrame) -> go.Figure:
             dimensions.append(
                 {"label": column, "values": codes, "tickvals": list(range(len(names))), "ticktext": list(names)}
             )
-    line = {"color": dimensions[-1]["values"], "colorscale": USAGE_SCALE, "showscale": False}
+    line = {"color": dimensions[-1]["values"], "colorscale": POINT_SCALE, "showscale": False}
     figure = go.Figure(go.Parcoords(dimensions=dimensions, line=line, labelangle=-12))
     figure.update_layout(
         height=420, margin={"l": 70, "r": 70, "t": 80, "b": 24}, font={"size": 13}, paper_bgcolor="rgba(0,0,0,0)"
