@@ -76,12 +76,12 @@ def analyze(
         if value < 0:
             raise SettingsError(name, expected="an integer >= 0", found=str(value), do="choose another")
     pipeline = Pipeline(ckpt, device)
-    all_fitted, refused = _fit_all(pipeline, clips)
+    all_fitted, refused = fit_all(pipeline.fit, clips)
     fitted = limit_frames(all_fitted, max_frames, seed, pipeline.stride, setting="max_frames")
     detailed = (
         limit_frames(fitted, detail_frames, seed, pipeline.stride, setting="detail_frames") if detail_frames else []
     )
-    grouped = _grouped(fitted, groups)
+    grouped = grouped_clips(fitted, groups)
     sums = Sums([len(codebook) for codebook in ckpt.codebooks], seed)
     for done, clip in enumerate(fitted):
         if progress is not None:
@@ -106,8 +106,8 @@ def analyze(
     return report
 
 
-def _fit_all(pipeline: Pipeline, clips: Sequence[Clip]) -> tuple[list[Clip], list[LeftOut]]:
-    """Clips as the checkpoint takes them, and those it cannot take."""
+def fit_all(fit: Callable[[Clip], Clip], clips: Sequence[Clip]) -> tuple[list[Clip], list[LeftOut]]:
+    """Clips as the checkpoint takes them, and those it cannot take; raises ClipError where none is left."""
     if not clips:
         raise ClipError("clips", expected="at least one clip", found="none", do="give a file or a folder with motion")
     _refuse_equal_names(clips)
@@ -115,7 +115,7 @@ def _fit_all(pipeline: Pipeline, clips: Sequence[Clip]) -> tuple[list[Clip], lis
     refused: list[LeftOut] = []
     for clip in clips:
         try:
-            fitted.append(pipeline.fit(clip))
+            fitted.append(fit(clip))
         except ClipError as error:
             if len(clips) == 1:
                 raise
@@ -155,7 +155,8 @@ def _missing_statistics(ckpt: Checkpoint, clips: list[Clip]) -> list[str]:
     ]
 
 
-def _grouped(clips: list[Clip], groups: Mapping[str, str] | str | Path | None) -> Grouped:
+def grouped_clips(clips: list[Clip], groups: Mapping[str, str] | str | Path | None) -> Grouped:
+    """The groups of fitted clips, given as a mapping or as the path of a CSV."""
     if groups is None:
         return Grouped({}, ())
     if isinstance(groups, Mapping):

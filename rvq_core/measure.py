@@ -18,7 +18,7 @@ from rvq_core.errors import SettingsError
 from rvq_core.stats import errors
 from rvq_core.stats.errors import Flags, Floats
 from rvq_core.stats.reconstruction import UNQUANTISED, JointErrors
-from rvq_core.tokens import FRAMES_AT_ONCE, Encoded, Pipeline
+from rvq_core.tokens import FRAMES_AT_ONCE, Codec, Encoded, Pipeline
 
 MOVING_HANDS = 1e-4
 """Hands move when a hand feature's standard deviation over the clip is above this."""
@@ -122,7 +122,7 @@ class _Truth:
 
 
 @torch.inference_mode()
-def measure_clip(pipeline: Pipeline, encoded: Encoded) -> ClipErrors:
+def measure_clip(pipeline: Codec, encoded: Encoded) -> ClipErrors:
     """Errors of one clip for n = 0..Q and for the unquantised path; none where the clip holds latents."""
     clip = encoded.clip
     found = ClipErrors([], [])
@@ -143,7 +143,7 @@ def measure_clip(pipeline: Pipeline, encoded: Encoded) -> ClipErrors:
 
 
 @torch.inference_mode()
-def frame_errors(pipeline: Pipeline, encoded: Encoded, n_active: int) -> pd.DataFrame:
+def frame_errors(pipeline: Codec, encoded: Encoded, n_active: int) -> pd.DataFrame:
     """Errors of each frame with ``n_active`` quantizers (-1: unquantised): ``frame`` (from 0), ``metric``, ``value``.
 
     Velocities and skating are of the step that arrives at a frame, so they start at frame 1; accelerations end one
@@ -181,7 +181,7 @@ def measure_latents(pipeline: Pipeline, encoded: Encoded, latents: Tensor) -> di
 
 
 def _measured(
-    pipeline: Pipeline, encoded: Encoded, decoded: Iterator[tuple[int, Tensor]]
+    pipeline: Codec, encoded: Encoded, decoded: Iterator[tuple[int, Tensor]]
 ) -> Iterator[tuple[list[int], list[_Measured]]]:
     """Numbers of reconstructions [T, D] and their errors, as many at once as stay small in memory."""
     if encoded.features is None:
@@ -194,7 +194,7 @@ def _measured(
         yield [number for number, _ in batch], [*_measure(truth, normalised.cpu().numpy(), found)]
 
 
-def _truth(pipeline: Pipeline, encoded: Encoded, features: Tensor) -> _Truth:
+def _truth(pipeline: Codec, encoded: Encoded, features: Tensor) -> _Truth:
     clip = encoded.clip
     kind = get_representation(clip.representation)
     raw = torch.from_numpy(clip.features).to(pipeline.device)

@@ -15,7 +15,7 @@ from rvq_core.clips.clip import Clip
 from rvq_core.clips.representations import Representation, get_representation
 from rvq_core.clips.skeleton import Skeleton
 from rvq_core.stats import errors
-from rvq_core.tokens import FRAMES_AT_ONCE, Encoded, Pipeline
+from rvq_core.tokens import FRAMES_AT_ONCE, Codec, Encoded
 
 Positions = NDArray[np.float32]
 
@@ -72,7 +72,7 @@ class Playback:
 
 
 @torch.inference_mode()
-def motion_of(pipeline: Pipeline, clip: Clip) -> Playback:
+def motion_of(pipeline: Codec, clip: Clip) -> Playback:
     """The motion of ``clip``, quantized by the pipeline's checkpoint, at every depth.
 
     Where the features hold no path and the clip does (``Clip.translation``), it moves original and reconstructions
@@ -106,7 +106,7 @@ def motion_of(pipeline: Pipeline, clip: Clip) -> Playback:
     )
 
 
-def _decoded(pipeline: Pipeline, encoded: Encoded) -> Iterator[tuple[list[int], Tensor]]:
+def _decoded(pipeline: Codec, encoded: Encoded) -> Iterator[tuple[list[int], Tensor]]:
     """Depths and their normalised reconstructions [B, T, D], as many at once as stay small in memory."""
     at_once = max(1, FRAMES_AT_ONCE // encoded.clip.frames)
     decoded = pipeline.decode(encoded)
@@ -124,7 +124,7 @@ class _Poser:
     body: tuple[int, ...]
 
     @classmethod
-    def of(cls, pipeline: Pipeline, clip: Clip) -> _Poser:
+    def of(cls, pipeline: Codec, clip: Clip) -> _Poser:
         kind = get_representation(clip.representation)
         # The clip's own only where the kind has none: reconstructions say nothing of the body that moved.
         skeleton = kind.default_skeleton() or clip.skeleton

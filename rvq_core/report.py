@@ -67,7 +67,7 @@ class Report:
         An earlier report there is replaced; any other folder that is not empty is refused (ReportError).
         """
         with written_folder(Path(folder), KIND) as temporary:
-            self._write_into(temporary)
+            self.write_into(temporary)
         return Path(folder).resolve()
 
     @classmethod
@@ -75,6 +75,7 @@ class Report:
         """Read a report folder. Raises ReportError naming the file that is missing or damaged."""
         source = Path(folder)
         manifest = read_manifest(source, SCHEMA, WRITTEN_BY)
+        _refuse_set(source, manifest)
         main = {name: read_table(source / f"{name}.parquet") for name in TABLES}
         tables = {name: table for name, table in _read_tables(source).items() if name not in TABLES}
         projections = _read_tables(source / PROJECTIONS)
@@ -85,7 +86,8 @@ class Report:
         """The content of report.json."""
         return json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
-    def _write_into(self, folder: Path) -> None:
+    def write_into(self, folder: Path) -> None:
+        """Write the files of the report into a folder that is there and empty."""
         main = {name: cast(pd.DataFrame, getattr(self, name)) for name in TABLES}
         for name, table in (self.tables | main).items():
             write_table(table, folder / f"{name}.parquet")
@@ -134,6 +136,15 @@ def read_manifest(source: Path, schema: object, by: str) -> dict[str, Any]:
     if found != schema:
         raise ReportError(f"{path}: schema", expected=str(schema), found=repr(found), do=f"run {by} again")
     return cast(dict[str, Any], manifest)
+
+
+def _refuse_set(source: Path, manifest: dict[str, Any]) -> None:
+    if "parts" in manifest:
+        names = ", ".join(manifest["parts"])
+        raise ReportError(
+            str(source), expected="the report of one checkpoint", found=f"that of a set of body parts ({names})",
+            do="name one of the folders inside it",
+        )  # fmt: skip
 
 
 def read_table(path: Path, by: str = WRITTEN_BY) -> pd.DataFrame:

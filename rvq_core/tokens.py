@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -44,13 +44,42 @@ class Encoded:
     partial: Tensor
 
 
+class Codec(Protocol):
+    """What runs clips and brings their features back: a ``Pipeline``, or the parts of a body together."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where tensors are."""
+        ...
+
+    def fit(self, clip: Clip) -> Clip:
+        """The clip as it is taken. Raises ClipError."""
+        ...
+
+    def encode(self, clip: Clip) -> Encoded:
+        """Encode and quantize a fitted clip."""
+        ...
+
+    def decode(self, encoded: Encoded) -> Iterator[tuple[int, Tensor]]:
+        """Normalised reconstructions [T, D] with n = 0..Q active quantizers and, last, without any (-1)."""
+        ...
+
+    def restore(self, features: Tensor) -> Tensor:
+        """Normalised features to raw ones."""
+        ...
+
+    def stride(self, clip: Clip) -> int:
+        """Frames of the clip that one row of indices stands for."""
+        ...
+
+
 class Pipeline:
     """A checkpoint on a device, ready to take clips: motion where it holds a whole model, latents in any case."""
 
     def __init__(self, checkpoint: Checkpoint, device: str = "auto") -> None:
         self.checkpoint = checkpoint
         _check_sizes(checkpoint)
-        self.device = choose_device(device)
+        self.device: torch.device = choose_device(device)
         on_cpu = self.device.type == "cpu"
         self.model = checkpoint.model
         self.quantizer = checkpoint.quantizer

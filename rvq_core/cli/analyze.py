@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rvq_core.cli.clip_lines import clip_lines
+from rvq_core.cli.parts import is_part_set, run_parts
 from rvq_core.cli.shared import (
     add_checkpoint,
     add_clips,
@@ -63,6 +64,8 @@ def run(options: argparse.Namespace) -> int:
     if options.out is not None:
         refuse_foreign_folder(options.out)
     thresholds = _thresholds(options)
+    if is_part_set(options.checkpoint):
+        return run_parts(options, thresholds)
     checkpoint = open_checkpoint(options)
     clips = read_clips_of(options)
     with progress_bar("clips") as progress, warnings.catch_warnings():
@@ -128,7 +131,7 @@ def _summary(report: Report, out: Path | None) -> str:
             f"{row['layer']:>5}{row['codes']:>8}{row['unseen']:>8}{row['perplexity']:>12.1f}  {interval:<18}"
             f"{_or_none(row['residual_energy'], '.3f'):>14}"
         )
-    lines += ["", *clip_lines(report), ""]
+    lines += ["", *clip_lines(report.clips), ""]
     full = report.overall.query("n_active == n_active.max()")
     for row in rows(full):
         unit = "" if row["unit"] == "1" else f" {row['unit']}"

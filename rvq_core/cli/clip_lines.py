@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rvq_core.cli.shared import rows
 
 if TYPE_CHECKING:
-    from rvq_core.report import Report
+    import pandas as pd
 
 TOLD = 100
 """Clips that the terminal lists; all stand in clips.parquet."""
@@ -16,17 +16,17 @@ DETAILS = ("at rest:", "bones:", "not used:")
 """Notes that are too long for a line; they stand in clips.parquet."""
 
 
-def clip_lines(report: Report) -> list[str]:
-    """One line a clip."""
-    found = rows(report.clips.head(TOLD))
-    metric, unit = ("mpjpe", " mm") if "mpjpe" in report.clips else ("feature_mse", "")
+def clip_lines(clips: pd.DataFrame) -> list[str]:
+    """One line a clip, from the table of clips of a report."""
+    found = rows(clips.head(TOLD))
+    metric, unit = ("mpjpe", " mm") if "mpjpe" in clips else ("feature_mse", "")
     width = min(48, max(len(row["clip"]) for row in found))
     lines = [
         f"  {row['clip']:<{width}}{row['frames']:>7} frames{_error(row.get(metric), unit)}"
         f"  {_mark(row['held_out']):<10}  {_done(row['notes'])}".rstrip()
         for row in found
     ]
-    left = len(report.clips) - len(found)
+    left = len(clips) - len(found)
     return ["clips:", *lines, *([f"  {left} more in clips.parquet"] if left else [])]
 
 

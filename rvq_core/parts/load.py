@@ -1,0 +1,116 @@
+"""Several checkpoints, each of a part of the body, as one set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rvq_core.clips.representations import PART_JOINTS, guess_representation
+from rvq_core.errors import CheckpointError
+from rvq_core.loading import Checkpoint, load_checkpoint
+from rvq_core.loading.read import FOLDER_FILES
+
+ENDINGS = (".safetensors", ".pth", ".pt", ".tar", ".ckpt", ".bin")
+
+PARTS: Mapping[str, str] = {
+    "upper": "smplx_rot6d_upper",
+    "hands": "smplx_rot6d_hands",
+    "lower": "smplx_rot6d_lower",
+}
+"""Parts in the order that tables list them, and the representation that a checkpoint of each takes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PartSet:
+    """Checkpoints by part, in the order of ``PARTS``; ``notes`` tell what else was found and left aside."""
+
+    name: str
+    parts: dict[str, Checkpoint]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def depth(self) -> int:
+        """The most quantizers that one of the parts has."""
+        return max(checkpoint.quantizer.num_quantizers for checkpoint in self.parts.values())
+
+    @property
+    def joints(self) -> dict[str, tuple[int, ...]]:
+        """Numbers of the SMPL-X joints of each part."""
+        return {part: PART_JOINTS[PARTS[part]] for part in self.parts}
+
+
+def checkpoint_files(folder: Path) -> list[Path]:
+    """What may be the checkpoints of a set: weights files of a folder, or the folders in it that hold such a file.
+
+    Empty where the folder is that of one checkpoint.
+    """
+    if any((folder / name).is_file() for name in FOLDER_FILES):
+        return []
+    files = sorted(path for path in folder.iterdir() if path.suffix in ENDINGS and path.is_file())
+    return files or sorted(path for path in folder.iterdir() if path.is_dir() and _holds_weights(path))
+
+
+def load_part_set(paths: str | Path | Iterable[str | Path]) -> PartSet:
+    """Open the checkpoints of a folder, or those that are named, and sort them by the part that each was trained on.
+
+    Raises CheckpointError where fewer than two are of a part, where two are of the same part, or where one that was
+    named cannot be opened; in a folder such ones, and models of other motion, are left aside with a note.
+    """
+    named = not isinstance(paths, str | Path)
+    given = [Path(path) for path in paths] if not isinstance(paths, str | Path) else checkpoint_files(Path(paths))
+    where = ", ".join(map(str, given)) if named else str(paths)
+    parts: dict[str, Checkpoint] = {}
+    notes: list[str] = []
+    for path in given:
+        try:
+            checkpoint = load_checkpoint(path)
+        except CheckpointError as error:
+            if named:
+                raise
+            notes.append(f"left aside {path.name}: {error}")
+            continue
+        part = part_of(checkpoint)
+        if part is None:
+            notes.append(f"left aside {path.name}: {_columns(checkpoint)} are no part's rotations alone")
+        elif part in parts:
+            raise CheckpointError(
+                where,
+                expected=f"one checkpoint of the {part} body" if part != "hands" else "one checkpoint of the hands",
+                found=f"{parts[part].path.name} and {checkpoint.path.name}",
+                do="put one of each part into a folder of their own, or name the files",
+            )
+        else:
+            parts[part] = checkpoint
+    if len(parts) < 2:
+        raise _no_set(where, parts, notes, given)
+    name = Path(paths).resolve().name if isinstance(paths, str | Path) else " + ".join(c.name for c in parts.values())
+    return PartSet(name, {part: parts[part] for part in PARTS if part in parts}, tuple(notes))
+
+
+def part_of(checkpoint: Checkpoint) -> str | None:
+    """The part that a checkpoint takes; None for a model of other motion, and for codebooks alone."""
+    if checkpoint.config is None or checkpoint.model is None:
+        return None
+    kind = checkpoint.representation or guess_representation(checkpoint.config.input_dim).name
+    return next((part for part, representation in PARTS.items() if representation == kind), None)
+
+
+def _holds_weights(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in FOLDER_FILES) or any(
+        path.suffix in ENDINGS for path in folder.iterdir()
+    )
+
+
+def _columns(checkpoint: Checkpoint) -> str:
+    return "codebooks alone" if checkpoint.config is None else f"its {checkpoint.config.input_dim} columns"
+
+
+def _no_set(where: str, parts: Mapping[str, Checkpoint], notes: list[str], given: list[Path]) -> CheckpointError:
+    found = f"{len(parts)} of {len(given)} files ({', '.join(path.name for path in given[:6])})" if given else "no file"
+    return CheckpointError(
+        where,
+        expected="one checkpoint, or those of two or more body parts (78, 180 or 54 columns)",
+        found=f"{found} of a part" + (f"; {notes[0]}" if notes else ""),
+        do="name the one file that is meant, or put the checkpoints of the parts into one folder",
+    )

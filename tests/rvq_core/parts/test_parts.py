@@ -1,0 +1,212 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from rvq_core import Report, analyze, load_checkpoint
+from rvq_core.clips.representations import SMPLX_ROT6D
+from rvq_core.clips.smplx import HANDS, LOWER, UPPER, canonical_skeleton
+from rvq_core.errors import CheckpointError, ClipError, ReportError
+from rvq_core.parts import PartsReport, WholeBody, analyze_parts, checkpoint_files, load_part_set
+from rvq_core.playback import motion_of
+
+NUMBERS = {"upper": UPPER, "hands": HANDS, "lower": LOWER}
+
+
+@pytest.fixture
+def write_part(make_checkpoint, tmp_path):
+    def write(part: str, folder: str = "set", name: str | None = None, **settings):
+        path = make_checkpoint(
+            name or part, input_dim=6 * len(NUMBERS[part]), representation=f"smplx_rot6d_{part}", **settings
+        )
+        (tmp_path / folder).mkdir(exist_ok=True)
+        return path.rename(tmp_path / folder / path.name)
+
+    return write
+
+
+@pytest.fixture
+def folder(write_part):
+    """A set whose parts differ in everything that they may differ in."""
+    write_part("upper", num_quantizers=3, seed=1)
+    write_part("hands", num_quantizers=2, down_t=2, seed=2)
+    return write_part("lower", num_quantizers=3, nb_code=8, seed=3).parent
+
+
+class TestLoading:
+    def test_the_parts_are_told_by_what_they_take(self, folder):
+        found = load_part_set(folder)
+        assert (found.name, list(found.parts), found.depth, found.notes) == ("set", ["upper", "hands", "lower"], 3, ())
+        assert found.joints == {part: tuple(joints) for part, joints in NUMBERS.items()}
+
+    def test_what_is_no_part_is_left_aside_and_told(self, folder, make_checkpoint):
+        make_checkpoint("whole").rename(folder / "whole.safetensors")
+        (folder / "broken.pth").write_bytes(b"broken")
+        found = load_part_set(folder)
+        assert list(found.parts) == ["upper", "hands", "lower"]
+        assert len(found.notes) == 2
+        assert "left aside broken.pth: " in found.notes[0]
+        assert found.notes[1] == "left aside whole.safetensors: its 330 columns are no part's rotations alone"
+
+    def test_folders_with_a_checkpoint_each(self, write_part, tmp_path):
+        (tmp_path / "vq").mkdir()
+        for part in ("upper", "lower"):
+            write_part(part, f"vq/{part}", "model")
+        assert [path.name for path in checkpoint_files(tmp_path / "vq")] == ["lower", "upper"]
+        assert list(load_part_set(tmp_path / "vq").parts) == ["upper", "lower"]
+
+    def test_the_folder_of_one_checkpoint_is_no_set(self, write_part):
+        assert checkpoint_files(write_part("upper", name="model").parent) == []
+
+    def test_two_of_one_part_are_refused(self, folder, write_part):
+        write_part("upper", name="upper_later")
+        with pytest.raises(
+            CheckpointError, match=r"one checkpoint of the upper body, found upper\.saf.* and upper_lat"
+        ):
+            load_part_set(folder)
+        assert list(load_part_set([folder / "upper.safetensors", folder / "lower.safetensors"]).parts) == [
+            "upper",
+            "lower",
+        ]
+
+    def test_fewer_than_two_parts_are_none(self, write_part, make_checkpoint):
+        folder = write_part("upper").parent
+        make_checkpoint("whole").rename(folder / "whole.safetensors")
+        with pytest.raises(CheckpointError, match=r"two or more body parts .*, found 1 of 2 files .*330 columns"):
+            load_part_set(folder)
+
+    def test_a_file_that_is_named_must_open(self, folder, tmp_path):
+        with pytest.raises(CheckpointError, match=r"gone\.safetensors"):
+            load_part_set([folder / "upper.safetensors", tmp_path / "gone.safetensors"])
+
+    def test_parts_of_other_frame_rates_do_not_go_together(self, folder, write_part):
+        write_part("lower", fps=20.0)
+        with pytest.raises(CheckpointError, match=r"parts of one frame rate, found upper 30, hands 30, lower 20"):
+            WholeBody(load_part_set(folder))
+
+
+class TestWholeBody:
+    def test_what_each_part_decodes_stands_in_its_joints(self, folder, make_clip):
+        part_set = load_part_set(folder)
+        body = WholeBody(part_set, "cpu")
+        clip = body.fit(make_clip(frames=43, hands=True))
+        assert clip.frames == 40  # whole tokens of all parts: 4 frames
+        encoded = body.encode(clip)
+        found = {n: body.restore(features) for n, features in body.decode(encoded)}
+        assert list(found) == [0, 1, 2, 3, -1]
+        for part, joints in NUMBERS.items():
+            pipeline = body.pipelines[part]
+            alone = dict(pipeline.decode(pipeline.encode(pipeline.fit(clip))))
+            for n in found:
+                expected = pipeline.restore(alone[min(n, 2) if part == "hands" else n])
+                columns = found[n].reshape(40, 55, 6)[:, list(joints)].flatten(1)
+                torch.testing.assert_close(columns, expected)
+        face = found[3].reshape(40, 55, 6)[:, 22:25]
+        assert torch.equal(face, torch.tensor([1.0, 0, 0, 0, 1, 0]).expand(40, 3, 6))
+
+    def test_indices_have_a_column_for_each_layer_of_each_part(self, folder, make_clip):
+        body = WholeBody(load_part_set(folder), "cpu")
+        encoded = body.encode(body.fit(make_clip(frames=40)))
+        assert body.layers == [
+            *[("upper", layer) for layer in (1, 2, 3)],
+            *[("hands", layer) for layer in (1, 2)],
+            *[("lower", layer) for layer in (1, 2, 3)],
+        ]
+        assert (encoded.indices.shape, body.stride(encoded.clip)) == ((20, 8), 2)
+        hands = encoded.parts["hands"].indices  # of 4 frames each, the others of 2
+        assert np.array_equal(encoded.indices[:, 3:5], hands.repeat(2, axis=0))
+        assert np.array_equal(encoded.indices[:, 5:], encoded.parts["lower"].indices)
+
+    def test_joints_of_no_part_are_at_rest_in_original_and_reconstruction(self, write_part, make_clip):
+        write_part("upper")
+        body = WholeBody(load_part_set(write_part("lower").parent), "cpu")
+        clip = body.fit(make_clip(frames=20, hands=True))
+        assert clip.notes[-1] == "put at rest, as no part has them: 33 joints (jaw, ...)"
+        report = analyze_parts(body.part_set, [make_clip(frames=20, hands=True)], device="cpu")
+        assert "mpjpe_hands" not in set(report.errors["metric"])
+
+    def test_motion_without_rotations_is_refused(self, folder, make_clip):
+        import dataclasses
+
+        clip = dataclasses.replace(make_clip(), features=np.ones((40, 263), np.float32), representation="humanml3d")
+        with pytest.raises(ClipError, match="give motion with SMPL-X rotations"):
+            analyze_parts(load_part_set(folder), [clip])
+
+    def test_it_can_be_watched(self, folder, make_clip):
+        found = motion_of(WholeBody(load_part_set(folder), "cpu"), make_clip(frames=40, hands=True))
+        assert found.depths == (0, 1, 2, 3, -1) and found.tokens.shape == (20, 8)
+        assert found.figure is not None and found.figure.reconstructions.shape == (5, 40, 55, 3)
+
+
+class TestReport:
+    @pytest.fixture
+    def clips(self, make_clip):
+        return [make_clip(f"c{i}", 40 + 8 * i, seed=i, hands=True) for i in range(3)]
+
+    def test_the_whole_body_s_error_by_another_formula(self, folder, clips):
+        part_set = load_part_set(folder)
+        report = analyze_parts(part_set, clips, device="cpu")
+        body = WholeBody(part_set, "cpu")
+        errors, weights = [], []
+        for clip in clips:
+            fitted = body.fit(clip)
+            by_depth = dict(body.decode(body.encode(fitted)))
+            posed = [
+                canonical_skeleton().forward_kinematics(SMPLX_ROT6D.rotations(raw).double()).numpy()
+                for raw in (body.restore(by_depth[3]), torch.from_numpy(fitted.features))
+            ]
+            apart = np.linalg.norm((posed[0] - posed[0][:, :1]) - (posed[1] - posed[1][:, :1]), axis=-1) * 1000
+            errors.append([apart[:, :22].mean(), *(apart[:, list(NUMBERS[part])].mean() for part in NUMBERS)])
+            weights.append(fitted.frames)
+        expected = np.average(errors, axis=0, weights=weights)
+        table = report.errors.query("posed == 'together' and n_active == 3").set_index(["part", "metric"])["value"]
+        rows = [("whole body", "mpjpe"), ("upper", "mpjpe"), ("hands", "mpjpe_hands"), ("lower", "mpjpe")]
+        np.testing.assert_allclose([table[row] for row in rows], expected, rtol=1e-4)
+
+    def test_each_part_alone_is_that_part_s_own_report(self, folder, clips):
+        report = analyze_parts(load_part_set(folder), clips, device="cpu")
+        for part, own in report.parts.items():
+            direct = analyze(load_checkpoint(folder / f"{part}.safetensors"), [*clips], device="cpu")
+            assert own.layers["perplexity"].tolist() == pytest.approx(direct.layers["perplexity"].tolist())
+            rows = report.errors.query("part == @part and posed == 'alone'")
+            assert rows["value"].tolist() == pytest.approx(direct.overall["value"].tolist(), nan_ok=True)
+
+    def test_it_is_written_and_read_whole(self, folder, clips, tmp_path):
+        groups = {"c0": "calm", "c1": "calm", "c2": "angry"}
+        report = analyze_parts(load_part_set(folder), clips, device="cpu", groups=groups, max_frames=80)
+        report.save(tmp_path / "out")
+        again = PartsReport.load(tmp_path / "out")
+        assert again.manifest == report.manifest and list(again.parts) == ["upper", "hands", "lower"]
+        assert again.errors["value"].equals(report.errors["value"])
+        assert again.clips["frames"].sum() <= 80 and set(again.errors["group"].dropna()) <= {"calm", "angry"}
+        assert all((part.clips["frames"] == again.clips["frames"]).all() for part in again.parts.values())
+        with pytest.raises(ReportError, match=r"found that of a set of body parts \(upper, hands, lower\); name one"):
+            Report.load(tmp_path / "out")
+        with pytest.raises(ReportError, match=r"found that of one checkpoint; read it with Report\.load"):
+            PartsReport.load(tmp_path / "out" / "upper")
+
+
+class TestCommand:
+    def test_a_folder_of_parts_is_analysed_as_a_set(self, run_cli, folder, write_clips, tmp_path):
+        out = tmp_path / "out"
+        code, text, err = run_cli("analyze", folder, write_clips(2, hands=True), "--out", out, "--device", "cpu")
+        assert (code, err) == (0, "")
+        errors = PartsReport.load(out).errors
+        whole = errors.query("part == 'whole body' and metric == 'mpjpe' and n_active == 3")["value"].item()
+        assert any(line.startswith("  whole body ") and f"{whole:.4g} mm" in line for line in text.splitlines())
+        assert "upper, alone" in text and "lower: perplexity by layer" in text
+        # The report of a set is replaced like any other.
+        assert run_cli("analyze", folder, tmp_path / "clips", "--out", out, "--device", "cpu")[0] == 0
+
+    def test_json_and_left_out(self, run_cli, folder, write_clips):
+        clips = write_clips(2)
+        (clips / "bad.npz").write_bytes(b"bad")
+        code, text, err = run_cli("analyze", folder, clips, "--json", "--device", "cpu")
+        assert code == 0 and "left out" in err
+        assert list(json.loads(text)["parts"]) == ["upper", "hands", "lower"]
+
+    def test_options_of_one_file_are_refused(self, run_cli, folder, write_clips):
+        code, _, err = run_cli("analyze", folder, write_clips(1), "--json", "--activation", "silu")
+        assert (code, err.count("\n")) == (2, 1)
+        assert "--activation: expected one checkpoint, found a folder of several" in err
