@@ -19,6 +19,7 @@ from rvq_core.clips.indices import fit_indices
 from rvq_core.clips.representations import LATENTS, TOKENS, UNDECODED
 from rvq_core.errors import CheckpointError, SettingsError
 from rvq_core.loading.checkpoint import Checkpoint
+from rvq_core.pieces import decode_in_pieces, encode_in_pieces
 from rvq_core.stats.reconstruction import UNQUANTISED
 
 FRAMES_AT_ONCE = 16_384
@@ -130,7 +131,7 @@ class Pipeline:
         if features is None or self.model is None:
             latents = torch.from_numpy(clip.features).to(self.device).t()[None]
         else:
-            latents = self.model.encode(features[None])
+            latents = encode_in_pieces(self.model, features)
         _, indices, _, _, codes = self.quantizer(latents, return_all_codes=True)
         sums = torch.cat([torch.zeros_like(codes[:1, 0]), _running_sums(codes[:, 0])])
         inner = self.quantizer.to_code_space(latents)[0]
@@ -164,7 +165,7 @@ class Pipeline:
             return
         at_once = max(1, FRAMES_AT_ONCE // encoded.clip.frames)
         for start in range(0, len(latents), at_once):
-            yield from self.model.decode(latents[start : start + at_once])
+            yield from decode_in_pieces(self.model, latents[start : start + at_once])
 
     def normalise(self, features: NDArray[Any]) -> Tensor:
         """Raw features to the model's input, on its device."""
