@@ -17,6 +17,7 @@ PAGES = (
     ("overview.py", "Overview", ":material/monitor_heart:"),
     ("usage.py", "Usage", ":material/bar_chart:"),
     ("codebook_map.py", "Codebook map", ":material/scatter_plot:"),
+    ("code.py", "Code", ":material/target:"),
     ("reconstruction.py", "Reconstruction", ":material/accessibility_new:"),
     ("clip.py", "Clip", ":material/play_circle:"),
     ("compare.py", "Compare", ":material/compare_arrows:"),

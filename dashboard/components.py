@@ -176,6 +176,17 @@ def chart(figure: go.Figure, *, alt: str, key: str) -> None:
     st.plotly_chart(figure, alt=alt, key=f"chart_{key}", config=CONFIG)
 
 
+OPENED_CODE = "_opened_code"
+
+
+def open_code(layer: int, code: int) -> None:
+    """Go to the page of a code; to be called in a page's run, as a callback may not leave the page."""
+    st.session_state[OPENED_CODE] = (layer, code)
+    st.switch_page(
+        "app_pages/code.py", query_params={**st.query_params.to_dict(), "layer": str(layer), "code": str(code)}
+    )
+
+
 class Progress:
     """A bar with what is being done and, once it can be told, the time left; and a button to cancel."""
 

@@ -24,6 +24,21 @@ WHAT = {
         "than a tenth of the uniform share), else used. Unseen means unseen in these N tokens; such a code's true "
         "share is below 3 / N with 95 % confidence."
     ),
+    "certainty": (
+        "Perplexity cannot exceed its ceiling, and few tokens make it too low: the corrected figure stands beside it, "
+        "and the interval says how far it would move with other clips. Unseen mass is the share of tokens to come that "
+        "will fall on codes not seen yet (Good-Turing)."
+    ),
+    "discovery": (
+        "How many different codes so many tokens show on average; dotted, what twice the data is expected to show. "
+        "Still steep at the end, more clips would show more codes; flat far below K, those codes stay unused on such "
+        "motion."
+    ),
+    "counting": (
+        "A training log shows one perplexity: of each batch, averaged over batches and layers. It cannot exceed the "
+        "tokens of a batch, and its mean hides the layer that has collapsed: compare it with your log, judge by the "
+        "exact one."
+    ),
     "image": (
         "Each row is a layer, each cell a code or a few of them, and its colour says how often it is chosen compared "
         "with equal use of all codes. A row that is bright on the left and orange on the right lives on few codes."
@@ -93,6 +108,31 @@ WHAT = {
         "Left, how much two layers say the same: 1 where both split the moments alike, 0 where they know nothing of "
         "each other. Right, codes paired so that they share the most moments; a clear diagonal means that they do."
     ),
+    "code": (
+        "One code of one layer: what the decoder makes of it, where in the clips it was chosen, and which codes lie "
+        "near it or come with it. Codes of deep layers refine what the layers above chose, so alone they say little."
+    ),
+    "code_poses": (
+        "The decoder gets this one code, held for 12 tokens, and nothing of the other layers, or the average of their "
+        "codes by use. Grey is the same without the code: what differs is what the code stands for."
+    ),
+    "code_windows": (
+        "Of each run of tokens on this code the one whose residual lay nearest to it, from different clips where there "
+        "are. The player shows a second on either side, as the clip is and as its codes have it."
+    ),
+    "code_clips": (
+        "The share of each clip's tokens that is on this code, the largest first. A code that one clip alone uses may "
+        "stand for that clip's way of moving, or for its recording."
+    ),
+    "code_neighbours": ("The nearest other codes of the layer, by L2 distance. Select a row to go there."),
+    "code_partners": (
+        "The codes of the layers above and below that come with this one most often. Lift says how many times more "
+        "often than if the layers were independent: near 1, they do not care. Select a row to go there."
+    ),
+    "code_line": (
+        "Points evenly along the line between two codes' vectors, each held and decoded; grey is the start. A smooth "
+        "way says that the space between them means something to the decoder."
+    ),
     "verdicts": (
         "Rules look at the report and say what stands out, the worst first: each with its figure, what it was measured "
         "on, what usually causes it and what to try. No finding means that no rule passed its threshold, not that all "
@@ -121,6 +161,9 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "perplexity": ("metrics", "Usage"),
     "reconstruction": ("metrics", "Reconstruction"),
     "status": ("metrics", "Usage"),
+    "certainty": ("metrics", "How much the tokens can show"),
+    "discovery": ("metrics", "How much the tokens can show"),
+    "counting": ("metrics", "How much the tokens can show"),
     "image": ("metrics", "Usage"),
     "curves": ("metrics", "Usage"),
     "map": ("metrics", "Maps of codes"),
@@ -136,6 +179,9 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "compared": ("metrics", "Comparing checkpoints"),
     "compared_curves": ("metrics", "Comparing checkpoints"),
     "matching": ("metrics", "Comparing checkpoints"),
+    "code": ("code_page",),
+    "code_windows": ("metrics", "Sequences"),
+    "code_partners": ("metrics", "Sequences"),
     "verdicts": ("verdicts",),
     "health": ("metrics", "Usage"),
     "training": ("metrics", "Training history"),
@@ -224,6 +270,18 @@ def few_tokens_note(layers: pd.DataFrame) -> str | None:
     return (
         f"{tokens:,} tokens are too few to call codes of {codes:,} rare: that takes {10 * codes:,}. Codes unseen in "
         f"{tokens:,} tokens have a true share below {3 / max(tokens, 1):.2%} each (95 %)."
+    )
+
+
+def unseen_note(layers: pd.DataFrame) -> str | None:
+    """What "unseen" says and does not; None where every code was seen."""
+    tokens, unseen = int(layers["tokens"].max()), int(layers["unseen"].sum())
+    if not unseen or not tokens:
+        return None
+    return (
+        f"{many(unseen, 'code')} unseen in {tokens:,} tokens: the true share of each is below "
+        f"3/N = {min(1.0, 3 / tokens):.2%} (95 %; tokens of one clip are alike, so it "
+        "may be higher)."
     )
 
 

@@ -6,10 +6,12 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import components, words
+from dashboard.figures.discovery import discovery_figure
 from dashboard.figures.status import status_figure, status_table
 from dashboard.figures.usage_curves import usage_curves_figure
 from dashboard.figures.usage_image import ORDERS, usage_grid, usage_image
 from rvq_core.report import Report
+from rvq_core.stats.usage import ways_of_counting
 
 COUNTS = {"these clips": "count", "training corpus": "train_count", "held-out corpus": "held_out_count"}
 ORDER_NAMES = {"most used first": "usage", "code number": "code"}
@@ -20,10 +22,42 @@ def main() -> None:
     report = components.report_or_stop(components.checkpoint_or_stop())
     components.measured_on(report)
     show_status(report)
+    show_certainty(report)
     column = choose_counts(report)
     show_image(report, column)
     show_curves(report, column)
     show_codes(report)
+
+
+def show_certainty(report: Report) -> None:
+    """How much so many tokens can say: corrected figures, what is still to come, and the log's way of counting."""
+    components.heading("How sure this is", "certainty")
+    st.dataframe(certainty_table(report.layers), hide_index=True, column_config=CERTAINTY_COLUMNS)
+    if note := words.unseen_note(report.layers):
+        st.caption(note)
+    discovery = report.tables.get("discovery")
+    if discovery is not None and len(discovery):
+        components.heading("Codes discovered", "discovery")
+        alt = "Expected number of different codes against tokens, one curve a layer, foreseen up to twice the tokens"
+        components.chart(discovery_figure(discovery, report.layers), alt=alt, key="discovery")
+    batch = report.manifest["settings"].get("log_batch_tokens")
+    if batch:
+        components.heading("As the training log counts", "counting")
+        ways = ways_of_counting(report.layers, int(batch))
+        st.dataframe(ways, hide_index=True, column_config=COUNTING_COLUMNS)
+        st.caption(f"As logged: batches of {int(batch):,} tokens.")
+
+
+def certainty_table(layers: pd.DataFrame) -> pd.DataFrame:
+    """The figures of each layer that say how far to trust its perplexity."""
+    known = layers["perplexity_low"].notna()
+    interval = [
+        f"{low:.1f} to {high:.1f}" if sure else "under 5 clips"
+        for low, high, sure in zip(layers["perplexity_low"], layers["perplexity_high"], known, strict=True)
+    ]
+    table = layers[["layer", "tokens", "ceiling", "perplexity", "perplexity_corrected", "unseen", "unseen_mass"]].copy()
+    table.insert(4, "interval", interval)
+    return table
 
 
 def show_status(report: Report) -> None:
@@ -87,7 +121,15 @@ def show_codes(report: Report) -> None:
     if rows.empty:
         st.info(f"No code of layer {layer} is {' or '.join(statuses)}.")
         return
-    st.dataframe(code_table(rows), hide_index=True, column_config=COLUMNS, height=360)
+    table = code_table(rows)
+    event = st.dataframe(
+        table, hide_index=True, column_config=COLUMNS, height=360, key="codes_of_layer", on_select="rerun",
+        selection_mode="single-row",
+    )  # fmt: skip
+    selected = event["selection"]["rows"]
+    if selected:
+        components.open_code(int(layer or 1), int(table["code"].iloc[selected[0]]))
+    st.caption("Select a row to see the code as movement, and where it is chosen.")
     if rows["ema_count"].isna().all():
         st.caption("EMA counts: not in this checkpoint.")
 
@@ -102,7 +144,36 @@ COLUMNS = {
     **components.CODE_COLUMNS,
     "train_count": st.column_config.NumberColumn("tokens, training", format="localized"),
     "held_out_count": st.column_config.NumberColumn("tokens, held out", format="localized"),
+    "margin_relative": st.column_config.NumberColumn(
+        "margin",
+        format="%.2f",
+        help="How much nearer it would have to come to win a latent, in usual neighbour distances.",
+    ),
     "cause": st.column_config.TextColumn("why", width="large"),
+}
+CERTAINTY_COLUMNS = {
+    "layer": st.column_config.NumberColumn("layer"),
+    "tokens": st.column_config.NumberColumn("tokens N", format="localized"),
+    "ceiling": st.column_config.NumberColumn(
+        "ceiling", format="localized", help="min(K, N): no perplexity exceeds it."
+    ),
+    "perplexity": st.column_config.NumberColumn("perplexity", format="%.1f"),
+    "interval": st.column_config.TextColumn("with other clips, 95 %"),
+    "perplexity_corrected": st.column_config.NumberColumn(
+        "corrected", format="%.1f", help="Chao and Shen: few tokens make the plain figure too low."
+    ),
+    "unseen": st.column_config.NumberColumn("unseen", format="localized"),
+    "unseen_mass": st.column_config.NumberColumn(
+        "unseen mass", format="percent", help="Share of the tokens to come that will fall on codes not seen yet."
+    ),
+}
+
+COUNTING_COLUMNS = {
+    "counting": st.column_config.TextColumn("counting"),
+    "mean": st.column_config.NumberColumn("mean of layers", format="%.1f"),
+    "lowest": st.column_config.NumberColumn("lowest layer's", format="%.1f"),
+    "lowest_layer": st.column_config.NumberColumn("which is layer"),
+    "ceiling": st.column_config.NumberColumn("ceiling", format="%.0f"),
 }
 
 main()

@@ -173,7 +173,7 @@ def _figure(figure: Figure, shown: Window) -> dict[str, Any]:
         "thin": [joint for joint in drawn if _is_one_of(names[joint], FINGERS)],
         "head": next((names.index(name) for name in HEADS if name in names), None),
         "floor": floor,
-        "facing": _facing(figure.original[shown.start], names),
+        "facing": facing(figure.original[shown.start], names),
         "travels": figure.travels,
         "drifts": bool(np.abs(roots).max(initial=0.0) > 1 / MILLIMETRES),
         **(BODY_VIEW if whole else _part_view(figure.original, floor)),
@@ -197,7 +197,7 @@ def _floor(joints: NDArray[np.float32]) -> float:
     return float(np.quantile(joints[..., 1].min(axis=-1), 0.1))
 
 
-def _facing(joints: NDArray[np.float32], names: Sequence[str]) -> float:
+def facing(joints: NDArray[np.float32], names: Sequence[str]) -> float:
     """Angle about y, from +z towards +x, in which the hips face; 0 where the skeleton does not name them."""
     for left, right in HIPS:
         if left in names and right in names:

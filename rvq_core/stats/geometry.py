@@ -53,6 +53,15 @@ def nearest_neighbours(codebook: NDArray[np.floating[Any]]) -> Neighbours:
     return Neighbours(nearest, np.linalg.norm(codes - codes[nearest], axis=1))
 
 
+def nearest_to(codebook: NDArray[np.floating[Any]], code: int, count: int) -> Neighbours:
+    """The ``count`` other codes nearest to ``code``, nearest first; the lower number among equals."""
+    codes = codebook.astype(np.float64)
+    distances = np.linalg.norm(codes - codes[code], axis=1)
+    distances[code] = np.inf
+    order = np.argsort(distances, kind="stable")[: min(count, len(codes) - 1)]
+    return Neighbours(order, distances[order])
+
+
 def is_duplicate(neighbours: Neighbours) -> NDArray[np.bool_]:
     """Codes [K] that lie, but for rounding, on another one."""
     distance = neighbours.distance

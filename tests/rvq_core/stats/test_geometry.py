@@ -69,3 +69,14 @@ def test_a_single_code_has_no_neighbour():
     assert alone.code.tolist() == [-1]
     assert np.isnan(alone.distance).all()
     assert geometry.is_duplicate(alone).tolist() == [False]
+
+
+def test_the_codes_nearest_to_one():
+    codebook = np.random.default_rng(3).normal(size=(30, 4))
+    near = geometry.nearest_to(codebook, 7, 5)
+    distances = cdist(codebook[7:8], codebook)[0]
+    assert near.code.tolist() == [k for k in np.argsort(distances) if k != 7][:5]
+    np.testing.assert_allclose(near.distance, distances[near.code])
+    assert len(geometry.nearest_to(codebook, 7, 99).code) == 29
+    assert len(geometry.nearest_to(codebook[:1], 0, 5).code) == 0
+    assert geometry.nearest_to(np.ones((3, 2)), 1, 2).code.tolist() == [0, 2]

@@ -1,0 +1,94 @@
+"""The page of a code in its states, without a browser."""
+
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard import sources
+from dashboard.launch import APP
+from dashboard.player import unpack
+
+
+@pytest.fixture(autouse=True)
+def own_places(monkeypatch, checkpoints: Path, clips: Path):
+    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: checkpoints)
+    monkeypatch.setattr(sources, "bundled_clips", lambda: clips)
+    monkeypatch.delenv(sources.CHECKPOINTS_VARIABLE, raising=False)
+    monkeypatch.delenv(sources.CLIPS_VARIABLE, raising=False)
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+def open_code(**query: str) -> AppTest:
+    at = AppTest.from_file(str(APP), default_timeout=200)
+    for name, value in query.items():
+        at.query_params[name] = value
+    at.run()
+    return healthy(at.switch_page("app_pages/code.py").run())
+
+
+def healthy(at: AppTest) -> AppTest:
+    assert not at.exception, at.exception
+    assert not at.error, [box.value for box in at.error]
+    return at
+
+
+def text(at: AppTest) -> str:
+    return " ".join(element.value for element in [*at.markdown, *at.info])
+
+
+def test_a_link_restores_layer_and_code():
+    at = open_code(layer="2", code="5")
+    assert at.selectbox(key="layer").value == 2
+    assert at.number_input(key="code").value == 5
+    assert "The link asks for" not in " ".join(box.value for box in at.warning)
+
+
+def test_every_code_has_a_page_and_only_seen_ones_a_player():
+    at = open_code()
+    played = 0
+    for code in range(16):
+        at.number_input(key="code").set_value(code)
+        healthy(at.run())
+        tokens = int(at.metric[0].value)
+        players = at.get("bidi_component")
+        shown = [
+            header for header, _ in (unpack(one.proto.bytes) for one in players if one.proto.bytes) if "clip" in header
+        ]
+        assert (len(shown) == 1) == (tokens > 0) == ("Unseen in all of these clips" not in text(at))
+        played += tokens > 0
+    assert 0 < played <= 16
+
+
+def test_the_window_played_holds_the_code():
+    at = open_code(layer="1")
+    for code in range(16):
+        at.number_input(key="code").set_value(code)
+        at.run()
+        if int(at.metric[0].value):
+            break
+    players = [unpack(one.proto.bytes) for one in at.get("bidi_component") if one.proto.bytes]
+    ((header, arrays),) = (one for one in players if "clip" in one[0])
+    assert code in arrays["tokens"][:, 0]
+    assert header["clip"]["frames"] < header["clip"]["total"]
+
+
+def test_features_without_joints_say_so():
+    assert "do not tell joint positions" in text(open_code())
+
+
+def test_a_code_beyond_a_smaller_codebook_is_told(save_checkpoint, checkpoints):
+    save_checkpoint(checkpoints / "c.safetensors", quantizers=1, size=4)
+    at = open_code(layer="1", code="9")
+    at.selectbox(key="checkpoint").select("c")
+    healthy(at.run())
+    assert at.number_input(key="code").value == 3
+    assert "This is the first layer." in text(at) and "This is the last layer." in text(at)
+
+
+def test_one_code_has_no_neighbour(save_checkpoint, checkpoints):
+    save_checkpoint(checkpoints / "c.safetensors", quantizers=1, size=1)
+    at = open_code(checkpoint="c")
+    assert text(at).count("The layer has no other code.") == 2
