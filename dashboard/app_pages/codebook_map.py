@@ -224,6 +224,10 @@ def show_selected(ckpt: Checkpoint, points: pd.DataFrame, selected: list[dict[st
         if "cause" in shown:
             shown = shown.assign(cause=shown["cause"].fillna(""))
         st.dataframe(shown, hide_index=True, column_config=COLUMNS)
+        layer, code = (int(rows.iloc[0][name]) for name in ("layer", "code"))
+        name = f"Open the page of layer {layer}, code {code}"
+        if len(rows) == 1 and st.button(name, type="primary", icon=":material/target:"):
+            components.open_code(layer, code)
     else:
         rows = points
         st.caption("Click a code, or draw around some with the box or the lasso of the chart, to list them here.")

@@ -377,3 +377,12 @@ def test_the_last_choice_is_there_at_the_next_start_and_a_link_wins_over_it(tmp_
     assert open_page().selectbox(key="checkpoint").value == "a"
     monkeypatch.setattr(sources, "bundled_checkpoints", lambda: tmp_path / "none")
     assert "no checkpoint" in open_page().info[0].value
+
+
+def test_a_code_clicked_on_the_map_leads_to_its_page():
+    at = open_page("codebook_map")
+    at.session_state["map"] = {"selection": {"points": [{"customdata": [2, 5]}]}}
+    at.run()
+    next(button for button in at.button if button.label == "Open the page of layer 2, code 5").click().run()
+    assert healthy(at).title[0].value == "Code"
+    assert (at.selectbox(key="layer").value, at.number_input(key="code").value) == (2, 5)
