@@ -22,6 +22,7 @@ PAGES = (
     ("clip.py", "Clip", ":material/play_circle:"),
     ("compare.py", "Compare", ":material/compare_arrows:"),
     ("training.py", "Training", ":material/trending_down:"),
+    ("export.py", "Export", ":material/download:"),
     ("docs.py", "Docs", ":material/menu_book:"),
 )
 

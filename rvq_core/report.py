@@ -82,6 +82,17 @@ class Report:
         tokens = _read_tokens(source / TOKENS)
         return cls(manifest=manifest, tokens=tokens, projections=projections, tables=tables, **main)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from rvq_core.report_html import report_html
+
+        return report_html(self)
+
+    def __repr__(self) -> str:
+        """One line: what was measured, on what."""
+        checkpoint, clips = self.manifest["checkpoint"], self.manifest["clips"]
+        return f"Report({checkpoint['name']!r}, {len(self.layers)} layers, {clips['count']} clips)"
+
     def json(self) -> str:
         """The content of report.json."""
         return json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -17,14 +17,13 @@ import plotly.graph_objects as go
 import rvq_core
 from dashboard import words
 from dashboard.export.html import html_report
-from dashboard.export.registry import FigureEntry, figures_of
-from dashboard.export.tables import REPORT_TABLES
+from dashboard.export.registry import FigureEntry
+from dashboard.export.sources import Source, figures_of, measured_on, name_of, provenance, tables_of
 from dashboard.export.text_table import latex, markdown, text_table
 from dashboard.paper import FORMATS as DRAWN
 from dashboard.paper import PRESETS, figure_files
 from rvq_core.errors import SettingsError
 from rvq_core.folders import FolderKind, written_folder
-from rvq_core.report import Report
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -59,29 +58,31 @@ class Choice:
 
 
 def export_files(
-    report: Report, choice: Choice, command: str, progress: Callable[[int, int, str], None] | None = None
+    source: Source, choice: Choice, command: str, progress: Callable[[int, int, str], None] | None = None
 ) -> Files:
     """Every file of the export by its path; the same input gives the same bytes, but for ``created``.
 
     ``progress`` is called with figures done, figures in all, and the name of the next one.
     """
     chosen = [
-        (entry, table) for entry, table in figures_of(report, choice.figures) if choice.figures or not entry.detail
+        (entry, table)
+        for entry, table in figures_of(source, choice.figures)
+        if choice.figures is not None or not entry.detail
     ]
     files: Files = {}
-    figures: list[tuple[FigureEntry, go.Figure]] = []
+    figures: list[tuple[FigureEntry[Any], go.Figure]] = []
     for done, (entry, table) in enumerate(chosen):
         if progress is not None:
             progress(done, len(chosen), entry.name)
-        figure = entry.draw(table, report)
+        figure = entry.draw(table, source)
         figures.append((entry, figure))
         files |= {f"figures/{name}": content for name, content in _figure_files(entry, table, figure, choice)}
     if progress is not None:
         progress(len(chosen), len(chosen), "tables")
-    files |= {f"tables/{name}": content for name, content in _table_files(report, choice)}
+    files |= {f"tables/{name}": content for name, content in _table_files(source, choice)}
     if "html" in choice.formats:
-        files["report.html"] = html_report(report, figures, command).encode()
-    manifest = _manifest(report, choice, command, [entry for entry, _ in chosen], sorted(files))
+        files["report.html"] = html_report(source, figures, command).encode()
+    manifest = _manifest(source, choice, command, [entry for entry, _ in chosen], sorted(files))
     files[MANIFEST] = (json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
     return files
 
@@ -105,14 +106,14 @@ def zipped(files: Files) -> bytes:
     return buffer.getvalue()
 
 
-def caption(report: Report, what: str) -> str:
+def caption(source: Source, what: str) -> str:
     """What a figure shows, and on what it is measured."""
-    measured = words.measured_on(report.manifest, report.clips).replace("**", "")
+    measured = measured_on(source).replace("**", "")
     return f"{words.WHAT[what]} {measured}"
 
 
 def _figure_files(
-    entry: FigureEntry, table: pd.DataFrame, figure: go.Figure, choice: Choice
+    entry: FigureEntry[Any], table: pd.DataFrame, figure: go.Figure, choice: Choice
 ) -> Iterator[tuple[str, bytes]]:
     drawn = [form for form in DRAWN if form in choice.formats]
     if drawn:
@@ -123,17 +124,13 @@ def _figure_files(
         yield f"{entry.name}.csv", _csv(table)
 
 
-def _table_files(report: Report, choice: Choice) -> Iterator[tuple[str, bytes]]:
-    measured = words.measured_on(report.manifest, report.clips).replace("**", "")
-    for entry in REPORT_TABLES:
-        table = entry.table(report)
-        if table is None or table.empty:
-            continue
+def _table_files(source: Source, choice: Choice) -> Iterator[tuple[str, bytes]]:
+    measured = measured_on(source).replace("**", "")
+    for entry, table in tables_of(source):
         if "csv" in choice.formats:
             yield f"{entry.name}.csv", _csv(table)
-        name = report.manifest["checkpoint"]["name"]
         printed = text_table(
-            table, entry.columns(report), f"{entry.title} ({name}). {measured}", references=entry.references
+            table, entry.columns(source), f"{entry.title} ({name_of(source)}). {measured}", references=entry.references
         )
         if "md" in choice.formats:
             yield f"{entry.name}.md", markdown(printed).encode()
@@ -146,23 +143,16 @@ def _csv(table: pd.DataFrame) -> bytes:
 
 
 def _manifest(
-    report: Report, choice: Choice, command: str, entries: Sequence[FigureEntry], files: list[str]
+    source: Source, choice: Choice, command: str, entries: Sequence[FigureEntry[Any]], files: list[str]
 ) -> dict[str, Any]:
-    source = report.manifest
     return {
         KEY: SCHEMA,
         "rvq_lens": rvq_core.__version__,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": command,
-        "report": {
-            "rvq_lens": source["rvq_lens"],
-            "command": source["command"],
-            "checkpoint": {name: source["checkpoint"].get(name) for name in ("name", "file", "format", "sha256")},
-            "clips": source["clips"],
-            "settings": source["settings"],
-        },
+        "report": provenance(source),
         "choice": {"formats": list(choice.formats), "preset": choice.preset, "titles": choice.titles},
-        "figures": [{"name": e.name, "title": e.title, "caption": caption(report, e.what)} for e in entries],
+        "figures": [{"name": e.name, "title": e.title, "caption": caption(source, e.what)} for e in entries],
         "files": files,
     }
 

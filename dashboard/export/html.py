@@ -16,10 +16,9 @@ from plotly.offline import get_plotlyjs
 
 from dashboard import words
 from dashboard.export.registry import FigureEntry
-from dashboard.export.tables import REPORT_TABLES
+from dashboard.export.sources import Source, measured_on, name_of, provenance, sentences, tables_of
 from dashboard.export.text_table import TextTable, text_table
 from dashboard.figures.theme import CONFIG
-from rvq_core.report import Report
 
 # Nothing may be fetched, whatever the file holds. Plotly draws very many points by WebGL, which makes code at run time.
 POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -45,13 +44,13 @@ dd { margin: 0; overflow-wrap: anywhere; font-family: ui-monospace, monospace; }
 """
 
 
-def html_report(report: Report, figures: Sequence[tuple[FigureEntry, go.Figure]], command: str) -> str:
+def html_report(source: Source, figures: Sequence[tuple[FigureEntry[Any], go.Figure]], command: str) -> str:
     """Write the whole page; ``figures`` stand in it as they are given."""
-    name = escape(str(report.manifest["checkpoint"]["name"]))
+    name = escape(name_of(source))
     parts = [
-        f"<h1>{name}</h1>", *_measured(report), *_verdicts(report.manifest["verdicts"]), *_tables(report),
+        f"<h1>{name}</h1>", *_measured(source), *_verdicts(source.manifest.get("verdicts")), *_tables(source),
         "<h2>Figures</h2>", *(_figure(entry, figure) for entry, figure in figures),
-        *_provenance(report.manifest, command),
+        *_provenance(source, command),
     ]  # fmt: skip
     return page(f"{name}: RVQ Lens", parts)
 
@@ -91,14 +90,15 @@ def told(text: str) -> str:
     return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", escape(text))
 
 
-def _measured(report: Report) -> list[str]:
-    measured = f'<p class="measured">{told(words.measured_on(report.manifest, report.clips))}</p>'
-    summary = words.summary(report.layers, report.overall, words.is_canonical(report.clips))
-    lines = [f"<p>{escape(text)}</p>" for text in (*report.manifest["warnings"], *report.manifest["notes"])]
-    return [measured, f"<p>{told(summary)}</p>", *lines]
+def _measured(source: Source) -> list[str]:
+    measured = f'<p class="measured">{told(measured_on(source))}</p>'
+    return [measured, *(f"<p>{told(text)}</p>" for text in sentences(source))]
 
 
-def _verdicts(verdicts: Sequence[dict[str, Any]]) -> list[str]:
+def _verdicts(verdicts: Sequence[dict[str, Any]] | None) -> list[str]:
+    """The findings of a report; a comparison has none of its own."""
+    if verdicts is None:
+        return []
     if not verdicts:
         return ["<h2>Verdicts</h2>", "<p>No rule passed its threshold.</p>"]
     return ["<h2>Verdicts</h2>", *map(_verdict, verdicts)]
@@ -114,17 +114,15 @@ def _verdict(verdict: dict[str, Any]) -> str:
     return f'<div class="verdict {severity}">{"".join(lines)}<p class="measured">{caveat}</p></div>'
 
 
-def _tables(report: Report) -> list[str]:
+def _tables(source: Source) -> list[str]:
     parts: list[str] = []
-    for entry in REPORT_TABLES:
-        table = entry.table(report)
-        if table is not None and len(table):
-            printed = text_table(table, entry.columns(report), entry.title, references=entry.references)
-            parts += [f"<h2>{escape(entry.title)}</h2>", html_table(printed)]
+    for entry, table in tables_of(source):
+        printed = text_table(table, entry.columns(source), entry.title, references=entry.references)
+        parts += [f"<h2>{escape(entry.title)}</h2>", html_table(printed)]
     return parts
 
 
-def _figure(entry: FigureEntry, figure: go.Figure) -> str:
+def _figure(entry: FigureEntry[Any], figure: go.Figure) -> str:
     drawn = figure.to_html(
         full_html=False, include_plotlyjs=False, div_id=f"figure-{entry.name}", config=CONFIG | {"responsive": True}
     )
@@ -134,15 +132,13 @@ def _figure(entry: FigureEntry, figure: go.Figure) -> str:
     )
 
 
-def _provenance(manifest: dict[str, Any], command: str) -> list[str]:
-    """What the page is made of: checkpoint, clips, settings, versions and commands."""
-    checkpoint, clips = manifest["checkpoint"], manifest["clips"]
-    facts = {
-        "rvq-lens": manifest["rvq_lens"], "checkpoint": f"{checkpoint['file']} ({checkpoint['format']})",
-        "sha256": checkpoint["sha256"],
-        "clips": f"{clips['count']}, {clips['frames']} frames, {clips['seconds']} s",
-        "fingerprint": clips["fingerprint"],
-        "settings": json.dumps(manifest["settings"]), "analysed by": manifest["command"], "exported by": command,
-    }  # fmt: skip
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
+def _provenance(source: Source, command: str) -> list[str]:
+    """What the page is made of: checkpoints, clips, settings, versions and commands."""
+    made_of = provenance(source)
+    facts = [("rvq-lens", made_of["rvq_lens"])]
+    for each in made_of["checkpoints"]:
+        facts += [("checkpoint", f"{each['name']}: {each['file']} ({each['format']})"), ("sha256", each["sha256"])]
+    facts += [(name, json.dumps(made_of[name], ensure_ascii=False)) for name in ("clips", "settings")]
+    facts += [("made by", made_of["command"]), ("exported by", command)]
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts)
     return ["<h2>Made of</h2>", f"<dl>{rows}</dl>"]

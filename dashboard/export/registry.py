@@ -7,9 +7,10 @@ the table. The figure for print is drawn of the same Plotly figure (docs/export.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Generic, TypeVar
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -17,19 +18,26 @@ import plotly.graph_objects as go
 from dashboard import words
 from dashboard.figures.clip_errors import clip_error_figure, clip_table
 from dashboard.figures.codebook_map import COLOURS, HOVER_COLUMNS, codebook_map
+from dashboard.figures.discovery import discovery_figure
+from dashboard.figures.headroom import headroom_figure
+from dashboard.figures.joints import joint_figure
 from dashboard.figures.perplexity import perplexity_figure
-from dashboard.figures.reconstruction import METRIC_NAMES, error_figure, gain_figure
+from dashboard.figures.rate_distortion import rate_distortion_figure
+from dashboard.figures.reconstruction import METRIC_NAMES, error_figure, gain_figure, leave_one_out_figure
+from dashboard.figures.redundancy import redundancy_figure
 from dashboard.figures.residual import residual_figure
 from dashboard.figures.status import status_bars, status_table
 from dashboard.figures.usage_curves import usage_curves_figure
 from dashboard.figures.usage_image import usage_grid, usage_image
-from rvq_core.errors import SettingsError
 from rvq_core.report import Report
+
+Source = TypeVar("Source")
+"""Report or comparison."""
 
 
 @dataclass(frozen=True, slots=True)
-class FigureEntry:
-    """One figure: its table of a report, and the drawing of that table.
+class FigureEntry(Generic[Source]):
+    """One figure: its table of a report (or comparison), and the drawing of that table.
 
     ``name`` is its file's and that of ``--figures``; ``title`` stands above it, ``what`` names its explanation in
     ``words.WHAT``. ``table`` gives the numbers, which are exported as CSV, or None where the report has none;
@@ -39,8 +47,8 @@ class FigureEntry:
     name: str
     title: str
     what: str
-    table: Callable[[Report], pd.DataFrame | None]
-    draw: Callable[[pd.DataFrame, Report], go.Figure]
+    table: Callable[[Source], pd.DataFrame | None]
+    draw: Callable[[pd.DataFrame, Source], go.Figure]
     detail: bool = False
 
 
@@ -61,9 +69,9 @@ def _counts(report: Report, column: str) -> pd.DataFrame | None:
     return codes[["layer", "code"]].assign(count=codes[column].astype("int64"))
 
 
-def _points(report: Report) -> pd.DataFrame | None:
+def _points(report: Report, colour: str) -> pd.DataFrame | None:
     points = report.projections.get("pca")
-    if points is None:
+    if points is None or (colour == "EMA count" and report.codes["ema_count"].isna().all()):
         return None
     columns = [name for name in HOVER_COLUMNS if name not in ("layer", "code")]
     return points.merge(report.codes[["layer", "code", *columns]], on=["layer", "code"], validate="one_to_one")
@@ -76,11 +84,45 @@ def _errors(report: Report, metric: str) -> pd.DataFrame | None:
 
 def _gains(report: Report, metric: str) -> pd.DataFrame | None:
     rows = _errors(report, metric)
-    return None if rows is None else rows[rows["n_active"] > 0][["n_active", "metric", "unit", "gain", "worse"]]
+    if rows is None:
+        return None
+    columns = ["n_active", "metric", "unit", "gain", "gain_low", "gain_high", "worse"]
+    return rows[rows["n_active"] > 0][[name for name in columns if name in rows]]
+
+
+def _further(report: Report, metric: str, *, name: str) -> pd.DataFrame | None:
+    """Rows of one of the report's further tables that are of a metric."""
+    table = report.tables.get(name)
+    rows = None if table is None else table[table["metric"] == metric]
+    return None if rows is None or rows.empty else rows
+
+
+def _joints(report: Report, metric: str) -> pd.DataFrame | None:
+    """The error of each joint with all quantizers."""
+    rows = report.reconstruction[report.reconstruction["metric"] == metric]
+    if "joint" not in rows or rows["joint"].isna().all():
+        return None
+    rows = rows[rows["joint"].notna() & (rows["n_active"] == rows["n_active"].max())]
+    return rows.drop(columns=["group"], errors="ignore")
+
+
+def _filled(table: pd.DataFrame | None) -> pd.DataFrame | None:
+    return None if table is None or table.empty else table
+
+
+def _headroom(report: Report) -> pd.DataFrame | None:
+    table = report.tables.get("headroom")
+    return None if table is None or table["gain_share"].isna().all() else table
+
+
+def _redundancy(report: Report) -> pd.DataFrame | None:
+    pairs = report.tables.get("layer_pairs")
+    return None if pairs is None or pairs["ami"].isna().all() else pairs
 
 
 def _residual(report: Report) -> pd.DataFrame | None:
-    known = report.layers[["layer", "residual_energy"]].dropna()
+    columns = [name for name in map(str, report.layers) if name in ("layer", "residual_energy", "gaussian_energy")]
+    known = report.layers[columns].dropna(subset=["residual_energy"])
     return None if known.empty else known
 
 
@@ -134,6 +176,20 @@ def _draw_gain(table: pd.DataFrame, report: Report) -> go.Figure:
     return gain_figure(table, words.is_canonical(report.clips))
 
 
+def _draw_left_out(table: pd.DataFrame, report: Report) -> go.Figure:
+    return leave_one_out_figure(table, words.is_canonical(report.clips))
+
+
+def _draw_bits(table: pd.DataFrame, report: Report) -> go.Figure:
+    rows = report.overall[report.overall["metric"] == table["metric"].iloc[0]]
+    reference = float(rows["reference"].iloc[0])
+    return rate_distortion_figure(table, None if pd.isna(reference) else reference, words.is_canonical(report.clips))
+
+
+def _draw_joints(table: pd.DataFrame, report: Report) -> go.Figure:
+    return joint_figure(table, words.is_canonical(report.clips))
+
+
 def _draw_image(table: pd.DataFrame, report: Report, order: str = "usage") -> go.Figure:
     del report
     return usage_image(usage_grid(table, order=order), order=order)
@@ -147,12 +203,15 @@ def _draw_map(table: pd.DataFrame, report: Report, colour: str) -> go.Figure:
 _BY_METRIC = (
     ("error", "Error with the first n quantizers", "reconstruction", _errors, _draw_error),
     ("gain", "Gain of each quantizer", "gain", _gains, _draw_gain),
+    ("leave_one_out", "Each layer left out", "leave_one_out", partial(_further, name="leave_one_out"), _draw_left_out),
+    ("bits", "Error against bits", "rate_distortion", partial(_further, name="rate_distortion"), _draw_bits),
+    ("joints", "Error of each joint, all quantizers", "joints", _joints, _draw_joints),
     ("clips", "Error of each clip, all quantizers", "clips", _clips, _draw_clips),
 )
 _CORPORA = (("", "count", ""), ("_training", "train_count", ", training corpus"),
             ("_held_out", "held_out_count", ", held-out corpus"))  # fmt: skip
 
-REPORT_FIGURES: tuple[FigureEntry, ...] = (
+REPORT_FIGURES: tuple[FigureEntry[Report], ...] = (
     FigureEntry("perplexity", "Perplexity per layer", "perplexity", _perplexity, lambda t, _: perplexity_figure(t)),
     FigureEntry("status", "Used, rare, duplicate and unseen codes", "status", _status, _draw_status),
     *(
@@ -165,12 +224,28 @@ REPORT_FIGURES: tuple[FigureEntry, ...] = (
     ),
     *(
         FigureEntry(
-            f"map_{colour}", f"Where the codes lie, by {colour}", "map", _points, partial(_draw_map, colour=colour)
+            f"map_{colour.replace(' ', '_').lower()}",
+            f"Where the codes lie, by {colour}",
+            "map",
+            partial(_points, colour=colour),
+            partial(_draw_map, colour=colour),
+            detail=colour in ("EMA count", "status"),
         )
         for colour in COLOURS
     ),
     *(FigureEntry(name, title, what, _headline(of), draw) for name, title, what, of, draw in _BY_METRIC),
+    FigureEntry(
+        "discovery",
+        "Codes discovered",
+        "discovery",
+        lambda report: _filled(report.tables.get("discovery")),
+        lambda t, report: discovery_figure(t, report.layers),
+    ),
     FigureEntry("residual", "Variance left by each layer", "residual", _residual, lambda t, _: residual_figure(t)),
+    FigureEntry("headroom", "Room for better encoding", "headroom", _headroom, lambda t, _: headroom_figure(t)),
+    FigureEntry(
+        "redundancy", "Layers that tell the same", "redundancy", _redundancy, lambda t, _: redundancy_figure(t)
+    ),
     *(
         FigureEntry(f"{name}_{metric}", f"{title}: {words.metric_name(metric)}", what, _other(of, metric), draw, True)
         for name, title, what, of, draw in _BY_METRIC
@@ -178,20 +253,3 @@ REPORT_FIGURES: tuple[FigureEntry, ...] = (
     ),
 )
 """Every figure of a report, in the order of the pages."""
-
-
-def figures_of(report: Report, names: Sequence[str] | None = None) -> list[tuple[FigureEntry, pd.DataFrame]]:
-    """The figures that this report can show, with their tables; ``names`` chooses some.
-
-    Raises SettingsError for a name that is not in the list, or that this report has no numbers for.
-    """
-    possible = [(entry, table) for entry in REPORT_FIGURES if (table := entry.table(report)) is not None]
-    if names is None:
-        return possible
-    found = {entry.name: (entry, table) for entry, table in possible}
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise SettingsError(
-            "figures", expected=f"some of {', '.join(found)}", found=", ".join(missing), do="name those of this report"
-        )
-    return [found[name] for name in dict.fromkeys(names)]

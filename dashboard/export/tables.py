@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic
 
 import pandas as pd
 
 from dashboard import words
+from dashboard.export.registry import Source
 from dashboard.export.text_table import Column
 from dashboard.figures.reconstruction import METRIC_NAMES, axis_name
 from rvq_core.report import Report
 
 
 @dataclass(frozen=True, slots=True)
-class TableEntry:
+class TableEntry(Generic[Source]):
     """One table: its name, its title, its numbers of a report (or None), and how its columns are printed."""
 
     name: str
     title: str
-    table: Callable[[Report], pd.DataFrame | None]
-    columns: Callable[[Report], Sequence[Column]]
+    table: Callable[[Source], pd.DataFrame | None]
+    columns: Callable[[Source], Sequence[Column]]
     references: int = 0
     """Last rows that are there to compare with."""
 
@@ -82,7 +84,7 @@ def _clip_columns(report: Report) -> list[Column]:
     ]
 
 
-REPORT_TABLES = (
+REPORT_TABLES: tuple[TableEntry[Report], ...] = (
     TableEntry("layers", "Health of each layer", lambda report: report.layers, lambda _: LAYER_COLUMNS),
     TableEntry("reconstruction", "Error with the first n quantizers", _errors, _error_columns, references=1),
     TableEntry("clips", "Error of each clip, all quantizers", _clips, _clip_columns),

@@ -34,9 +34,10 @@ def draw(figure: go.Figure, preset: Preset, title: str | None = None) -> Figure:
     axes = drawn.add_subplot()
     canvas = Canvas(axes, preset, layout, _places(figure, layout, "x"), _places(figure, layout, "y"))
     draw_traces(figure, canvas)
+    # Before the axes: lines across the figure widen them, as on the page.
+    _shapes(axes, layout, preset)
     for which in ("x", "y"):
         _axis(axes, layout.get(f"{which}axis", {}), which, canvas.places(which), preset)
-    _shapes(axes, layout, preset)
     if layout.get("yaxis", {}).get("scaleanchor"):
         axes.set_aspect("equal", adjustable="datalim")
     if layout.get("showlegend", True) and canvas.entries:

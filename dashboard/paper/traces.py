@@ -139,7 +139,9 @@ def _mark(marker: Trace, points: int, preset: Preset) -> dict[str, Any]:
     name = symbol.removesuffix("-open")
     shrunk = 0.55 if points > MANY_POINTS else 1.0
     size = np.ravel(marker.get("size", PIXELS))[0]
-    colour = rgba(marker.get("color"))
+    # Symbols of lines alone take the colour of their line.
+    drawn_line = re.search("thin|line", symbol) and not symbol.endswith("-open")
+    colour = rgba(marker.get("line", {}).get("color") if drawn_line else marker.get("color"))
     look: dict[str, Any] = {
         "marker": MARKERS[name.removesuffix("-dot")], "markersize": float(size) / PIXELS * preset.mark * shrunk * 0.9,
         "color": colour, "alpha": marker.get("opacity"), "markeredgewidth": preset.line * 0.8 * shrunk,

@@ -12,8 +12,8 @@ from rvq_core.errors import SettingsError
 
 def add_to(commands: Any) -> None:
     """Declare the command and its arguments."""
-    parser = commands.add_parser("export", help="figures and tables of a report for a paper, one HTML file to send")
-    parser.add_argument("report", type=Path, metavar="REPORT", help="a folder that rvq-lens analyze wrote")
+    parser = commands.add_parser("export", help="figures, tables and one HTML file of a report or a comparison")
+    parser.add_argument("report", type=Path, metavar="REPORT", help="a folder that rvq-lens analyze or compare wrote")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the export (needed unless --list)")
     parser.add_argument("--formats", metavar="LIST", help="some of pdf,svg,png,html,csv,tex,md (default: all)")
     parser.add_argument("--figures", metavar="LIST", help="names as --list tells them, or all (default: the main ones)")
@@ -26,10 +26,9 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the export, say where it is."""
     from dashboard.export.build import FORMATS, KIND, Choice, export_files, write_export
-    from dashboard.export.registry import figures_of
-    from rvq_core.report import Report
+    from dashboard.export.sources import figures_of, read_source
 
-    report = Report.load(options.report)
+    report = read_source(options.report)
     if options.list:
         print("\n".join(f"{entry.name}{' (detail)' * entry.detail}" for entry, _ in figures_of(report)))
         return 0

@@ -10,7 +10,7 @@ from dashboard import app
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-WITHOUT_CHARTS = ("Clip", "Docs")
+WITHOUT_CHARTS = ("Clip", "Export", "Docs")
 DRAWN = "() => [...document.querySelectorAll('.js-plotly-plot')].filter(plot => plot._fullData?.length).length"
 ALL = "() => document.querySelectorAll('.js-plotly-plot').length"
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -279,3 +280,19 @@ def test_a_manifest_of_another_schema_is_refused(report, tmp_path, manifest):
 def test_a_folder_that_is_not_there_is_told(tmp_path):
     with pytest.raises(ReportError, match="name a folder that rvq-lens analyze wrote"):
         Report.load(tmp_path / "nowhere")
+
+
+def test_a_notebook_shows_it_with_every_text_escaped(report):
+    evil = "<script>alert(1)</script>"
+    verdict = {"severity": "severe", "finding": evil}
+    manifest = report.manifest | {"verdicts": [verdict], "warnings": [evil]}
+    manifest["checkpoint"] = manifest["checkpoint"] | {"name": evil}
+    shown = dataclasses.replace(report, manifest=manifest)._repr_html_()
+    assert "<script" not in shown
+    assert shown.count("alert(1)") == 3
+    assert f"{report.layers['perplexity'].iloc[0]:.4g}" in shown
+    assert shown.count("<table") == (2 if len(report.overall) else 1)
+
+
+def test_its_repr_is_one_line(report):
+    assert repr(report) == f"Report('{report.manifest['checkpoint']['name']}', 3 layers, 2 clips)"

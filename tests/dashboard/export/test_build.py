@@ -28,7 +28,7 @@ def test_the_manifest_says_what_it_is_made_of(report):
     manifest = json.loads(files["manifest.json"])
     assert manifest["command"] == "rvq-lens export r --out e"
     assert manifest["report"]["command"] == "test"
-    assert manifest["report"]["checkpoint"]["sha256"] == "0" * 64
+    assert manifest["report"]["checkpoints"][0]["sha256"] == "0" * 64
     assert manifest["report"]["clips"]["fingerprint"] == "1" * 64
     assert manifest["rvq_lens"]
     assert [figure["name"] for figure in manifest["figures"]] == ["perplexity", "error"]

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from dashboard import words
-from dashboard.export.registry import REPORT_FIGURES, figures_of
+from dashboard.export.registry import REPORT_FIGURES
+from dashboard.export.sources import figures_of
 from dashboard.figures.theme import GREY
 from dashboard.paper.draw import draw, traces_of
 from dashboard.paper.style import PRESETS, drawing
@@ -22,33 +23,68 @@ def full(make_report):
     """A report that can show every figure."""
     report = make_report()
     rng = np.random.default_rng(1)
-    books = [rng.normal(size=(64, 5)) for _ in range(3)]
-    report.projections["pca"] = pca(books).table
-    return report
+    report.projections["pca"] = pca([rng.normal(size=(64, 5)) for _ in range(3)]).table
+    report.codes["ema_count"] = report.codes["count"] + 0.5
+    for table in ("leave_one_out", "rate_distortion", "headroom"):
+        report.tables[table] = further_rows(table, rng)
+    report.tables["discovery"] = pd.DataFrame(
+        {
+            "layer": [1, 1, 1, 2, 2, 2], "tokens": [10, 20, 40] * 2, "codes_expected": [5.0, 8.0, 9.0, 4.0, 6.0, 7.0],
+            "low": [4.0, 7.0, 8.0, 3.0, 5.0, 6.0], "high": [6.0, 9.0, 10.0, 5.0, 7.0, 8.0],
+            "extrapolated": [False, False, True] * 2,
+        }
+    )  # fmt: skip
+    pairs = {"layer": [1, 1, 2], "other_layer": [2, 3, 3], "ami": [0.1, 0.4, 0.2], "mi_corrected_bits": [1.0, 2.0, 3.0]}
+    report.tables["layer_pairs"] = pd.DataFrame(pairs)
+    whole = report.reconstruction.assign(joint=None, group=None)
+    deepest = whole[(whole["metric"] == "mpjpe") & (whole["n_active"] == 3)]
+    joints = [deepest.assign(joint=name, value=value) for name, value in (("left_wrist", 30.0), ("neck", 10.0))]
+    return dataclasses.replace(report, reconstruction=pd.concat([whole, *joints], ignore_index=True))
+
+
+def further_rows(table: str, rng: np.random.Generator) -> pd.DataFrame:
+    """Rows of one of a report's further tables, for two metrics."""
+    rows = []
+    for metric, unit in (("mpjpe", "mm"), ("feature_mse", "1")):
+        for i in (1, 2, 3):
+            value, width = rng.random(2) + 0.1
+            common = {"metric": metric, "unit": unit, "value": value}
+            if table == "leave_one_out":
+                rows.append(common | {"layer": i, "rise": value, "rise_low": value - width, "rise_high": value + width})
+            elif table == "headroom":
+                rows.append(
+                    common | {"beam": 4 * i, "greedy": value, "gain_share": width, "gain_low": 0.0, "gain_high": 1.0}
+                )
+            else:
+                bits = {f"{way}_bps": 10.0 * i / j for j, way in enumerate(("nominal", "effective", "conditional"), 1)}
+                rows.append(common | {"n_active": i} | bits)
+    return pd.DataFrame(rows)
 
 
 def test_names_are_unique_and_explained():
     names = [entry.name for entry in REPORT_FIGURES]
     assert len(set(names)) == len(names)
+    assert len({entry.title for entry in REPORT_FIGURES}) == len(names)
     assert all(re.fullmatch(r"\w+", name) for name in names)
     assert {entry.what for entry in REPORT_FIGURES} <= set(words.WHAT)
 
 
 def test_every_figure_of_the_pages_can_be_exported():
     pages = "".join(path.read_text() for path in (ROOT / "dashboard/app_pages").glob("*.py"))
-    drawn = set(re.findall(r"\b(\w+_figure|usage_image|codebook_map)\(", pages)) - {"show_figure"}
-    listed = (ROOT / "dashboard/export/registry.py").read_text()
-    assert {name for name in drawn if name not in listed} <= {"status_figure"}  # drawn by status_bars there
+    drawn = set(re.findall(r"\b(\w+_figure|usage_image|codebook_map|overlaid_\w+|differences)\(", pages))
+    listed = "".join((ROOT / f"dashboard/export/{name}.py").read_text() for name in ("registry", "comparisons"))
+    # Usage by status is drawn by status_bars there; a code's own figure is of one that is chosen on its page.
+    assert {name for name in drawn if name not in listed} <= {"status_figure", "code_usage_figure"}
 
 
 def test_a_report_shows_what_it_has(full):
     shown = [entry.name for entry, _ in figures_of(full)]
-    assert [name for name in shown if not name.startswith(("error_", "gain_", "clips_"))] == [
-        "perplexity", "status", "usage_image", "usage_image_training", "usage_image_held_out", "usage_curves",
-        "usage_curves_training", "usage_curves_held_out", "map_usage", "map_layer", "map_norm", "error", "gain",
-        "clips", "residual",
+    assert [entry.name for entry, _ in figures_of(full) if not entry.detail] == [
+        "perplexity", "status", "usage_image", "usage_curves", "map_usage", "map_layer", "map_norm", "error", "gain",
+        "leave_one_out", "bits", "joints", "clips", "discovery", "residual", "headroom", "redundancy",
     ]  # fmt: skip
     assert {"error_feature_mse", "gain_velocity_error", "clips_rotation_error"} <= set(shown)
+    assert {"usage_image_training", "usage_curves_held_out", "map_ema_count", "bits_feature_mse"} <= set(shown)
     assert "error_mpjpe" not in shown  # it is the main one already
 
 
@@ -71,7 +107,7 @@ def test_page_and_paper_show_the_same_values(full, entry):
     """Every number of the Plotly figure is found again in what Matplotlib has drawn, and no other."""
     table = entry.table(full)
     if table is None:
-        assert entry.name.startswith(("error_", "gain_", "clips_"))
+        assert entry.detail  # the same for a metric that this report has not, or has as its main one
         return
     figure = entry.draw(table, full)
     with drawing(PRESETS["single"]):
@@ -79,8 +115,15 @@ def test_page_and_paper_show_the_same_values(full, entry):
     shown = [trace for trace in traces_of(figure) if np.size(trace.get("x")) and trace["x"][0] is not None]
     bars = [trace for trace in shown if trace["type"] == "bar"]
     assert [len(group) for group in axes.containers if hasattr(group, "patches")] == [len(bar["x"]) for bar in bars]
-    heights = [bar.get_height() for group in axes.containers if hasattr(group, "patches") for bar in group.patches]
-    assert heights == pytest.approx([value for bar in bars for value in bar["y"]])
+    lying = [bar.get("orientation") == "h" for bar in bars]
+    lengths = [
+        (patch.get_width() if lies else patch.get_height())
+        for lies, group in zip(lying, (each for each in axes.containers if hasattr(each, "patches")), strict=True)
+        for patch in group.patches
+    ]
+    assert lengths == pytest.approx(
+        [value for lies, bar in zip(lying, bars, strict=True) for value in bar["x" if lies else "y"]]
+    )
     points = [trace for trace in shown if trace["type"].startswith("scatter")]
     for number, which in enumerate("xy"):
         if not any(isinstance(value, str) for trace in points for value in trace[which]):
@@ -94,7 +137,8 @@ def test_page_and_paper_show_the_same_values(full, entry):
 
 def drawn(axes, number: int) -> np.ndarray:
     """The x (0) or y (1) of all lines, points and bands that were drawn, without the caps of intervals."""
-    lines = [line for line in axes.lines if line.get_color() != "white"]  # those part the rows of an image
+    # Others reach across the figure: limits, and what parts the rows of an image.
+    lines = [line for line in axes.lines if line.get_transform() == axes.transData]
     found = [line.get_xydata()[:, number] for line in lines if line.get_marker() not in ("|", "_") or ticks(line)]
     offsets = [np.asarray(collection.get_offsets()) for collection in axes.collections]
     found += [points[:, number] for points in offsets if points.size > 2]

@@ -1,0 +1,112 @@
+"""What a comparison can show: its figures and tables, as the registry lists those of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.export.registry import METRICS, FigureEntry
+from dashboard.export.tables import TableEntry
+from dashboard.export.text_table import Column
+from dashboard.figures.compare import differences, overlaid_errors, overlaid_perplexity
+from dashboard.figures.reconstruction import metric_name
+from rvq_core.compare import Comparison
+
+
+def is_canonical(comparison: Comparison) -> bool:
+    """Whether joints were posed on the canonical skeleton, so that their errors must be called so."""
+    return any(each["representation"] == "smplx_rot6d" for each in comparison.manifest["checkpoints"])
+
+
+def _curves(comparison: Comparison, metric: str) -> pd.DataFrame | None:
+    curves = comparison.tables["curves"]
+    rows = curves[curves["metric"] == metric]
+    return None if rows.empty else rows
+
+
+def _usage(comparison: Comparison) -> pd.DataFrame | None:
+    usage = comparison.tables["usage"]
+    return None if usage.empty else usage
+
+
+def _differences(comparison: Comparison, metric: str) -> pd.DataFrame | None:
+    rows = _full(comparison)
+    rows = None if rows is None else rows[(rows["metric"] == metric) & rows["delta"].notna()]
+    return None if rows is None or rows.empty else rows
+
+
+def _draw_errors(table: pd.DataFrame, comparison: Comparison, against: str) -> go.Figure:
+    return overlaid_errors(table, against, is_canonical(comparison))
+
+
+def _draw_differences(table: pd.DataFrame, comparison: Comparison) -> go.Figure:
+    return differences(table, comparison.baseline, is_canonical(comparison))
+
+
+def _draw_perplexity(table: pd.DataFrame, comparison: Comparison) -> go.Figure:
+    del comparison
+    return overlaid_perplexity(table)
+
+
+_BY_METRIC = (
+    ("compared", "Error with the first n quantizers", _curves, partial(_draw_errors, against="n_active")),
+    ("compared_bits", "Error against bits", _curves, partial(_draw_errors, against="effective_bps")),
+    ("differences", "Difference to the baseline", _differences, _draw_differences),
+)
+
+COMPARISON_FIGURES: tuple[FigureEntry[Comparison], ...] = (
+    FigureEntry("compared_perplexity", "Perplexity of each layer", "compared_curves", _usage, _draw_perplexity),
+    *(
+        FigureEntry(
+            f"{name}_{metric}", f"{title}: {metric_name(metric)}",
+            "compared" if name == "differences" else "compared_curves", partial(of, metric=metric), draw,
+            detail=metric not in ("mpjpe", "feature_mse"),
+        )
+        for name, title, of, draw in _BY_METRIC
+        for metric in METRICS
+    ),
+)  # fmt: skip
+"""Every figure of a comparison."""
+
+
+def _full(comparison: Comparison) -> pd.DataFrame | None:
+    """Differences of errors with all quantizers, a row a checkpoint and metric."""
+    metrics = comparison.tables["metrics"]
+    rows = metrics[metrics["n_active"] >= 0]
+    full = rows[rows["n_active"] == rows.groupby(["checkpoint", "metric"])["n_active"].transform("max")]
+    return None if full.empty else full.drop_duplicates(["checkpoint", "metric"], keep="last")
+
+
+def _layers(comparison: Comparison) -> pd.DataFrame | None:
+    layers = comparison.tables["layers"]
+    rows = layers[layers["figure"] == "perplexity"]
+    return None if rows.empty else rows
+
+
+DELTA = (
+    Column("value", "Value"),
+    Column("baseline", "Baseline"),
+    Column("delta", "Difference", "low", "high"),
+    Column("words", "In words"),
+)
+
+
+def _columns(*columns: Column) -> Callable[[Comparison], Sequence[Column]]:
+    return lambda _: (Column("checkpoint", "Checkpoint"), *columns, *DELTA)
+
+
+COMPARISON_TABLES: tuple[TableEntry[Comparison], ...] = (
+    TableEntry(
+        "errors", "Errors with all quantizers", _full,
+        _columns(Column("metric", "Metric"), Column("unit", "Unit"), Column("n_active", "Quantizers", whole=True)),
+    ),
+    TableEntry("perplexity", "Perplexity of each layer", _layers, _columns(Column("layer", "Layer", whole=True))),
+    TableEntry(
+        "config", "Settings that differ", lambda comparison: comparison.tables["config"],
+        lambda _: (Column("setting", "Setting"), Column("checkpoint", "Checkpoint"), Column("value", "Value")),
+    ),
+)  # fmt: skip
+"""Every table of a comparison."""

@@ -1,0 +1,96 @@
+"""What can be exported, a report or a comparison, and what an export says of either."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dashboard import words
+from dashboard.export.comparisons import COMPARISON_FIGURES, COMPARISON_TABLES
+from dashboard.export.registry import REPORT_FIGURES, FigureEntry
+from dashboard.export.tables import REPORT_TABLES, TableEntry
+from rvq_core.compare import Comparison
+from rvq_core.compare.comparison import SCHEMA as COMPARISON_SCHEMA
+from rvq_core.errors import SettingsError
+from rvq_core.report import MANIFEST, Report
+
+Source = Report | Comparison
+
+TOLD = ("name", "file", "format", "sha256")
+"""What an export repeats of a checkpoint."""
+
+
+def read_source(folder: Path) -> Source:
+    """Read a folder that ``rvq-lens analyze`` or ``rvq-lens compare`` wrote. Raises ReportError."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return Report.load(folder)  # which says what is wrong
+    compared = isinstance(manifest, dict) and manifest.get("schema") == COMPARISON_SCHEMA
+    return Comparison.load(folder) if compared else Report.load(folder)
+
+
+def figures_of(source: Source, names: Sequence[str] | None = None) -> list[tuple[FigureEntry[Any], pd.DataFrame]]:
+    """The figures that this source can show, with their tables; ``names`` chooses some.
+
+    Raises SettingsError for a name that is not in the list, or that there are no numbers for.
+    """
+    entries: tuple[FigureEntry[Any], ...] = COMPARISON_FIGURES if isinstance(source, Comparison) else REPORT_FIGURES
+    possible = [(entry, table) for entry in entries if (table := entry.table(source)) is not None]
+    if names is None:
+        return possible
+    found = {entry.name: (entry, table) for entry, table in possible}
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise SettingsError(
+            "figures", expected=f"some of {', '.join(found)}", found=", ".join(missing), do="name those of this report"
+        )
+    return [found[name] for name in dict.fromkeys(names)]
+
+
+def tables_of(source: Source) -> list[tuple[TableEntry[Any], pd.DataFrame]]:
+    """The tables of this source that hold something."""
+    entries: tuple[TableEntry[Any], ...] = COMPARISON_TABLES if isinstance(source, Comparison) else REPORT_TABLES
+    possible = [(entry, entry.table(source)) for entry in entries]
+    return [(entry, table) for entry, table in possible if table is not None and len(table)]
+
+
+def name_of(source: Source) -> str:
+    """What the source is about."""
+    if isinstance(source, Comparison):
+        return " against ".join(reversed([str(each["name"]) for each in source.manifest["checkpoints"]]))
+    return str(source.manifest["checkpoint"]["name"])
+
+
+def measured_on(source: Source) -> str:
+    """On what its figures are measured; ``**`` marks the number."""
+    if isinstance(source, Comparison):
+        clips = source.manifest["clips"]
+        return f"Measured on the same {clips['count']} clips ({clips['seconds']:,.1f} s); baseline: {source.baseline}."
+    return words.measured_on(source.manifest, source.clips)
+
+
+def sentences(source: Source) -> list[str]:
+    """What stands first on a page about it; ``**`` marks what matters."""
+    told = [*source.manifest["warnings"], *source.manifest["notes"]]
+    if isinstance(source, Comparison):
+        refused = [f"Not compared: {each['what']} of {each['checkpoint']}: {each['reason']}" for each in source.refused]
+        return [*source.manifest["summary"], *refused, *told]
+    return [words.summary(source.layers, source.overall, words.is_canonical(source.clips)), *told]
+
+
+def provenance(source: Source) -> dict[str, Any]:
+    """Version, command, checkpoints with their sha256, clips with their fingerprint, settings with the seed."""
+    manifest = source.manifest
+    checkpoints = manifest["checkpoints"] if isinstance(source, Comparison) else [manifest["checkpoint"]]
+    return {
+        "rvq_lens": manifest["rvq_lens"],
+        "command": manifest["command"],
+        "checkpoints": [{name: each.get(name) for name in TOLD} for each in checkpoints],
+        "clips": manifest["clips"],
+        "settings": manifest["settings"],
+    }

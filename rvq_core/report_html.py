@@ -1,0 +1,44 @@
+"""How a report shows itself in a notebook: what it is measured on, verdicts, a row a layer, the error at full depth."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from rvq_core.report import Report
+
+COLUMNS = (
+    "layer", "codes", "tokens", "perplexity", "perplexity_low", "perplexity_high", "unseen", "top1_share",
+    "residual_energy",
+)  # fmt: skip
+ERRORS = ("metric", "value", "low", "high", "reference", "unit")
+
+
+def report_html(report: Report) -> str:
+    """A report as HTML that needs no script; all its texts are escaped."""
+    checkpoint, clips = report.manifest["checkpoint"], report.manifest["clips"]
+    tokens = int(report.layers["tokens"].iloc[0])
+    parts = [
+        f"<h4>{escape(str(checkpoint['name']))} ({escape(str(checkpoint['format']))})</h4>",
+        f"<p>Measured on {tokens:,} tokens a layer of {clips['count']} clips ({clips['seconds']:,.1f} s).</p>",
+        *(f"<p>{escape(text)}</p>" for text in report.manifest["warnings"]),
+    ]
+    if report.manifest["verdicts"]:
+        found = report.manifest["verdicts"]
+        items = "".join(f"<li><b>{escape(each['severity'])}</b>: {escape(each['finding'])}</li>" for each in found)
+        parts.append(f"<ul>{items}</ul>")
+    parts.append(_table(report.layers, COLUMNS))
+    rows = report.overall
+    if len(rows):
+        depth = int(rows["n_active"].max())
+        parts.append(f"<p>Error with all {depth} quantizers (reference: without quantization):</p>")
+        parts.append(_table(rows[rows["n_active"] == depth], ERRORS))
+    return f"<div>{''.join(parts)}</div>"
+
+
+def _table(table: pd.DataFrame, columns: tuple[str, ...]) -> str:
+    shown = table[[name for name in columns if name in table]]
+    return shown.to_html(index=False, border=0, na_rep="", float_format=lambda value: f"{value:.4g}")

@@ -1,0 +1,58 @@
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+import reports
+
+from dashboard.export.build import Choice, export_files
+from dashboard.export.comparisons import COMPARISON_FIGURES
+from dashboard.export.sources import figures_of, read_source
+from rvq_core.compare import Comparison, compare
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    """Two reports on the same six clips, the second with fewer errors."""
+    rng = np.random.default_rng(0)
+    tokens = [rng.integers(0, 8, size=(20, 2)) for _ in range(6)]
+    errors = {"feature_mse": np.abs(rng.normal(size=(6, 4))) + 1}
+    first = reports.make_report(tokens, 8, errors=errors)
+    second = reports.make_report(tokens, 8, errors={"feature_mse": errors["feature_mse"] * 0.5})
+    manifest = second.manifest | {"checkpoint": second.manifest["checkpoint"] | {"name": "<b>other</b>"}}
+    return compare([first, dataclasses.replace(second, manifest=manifest)])
+
+
+def test_all_formats_of_a_comparison(comparison, tmp_path):
+    comparison.save(tmp_path / "c")
+    files = export_files(read_source(tmp_path / "c"), Choice(), "rvq-lens export c --out e")
+    assert {"figures/compared_feature_mse.pdf", "figures/compared_perplexity.csv", "tables/errors.tex"} <= set(files)
+    manifest = json.loads(files["manifest.json"])
+    assert len(manifest["report"]["checkpoints"]) == 2
+    assert "same 6 clips" in manifest["figures"][0]["caption"]
+    page = files["report.html"].decode()
+    assert len(page) < 8_000_000
+    assert re.findall(r'id="figure-(\w+)"', page) == [
+        "compared_perplexity",
+        "compared_feature_mse",
+        "compared_bits_feature_mse",
+        "differences_feature_mse",
+    ]
+    # Plotly's own text is markup of few harmless tags; everywhere else names are escaped.
+    assert "&lt;b&gt;other&lt;/b&gt;" in page
+
+
+def test_lines_are_those_of_the_tables(comparison):
+    shown = {entry.name: entry.draw(table, comparison) for entry, table in figures_of(comparison)}
+    curves = comparison.tables["curves"]
+    for name, rows in curves.groupby("checkpoint"):
+        (line,) = [trace for trace in shown["compared_feature_mse"].data if trace.name == name]
+        assert list(line.y) == pytest.approx(rows.sort_values("n_active")["value"].tolist())
+    shown_values = [value for trace in shown["compared_perplexity"].data for value in trace.y]
+    assert sorted(shown_values) == pytest.approx(sorted(comparison.tables["usage"]["perplexity"]))
+
+
+def test_names_are_unique():
+    names = [entry.name for entry in COMPARISON_FIGURES]
+    assert len(set(names)) == len(names)

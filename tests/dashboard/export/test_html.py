@@ -1,0 +1,63 @@
+import dataclasses
+import json
+import re
+
+import pytest
+
+from dashboard.export.build import Choice, export_files
+
+EVIL = "<script>alert(1)</script>"
+
+
+def page_of(report, **choice) -> str:
+    return export_files(report, Choice(("html",), **choice), f"rvq-lens export {EVIL}")["report.html"].decode()
+
+
+def without_plotly(page: str) -> str:
+    """The page without the library, which is the first script."""
+    return re.sub(r"<script>.*?</script>\n</head>", "</head>", page, count=1, flags=re.DOTALL)
+
+
+@pytest.fixture
+def hostile(report):
+    """A report whose every text is markup."""
+    verdict = {
+        "rule": EVIL, "severity": "severe", "layers": [1], "finding": EVIL, "value": 1.0, "threshold": 1.0, "low": None,
+        "high": None, "measured_on": EVIL, "cause": EVIL, "advice": EVIL, "caveat": EVIL,
+    }  # fmt: skip
+    manifest = report.manifest | {"verdicts": [verdict], "warnings": [EVIL], "notes": [EVIL], "command": EVIL}
+    manifest["checkpoint"] = manifest["checkpoint"] | {"name": EVIL, "file": EVIL}
+    renamed = report.clips.assign(clip=[f"{EVIL}{i}" for i in range(len(report.clips))])
+    names = dict(zip(report.clips["clip"], renamed["clip"], strict=True))
+    errors = report.clip_errors.assign(clip=report.clip_errors["clip"].map(names))
+    return dataclasses.replace(report, manifest=manifest, clips=renamed, clip_errors=errors)
+
+
+def test_nothing_of_a_report_becomes_markup(hostile):
+    page = without_plotly(page_of(hostile))
+    assert "alert(1)" in page
+    assert EVIL not in page
+    assert page.count("<script") == page.count("</script>")
+
+
+def test_it_is_small_holds_plotly_once_and_fetches_nothing(report):
+    page = page_of(report)
+    assert len(page.encode()) < 8_000_000
+    assert page.count("plotly.js v") <= page.count("plotly.js") and len(re.findall(r"plotly\.js v\d", page)) == 1
+    rest = without_plotly(page)
+    assert not re.findall(r"""(?:src|href)\s*=\s*["']?\s*(?:https?:)?//""", rest)
+    assert "default-src 'none'" in rest
+
+
+def test_figures_verdicts_tables_and_provenance_stand_in_it(report):
+    page = without_plotly(page_of(report, figures=("perplexity", "clips")))
+    assert re.findall(r'id="figure-(\w+)"', page) == ["perplexity", "clips"]
+    for text in ("Verdicts", "No rule passed its threshold", "Health of each layer", "0" * 64, "1" * 64, "300 tokens"):
+        assert text in page
+
+
+def test_the_figures_hold_the_numbers_of_the_report(report):
+    page = without_plotly(page_of(report, figures=("residual",)))
+    (data,) = re.findall(r'Plotly\.newPlot\(\s*"figure-residual",\s*(\[.*?\]),\s*\{', page, re.DOTALL)
+    trace = json.loads(data)[0]
+    assert trace["y"] == pytest.approx([1.0, *report.layers["residual_energy"]])

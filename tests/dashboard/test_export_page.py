@@ -1,0 +1,78 @@
+"""The Export page: what is chosen is what the zip holds."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from browser import check
+from streamlit.testing.v1 import AppTest
+
+from dashboard import sources
+from dashboard.launch import APP
+
+
+@pytest.fixture
+def own_places(monkeypatch, checkpoints: Path, clips: Path):
+    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: checkpoints)
+    monkeypatch.setattr(sources, "bundled_clips", lambda: clips)
+    monkeypatch.delenv(sources.CHECKPOINTS_VARIABLE, raising=False)
+    monkeypatch.delenv(sources.CLIPS_VARIABLE, raising=False)
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+def open_page(**query: str) -> AppTest:
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    for name, value in query.items():
+        at.query_params[name] = value
+    at.run().switch_page("app_pages/export.py").run()
+    assert not at.exception and not at.error
+    return at
+
+
+@pytest.mark.usefixtures("own_places")
+class TestPage:
+    def test_it_offers_the_main_figures_and_tells_the_command(self):
+        at = open_page()
+        assert at.multiselect(key="figures").value[0] == "Perplexity per layer"
+        analysis, export = at.code[0].value.splitlines()
+        assert analysis.startswith("rvq-lens analyze ")
+        assert analysis.endswith("--out report")
+        assert "--formats pdf,svg,png,html,csv,tex,md" in export
+        assert "--preset single" in export
+
+    def test_choices_stand_in_the_command(self):
+        at = open_page()
+        at.multiselect(key="figures").set_value(["Used, rare, duplicate and unseen codes"])
+        at.toggle(key="titles").set_value(True)
+        at.run()
+        assert at.code[0].value.splitlines()[1].endswith("--figures status --preset single --titles")
+
+    def test_held_out_clips_are_named_one_by_one(self, clips):
+        at = open_page(split="held-out")
+        assert f" {clips / 'three.npy'} --out" in at.code[0].value
+        assert "one.npy" not in at.code[0].value
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_the_button_gives_a_zip_of_what_is_chosen(server, page, tmp_path):
+    chosen = ("figures=Used, rare, duplicate and unseen codes", "figures=Error with the first n quantizers")
+    page.goto(f"{server}/export?{'&'.join(chosen)}&formats=svg&formats=csv&preset=double")
+    page.get_by_text("The same from a terminal").wait_for()
+    button = page.get_by_role("button", name="Make and download the zip")
+    with page.expect_download() as waiting:
+        button.click()
+    waiting.value.save_as(tmp_path / "a.zip")
+    assert waiting.value.suggested_filename == "a-export.zip"
+    with zipfile.ZipFile(io.BytesIO((tmp_path / "a.zip").read_bytes())) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+        names = archive.namelist()
+    assert {"figures/status.svg", "figures/error.csv", "tables/layers.csv"} <= set(names)
+    assert not [name for name in names if name.endswith((".pdf", ".html"))]
+    assert manifest["choice"]["preset"] == "double"
+    assert "rvq-lens export report --out export" in manifest["command"]
+    check(page)
