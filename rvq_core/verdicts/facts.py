@@ -144,6 +144,11 @@ class Facts:
         own = self.config.get("reset_threshold")
         return float(own) if own else self.thresholds.reset_threshold
 
+    @property
+    def never_resets(self) -> bool:
+        """Whether the checkpoint says that it was trained without reset."""
+        return self.config.get("reset_threshold") == 0
+
     @cached_property
     def views(self) -> int:
         """How often the stored training counts hold each motion: mirrored, and in several headings.

@@ -151,7 +151,9 @@ def dead_by_ema(facts: Facts) -> Iterator[Finding]:
             value=share,
             threshold=limits.max_ema_dead,
             measured_on="the EMA counts in the checkpoint",
-            cause="No reset of dead codes, or a reset onto points that no latent comes near.",
+            cause="This model was trained without reset: a code that loses its latents never comes back."
+            if facts.never_resets
+            else "A reset onto points that no latent comes near, or no reset in that code.",
             advice="Switch on the reset (threshold 1 is usual), and look at whether reset codes win tokens afterwards.",
         )
 
@@ -180,9 +182,13 @@ def too_large_for_batch(facts: Facts) -> Iterator[Finding]:
 
 
 def _below_reset(facts: Facts) -> Iterator[tuple[int, float, bool]]:
-    """Of each layer its number, the share of codes below the reset threshold, and whether batches are full enough."""
+    """Of each layer its number, the share of codes below the reset threshold, and whether batches are full enough.
+
+    Small batches excuse nothing where codes are never reset.
+    """
     for layer, counts in enumerate(facts.ema_counts or [], start=1):
-        full = float(counts.mean()) >= facts.thresholds.batch_tokens_per_code * facts.reset_threshold
+        enough = facts.thresholds.batch_tokens_per_code * facts.reset_threshold
+        full = facts.never_resets or float(counts.mean()) >= enough
         yield layer, float((counts < facts.reset_threshold).mean()), full
 
 

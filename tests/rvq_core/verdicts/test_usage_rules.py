@@ -117,6 +117,13 @@ class TestEma:
         found = rules(make_report(clips(K), K, ema=ema, config={"reset_threshold": 12.0}))
         assert "threshold of 12" in found["too_large_for_batch"]["finding"]
 
+    def test_small_batches_excuse_nothing_where_codes_are_never_reset(self):
+        ema = [np.where(np.arange(K) < 20, 0.5, 3.0)]
+        found = rules(make_report(clips(K), K, ema=ema, config={"reset_threshold": 0.0}))
+        assert "too_large_for_batch" not in found
+        assert (found["dead_by_ema"]["severity"], found["dead_by_ema"]["value"]) == ("severe", 20 / K)
+        assert "without reset" in found["dead_by_ema"]["cause"]
+
     def test_a_file_without_ema_is_noted(self):
         assert rules(make_report(clips(K), K))["ema_not_stored"]["severity"] == "note"
         assert "ema_not_stored" not in rules(make_report(clips(K), K, ema=counts(K)))
