@@ -96,7 +96,8 @@ def _analysed(ckpt: Checkpoint) -> Report | None:
             key = f"analyse_{ckpt.sha256}"  # several may be cancelled on one page
             st.button("Analyse after all", key=key, on_click=_cancel, args=(None,), type="primary")
             return None
-        return data.report(ckpt, chosen, Progress(place, _analysis(ckpt)))
+        groups = data.groups(state.current().clips, chosen)
+        return data.report(ckpt, chosen, Progress(place, _analysis(ckpt)), groups)
     finally:
         place.empty()
 

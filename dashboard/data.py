@@ -12,6 +12,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,9 @@ from numpy.typing import NDArray
 import rvq_core
 from dashboard import projection_store
 from dashboard.background import BackgroundJobs, Job
-from dashboard.sources import FileStamp, Reading, UploadFolder, clip_stamps, stamp
+from dashboard.sources import FileStamp, Reading, UploadFolder, clip_stamps, groups_file, split_file, stamp
 from rvq_core.clips import Clip, ClipSet, fingerprint, read_clips
+from rvq_core.clips.groups import group_clips, read_groups
 from rvq_core.clips.representations import UNDECODED
 from rvq_core.compare import Comparison, Matching, compare, match_pair, moments_of_pair
 from rvq_core.errors import ClipError
@@ -36,6 +38,13 @@ from rvq_core.tokens import Pipeline
 Progress = Callable[[int, int, str], None]
 KEPT_REPORTS = 64
 """Reports that are kept: the 50 checkpoints that can be compared, and some."""
+
+
+class Groups(NamedTuple):
+    """Groups by the names that their file gives to clips, and why there are none where a file does not suit."""
+
+    named: Mapping[str, str] = {}
+    refused: str | None = None
 
 
 def checkpoint(path: Path, reading: Reading) -> Checkpoint:
@@ -58,18 +67,33 @@ def identity(ckpt: Checkpoint) -> str:
 
 def clips(paths: Sequence[Path]) -> ClipSet:
     """Read clips, once for every state of their files. Raises ClipError."""
-    return _clips(tuple(map(str, paths)), clip_stamps(list(paths)))
+    split = split_file(paths)
+    return _clips(tuple(map(str, paths)), clip_stamps(list(paths)), None if split is None else stamp(split))
 
 
-def report(ckpt: Checkpoint, chosen: ClipSet, progress: Progress) -> Report:
+def groups(paths: Sequence[Path], chosen: ClipSet) -> Groups:
+    """The groups of the clips of these paths; pages go on without those of a file that does not suit."""
+    path = groups_file(paths)
+    if path is None:
+        return Groups()
+    try:
+        named = read_groups(path)
+        group_clips(chosen.clips, named, str(path))
+    except ClipError as error:
+        return Groups(refused=f"No groups are shown. {error}")
+    return Groups(named)
+
+
+def report(ckpt: Checkpoint, chosen: ClipSet, progress: Progress, grouped: Groups) -> Report:
     """Analyse the clips with the checkpoint, unless that was done before. Raises RVQLensError.
 
     Not a cached function: the progress that it draws must not be recorded and drawn again on a hit.
     """
     kept = _reports()
-    key = (identity(ckpt), fingerprint(chosen.clips), tuple(str(path) for path, _ in chosen.left_out))
+    left_out = tuple(str(path) for path, _ in chosen.left_out)
+    key = (identity(ckpt), fingerprint(chosen.clips), left_out, tuple(sorted(grouped.named.items())), grouped.refused)
     if key not in kept:
-        kept[key] = _analyse(ckpt, chosen, progress)
+        kept[key] = _analyse(ckpt, chosen, progress, grouped)
         while len(kept) > KEPT_REPORTS:
             kept.popitem(last=False)
     kept.move_to_end(key)
@@ -169,9 +193,9 @@ def _checkpoint(file: FileStamp, reading: Reading) -> Checkpoint:
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the clips …")
-def _clips(paths: tuple[str, ...], stamps: tuple[FileStamp, ...]) -> ClipSet:
+def _clips(paths: tuple[str, ...], stamps: tuple[FileStamp, ...], split: FileStamp | None) -> ClipSet:
     del stamps  # part of the key: they change with the files
-    return read_clips(paths[0] if len(paths) == 1 else paths)
+    return read_clips(paths[0] if len(paths) == 1 else paths, split=None if split is None else split.path)
 
 
 @st.cache_resource(max_entries=3, show_spinner="Encoding the clips for what lies behind the codes …")
@@ -221,7 +245,7 @@ def _reports() -> OrderedDict[tuple[object, ...], Report]:
     return OrderedDict()
 
 
-def _analyse(ckpt: Checkpoint, chosen: ClipSet, progress: Progress) -> Report:
+def _analyse(ckpt: Checkpoint, chosen: ClipSet, progress: Progress, grouped: Groups) -> Report:
     with warnings.catch_warnings():
         # Clips left out stand in the manifest, and the page lists them.
         warnings.filterwarnings("ignore", message="left out")
@@ -230,6 +254,7 @@ def _analyse(ckpt: Checkpoint, chosen: ClipSet, progress: Progress) -> Report:
             chosen.clips,
             progress=progress,
             left_out=chosen.left_out,
-            warned=chosen.warnings,
+            warned=chosen.warnings if grouped.refused is None else (*chosen.warnings, grouped.refused),
+            groups=grouped.named or None,
             command="rvq-lens dash",
         )

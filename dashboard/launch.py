@@ -9,17 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from dashboard import memory
-from dashboard.sources import CHECKPOINTS_VARIABLE, CLIPS_VARIABLE
+from dashboard.sources import CHECKPOINTS_VARIABLE, CLIPS_VARIABLE, GROUPS_VARIABLE, SPLIT_VARIABLE
 from rvq_core.errors import SettingsError
 
 ADDRESS = "127.0.0.1"
 APP = Path(__file__).resolve().parent / "app.py"
 
 
-def launch(checkpoints: Path | None = None, clips: Path | None = None, port: int | None = None) -> None:
+def launch(
+    checkpoints: Path | None = None,
+    clips: Path | None = None,
+    port: int | None = None,
+    *,
+    groups: Path | None = None,
+    split: Path | None = None,
+) -> None:
     """Serve the dashboard on 127.0.0.1 until it is stopped; prints the address and asks nothing.
 
-    ``checkpoints`` and ``clips`` are folders (or files) to choose from beside the bundled ones. Without a ``port`` the
+    ``checkpoints`` and ``clips`` are folders (or files) to choose from beside the bundled ones. ``groups`` (a CSV of
+    clip, group) and ``split`` (a list of names) count for ``clips``, or for the bundled ones. Without a ``port`` the
     first free one from 8501 on is taken; raises SettingsError where the one that is given cannot be had.
     """
     import streamlit as st
@@ -27,7 +35,10 @@ def launch(checkpoints: Path | None = None, clips: Path | None = None, port: int
     if port is not None:
         _check_port(port)
 
-    for variable, path in ((CHECKPOINTS_VARIABLE, checkpoints), (CLIPS_VARIABLE, clips)):
+    handed = {
+        CHECKPOINTS_VARIABLE: checkpoints, CLIPS_VARIABLE: clips, GROUPS_VARIABLE: groups, SPLIT_VARIABLE: split,
+    }  # fmt: skip
+    for variable, path in handed.items():
         if path is not None:
             os.environ[variable] = str(path.resolve())
     os.environ.setdefault(memory.VARIABLE, str(memory.usual_file()))

@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,13 @@ from rvq_core.clips.load import READERS
 
 CHECKPOINTS_VARIABLE = "RVQ_LENS_CHECKPOINTS"
 CLIPS_VARIABLE = "RVQ_LENS_CLIPS"
-"""How the command line hands its folders over."""
+GROUPS_VARIABLE = "RVQ_LENS_GROUPS"
+SPLIT_VARIABLE = "RVQ_LENS_SPLIT"
+VARIABLES = (CHECKPOINTS_VARIABLE, CLIPS_VARIABLE, GROUPS_VARIABLE, SPLIT_VARIABLE)
+"""How the command line hands its folders and files over."""
+
+GROUPS_FILE = "groups.csv"
+"""Groups of the clips of a folder, where it holds such a file and no other is named at start."""
 
 CHECKPOINT_ENDINGS = (".safetensors", ".pt", ".pth", ".tar", ".ckpt", ".bin")
 CLIP_ENDINGS = tuple(reader.extension for reader in READERS)
@@ -76,6 +83,19 @@ def clip_folders() -> dict[str, Path]:
     return ({} if given is None else {"folder": given}) | {"bundled": bundled_clips()}
 
 
+def split_file(paths: Sequence[Path]) -> Path | None:
+    """The list of names given at start; it counts for the clips given at start, the bundled ones where none are."""
+    return _named_by(SPLIT_VARIABLE) if _chosen_at_start(paths) else None
+
+
+def groups_file(paths: Sequence[Path]) -> Path | None:
+    """Groups of these clips: those given at start, as for the split, else a ``groups.csv`` in the clips' folder."""
+    given = _named_by(GROUPS_VARIABLE)
+    if given is not None and _chosen_at_start(paths):
+        return given
+    return next((path / GROUPS_FILE for path in paths if (path / GROUPS_FILE).is_file()), None)
+
+
 def clip_stamps(paths: list[Path]) -> tuple[FileStamp, ...]:
     """Stamps of all files below ``paths``: they change when a clip is added, removed or written again."""
     files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
@@ -103,6 +123,10 @@ def safe_name(name: str) -> str:
     """The last part of a path from elsewhere, with only letters, digits, dot, dash and underscore; never hidden."""
     last = re.split(r"[/\\]", name)[-1]
     return re.sub(r"[^\w.-]", "_", last, flags=re.ASCII).lstrip(".")[-120:] or "file"
+
+
+def _chosen_at_start(paths: Sequence[Path]) -> bool:
+    return list(paths) == [next(iter(clip_folders().values()))]
 
 
 def _named_by(variable: str) -> Path | None:

@@ -39,6 +39,16 @@ WHAT = {
         "tokens of a batch, and its mean hides the layer that has collapsed: compare it with your log, judge by the "
         "exact one."
     ),
+    "group_usage": (
+        "How many codes each group of clips uses, as a perplexity, with the interval over its clips; the open mark is "
+        "corrected for having few tokens, and the line is all clips together. Groups of few tokens look poorer than "
+        "they are: compare the corrected marks."
+    ),
+    "group_errors": (
+        "The error of the clips of each group with all quantizers, the largest on top, with intervals over its clips; "
+        "the grey mark is the same without quantization, the line all clips together. A group of one clip has no "
+        "interval, and one of few clips a rough one."
+    ),
     "image": (
         "Each row is a layer, each cell a code or a few of them, and its colour says how often it is chosen compared "
         "with equal use of all codes. A row that is bright on the left and orange on the right lives on few codes."
@@ -164,6 +174,8 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "certainty": ("metrics", "How much the tokens can show"),
     "discovery": ("metrics", "How much the tokens can show"),
     "counting": ("metrics", "How much the tokens can show"),
+    "group_usage": ("metrics", "Usage"),
+    "group_errors": ("metrics", "Reconstruction"),
     "image": ("metrics", "Usage"),
     "curves": ("metrics", "Usage"),
     "map": ("metrics", "Maps of codes"),

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import components, layer_words, words
 from dashboard.figures.clip_errors import MAX_CLIPS, clip_error_figure, clip_table
+from dashboard.figures.groups import group_error_figure
 from dashboard.figures.headroom import headroom_figure
 from dashboard.figures.joints import joint_figure
 from dashboard.figures.rate_distortion import rate_distortion_figure
@@ -158,7 +159,7 @@ def show_redundancy(report: Report) -> None:
 
 
 def show_where(report: Report, rows: pd.DataFrame) -> None:
-    """On which joints and in which clips the error lies."""
+    """On which joints, in which groups and in which clips the error lies."""
     metric, depth = rows["metric"].iloc[0], rows["n_active"].max()
     split = report.reconstruction
     joints = split[(split["metric"] == metric) & (split["n_active"] == depth)]
@@ -171,7 +172,26 @@ def show_where(report: Report, rows: pd.DataFrame) -> None:
             alt=f"Bars of the error of each joint; the largest: {worst}",
             key="joints",
         )
+    show_groups(report, rows)
     show_clips(report, rows)
+
+
+def show_groups(report: Report, rows: pd.DataFrame) -> None:
+    """Error by group, where groups were given."""
+    split, full = report.reconstruction, rows.iloc[-1]
+    if "group" not in split:
+        return
+    own = (split["metric"] == full["metric"]) & (split["n_active"] == full["n_active"]) & split["group"].notna()
+    if not own.any():
+        return
+    components.heading("Error of each group of clips, all quantizers", "group_errors")
+    groups = split[own]
+    alt = "Error of each group: " + ", ".join(
+        f"{group} {words.amount(value, str(full['unit']))}"
+        for group, value in zip(groups["group"], groups["value"], strict=True)
+    )
+    canonical = words.is_canonical(report.clips)
+    components.chart(group_error_figure(groups, float(full["value"]), canonical), alt=alt, key="group_errors")
 
 
 def show_clips(report: Report, rows: pd.DataFrame) -> None:

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import components, words
 from dashboard.figures.discovery import discovery_figure
+from dashboard.figures.groups import group_usage_figure
 from dashboard.figures.status import status_figure, status_table
 from dashboard.figures.usage_curves import usage_curves_figure
 from dashboard.figures.usage_image import ORDERS, usage_grid, usage_image
@@ -26,6 +27,7 @@ def main() -> None:
     column = choose_counts(report)
     show_image(report, column)
     show_curves(report, column)
+    show_groups(report)
     show_codes(report)
 
 
@@ -107,6 +109,26 @@ def show_curves(report: Report, column: str) -> None:
     components.chart(figure, alt="Share of tokens against rank of the code, one curve a layer", key="curves")
 
 
+def show_groups(report: Report) -> None:
+    """Usage by group of one layer, where groups were given."""
+    table = report.tables.get("group_usage")
+    if table is None or table.empty:
+        return
+    components.heading("Perplexity of each group of clips", "group_usage")
+    layers = report.layers["layer"].tolist()
+    layer = st.segmented_control(
+        "Layer of the groups", layers, default=layers[0], required=True, key="group_layer", bind="query-params"
+    )
+    rows = table[table["layer"] == (layer or layers[0])]
+    overall = float(report.layers["perplexity"].iloc[layers.index(layer or layers[0])])
+    alt = "Perplexity of each group: " + ", ".join(
+        f"{group} {value:.1f}" for group, value in zip(rows["group"], rows["perplexity"], strict=True)
+    )
+    components.chart(group_usage_figure(rows, overall), alt=alt, key="group_usage")
+    with st.expander("As a table", icon=":material/table:"):
+        st.dataframe(rows[list(GROUP_COLUMNS)], hide_index=True, column_config=GROUP_COLUMNS)
+
+
 def show_codes(report: Report) -> None:
     st.subheader("Codes of one layer", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -165,6 +187,30 @@ CERTAINTY_COLUMNS = {
     "unseen": st.column_config.NumberColumn("unseen", format="localized"),
     "unseen_mass": st.column_config.NumberColumn(
         "unseen mass", format="percent", help="Share of the tokens to come that will fall on codes not seen yet."
+    ),
+}
+
+GROUP_COLUMNS = {
+    "group": st.column_config.TextColumn("group", pinned=True),
+    "clips": st.column_config.NumberColumn("clips"),
+    "tokens": st.column_config.NumberColumn("tokens", format="localized"),
+    "used": st.column_config.NumberColumn("codes used", format="localized"),
+    "only_here": st.column_config.NumberColumn(
+        "only here", format="localized", help="Codes that no clip outside the group uses."
+    ),
+    "perplexity": st.column_config.NumberColumn("perplexity", format="%.1f"),
+    "perplexity_low": st.column_config.NumberColumn("from", format="%.1f", help="95 % over clips; from 5 clips on."),
+    "perplexity_high": st.column_config.NumberColumn("to", format="%.1f", help="95 % over clips; from 5 clips on."),
+    "perplexity_corrected": st.column_config.NumberColumn("corrected", format="%.1f", help="Chao and Shen."),
+    "distance": st.column_config.NumberColumn(
+        "distance",
+        format="%.2f",
+        help="Of its shares of codes from all other clips': 0 the same, 1 no code in common.",
+    ),
+    "distance_chance": st.column_config.NumberColumn(
+        "by chance",
+        format="%.2f",
+        help="The same for groups of this size at random: only what exceeds it counts.",
     ),
 }
 

@@ -24,10 +24,8 @@ def started(monkeypatch) -> list[dict]:
 
     monkeypatch.setattr(st, "App", App)
     monkeypatch.setattr(sys, "argv", ["rvq-lens"])  # launch replaces it
-    monkeypatch.delenv(sources.CHECKPOINTS_VARIABLE, raising=False)
-    monkeypatch.delenv(sources.CLIPS_VARIABLE, raising=False)
-    # launch sets both; setting and deleting first makes monkeypatch take them back afterwards
-    for variable in (sources.CHECKPOINTS_VARIABLE, sources.CLIPS_VARIABLE):
+    # launch sets them; setting them first makes monkeypatch take them back afterwards
+    for variable in sources.VARIABLES:
         monkeypatch.setenv(variable, "")
     monkeypatch.setenv(memory.VARIABLE, "")
     monkeypatch.delenv(memory.VARIABLE)
@@ -54,6 +52,13 @@ def test_folders_and_port_are_handed_over(started, tmp_path: Path):
     assert started[0]["server.port"] == port
     assert sources.given_checkpoints() == tmp_path.resolve()
     assert sources.given_clips() == tmp_path.resolve() / "clips"
+
+
+def test_split_and_groups_are_handed_over(started, tmp_path: Path):
+    launch.launch(groups=tmp_path / "groups.csv", split=tmp_path / "test.txt")
+    bundled = [sources.clip_folders()["bundled"]]
+    assert sources.groups_file(bundled) == tmp_path.resolve() / "groups.csv"
+    assert sources.split_file(bundled) == tmp_path.resolve() / "test.txt"
 
 
 def test_a_port_in_use_is_told_before_anything_starts(started):

@@ -66,3 +66,25 @@ def test_a_changed_clip_has_another_stamp(tmp_path: Path):
 
 def test_a_missing_file_has_a_stamp_too(tmp_path: Path):
     assert sources.clip_stamps([tmp_path / "none.npz"])[0].size == -1
+
+
+@pytest.fixture
+def given(tmp_path: Path, monkeypatch) -> Path:
+    """A folder of clips given at start, with groups and a split that are given too."""
+    for name, variable in zip(("clips", "g.csv", "s.txt"), sources.VARIABLES[1:], strict=True):
+        monkeypatch.setenv(variable, str(tmp_path / name))
+    (tmp_path / "clips").mkdir()
+    return tmp_path / "clips"
+
+
+def test_split_and_groups_given_at_start_are_of_the_clips_given_at_start(given: Path, tmp_path: Path):
+    assert (sources.groups_file([given]), sources.split_file([given])) == (tmp_path / "g.csv", tmp_path / "s.txt")
+    for others in ([sources.clip_folders()["bundled"]], [given / "upload.npz", given / "another.npz"]):
+        assert (sources.groups_file(others), sources.split_file(others)) == (None, None)
+
+
+def test_groups_that_lie_with_the_clips_are_found_unless_others_are_given(given: Path, tmp_path: Path, monkeypatch):
+    (given / "groups.csv").touch()
+    assert sources.groups_file([given]) == tmp_path / "g.csv"
+    monkeypatch.delenv(sources.GROUPS_VARIABLE)
+    assert sources.groups_file([given]) == given / "groups.csv"

@@ -27,7 +27,7 @@ def own_places(tmp_path: Path, monkeypatch, checkpoints: Path, clips: Path):
     monkeypatch.setattr(sources, "bundled_checkpoints", lambda: checkpoints)
     monkeypatch.setattr(sources, "bundled_clips", lambda: clips)
     monkeypatch.setattr(projection_store, "user_cache_dir", lambda name: str(tmp_path / name))
-    for variable in (sources.CHECKPOINTS_VARIABLE, sources.CLIPS_VARIABLE):
+    for variable in sources.VARIABLES:
         monkeypatch.delenv(variable, raising=False)
     st.cache_resource.clear()
     st.cache_data.clear()
@@ -196,3 +196,39 @@ def test_nonsense_in_a_link_is_told_and_ignored(page, turn):
     assert not at.error
     assert at.warning and all(len(box.value) < 1500 for box in at.warning)
     assert says_something(at)
+
+
+GROUPED = {
+    "usage": "Perplexity of each group of clips",
+    "reconstruction": "Error of each group of clips, all quantizers",
+}
+
+
+@pytest.mark.parametrize("page", GROUPED)
+def test_groups_beside_the_clips_are_shown(page, motion: Path):
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        np.save(motion / f"c{number}.npy", rng.normal(size=(40, 12)).astype(np.float32))
+    at = open_page(page)
+    assert GROUPED[page] not in [heading.value for heading in at.subheader]
+    (motion / "groups.csv").write_text(
+        "clip,group\n" + "".join(f"c{n},{'calm' if n < 5 else 'angry'}\n" for n in range(6))
+    )
+    at.run()
+    assert not at.error and not at.warning
+    assert GROUPED[page] in [heading.value for heading in at.subheader]
+    (motion / "groups.csv").write_text("clip,group\nnobody,calm\n")
+    at.run()
+    assert GROUPED[page] not in [heading.value for heading in at.subheader]
+    (warning,) = at.warning
+    assert "No groups are shown" in warning.value and "nobody" in warning.value and not at.error
+
+
+def test_a_split_given_at_start_leaves_the_other_clips_out(motion: Path, tmp_path: Path, monkeypatch):
+    for name in ("one", "two"):
+        np.save(motion / f"{name}.npy", np.random.default_rng(0).normal(size=(40, 12)).astype(np.float32))
+    (tmp_path / "test.txt").write_text("two\nthree\n")
+    monkeypatch.setenv(sources.SPLIT_VARIABLE, str(tmp_path / "test.txt"))
+    at = open_page("reconstruction")
+    assert "of 1 clip " in at.caption[0].value
+    assert any("1 of the 2 names in test" in warning.value for warning in at.warning)

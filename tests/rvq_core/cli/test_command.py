@@ -47,6 +47,14 @@ class TestTheCommandItself:
         assert code == 2
         assert_one_line(err, "--clips", "nowhere")
 
+    @pytest.mark.parametrize("option", ["--groups", "--split"])
+    def test_dash_refuses_a_bad_list_before_it_starts(self, run_cli, tmp_path, option):
+        (tmp_path / "empty.csv").touch()
+        for name in ("empty.csv", "nowhere.csv"):
+            code, _, err = run_cli("dash", option, tmp_path / name)
+            assert code == 2
+            assert_one_line(err, name)
+
     def test_ctrl_c_exits_with_130(self, run_cli, make_checkpoint, write_clips, tmp_path, monkeypatch):
         def stop(*args, **kwargs):
             raise KeyboardInterrupt

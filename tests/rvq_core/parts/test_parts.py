@@ -11,6 +11,7 @@ from rvq_core.errors import CheckpointError, ClipError, ReportError
 from rvq_core.parts import PartsReport, WholeBody, analyze_parts, checkpoint_files, load_part_set
 from rvq_core.playback import motion_of
 
+QUICK = ("--device", "cpu", "--detail-frames", "0")
 NUMBERS = {"upper": UPPER, "hands": HANDS, "lower": LOWER}
 
 
@@ -123,7 +124,7 @@ class TestWholeBody:
         body = WholeBody(load_part_set(write_part("lower").parent), "cpu")
         clip = body.fit(make_clip(frames=20, hands=True))
         assert clip.notes[-1] == "put at rest, as no part has them: 33 joints (jaw, ...)"
-        report = analyze_parts(body.part_set, [make_clip(frames=20, hands=True)], device="cpu")
+        report = analyze_parts(body.part_set, [make_clip(frames=20, hands=True)], device="cpu", detail_frames=0)
         assert "mpjpe_hands" not in set(report.errors["metric"])
 
     def test_motion_without_rotations_is_refused(self, folder, make_clip):
@@ -146,7 +147,7 @@ class TestReport:
 
     def test_the_whole_body_s_error_by_another_formula(self, folder, clips):
         part_set = load_part_set(folder)
-        report = analyze_parts(part_set, clips, device="cpu")
+        report = analyze_parts(part_set, clips, device="cpu", detail_frames=0)
         body = WholeBody(part_set, "cpu")
         errors, weights = [], []
         for clip in clips:
@@ -165,16 +166,18 @@ class TestReport:
         np.testing.assert_allclose([table[row] for row in rows], expected, rtol=1e-4)
 
     def test_each_part_alone_is_that_part_s_own_report(self, folder, clips):
-        report = analyze_parts(load_part_set(folder), clips, device="cpu")
+        report = analyze_parts(load_part_set(folder), clips, device="cpu", detail_frames=0)
         for part, own in report.parts.items():
-            direct = analyze(load_checkpoint(folder / f"{part}.safetensors"), [*clips], device="cpu")
+            direct = analyze(load_checkpoint(folder / f"{part}.safetensors"), [*clips], device="cpu", detail_frames=0)
             assert own.layers["perplexity"].tolist() == pytest.approx(direct.layers["perplexity"].tolist())
             rows = report.errors.query("part == @part and posed == 'alone'")
             assert rows["value"].tolist() == pytest.approx(direct.overall["value"].tolist(), nan_ok=True)
 
     def test_it_is_written_and_read_whole(self, folder, clips, tmp_path):
         groups = {"c0": "calm", "c1": "calm", "c2": "angry"}
-        report = analyze_parts(load_part_set(folder), clips, device="cpu", groups=groups, max_frames=80)
+        report = analyze_parts(
+            load_part_set(folder), clips, device="cpu", groups=groups, max_frames=80, detail_frames=0
+        )
         report.save(tmp_path / "out")
         again = PartsReport.load(tmp_path / "out")
         assert again.manifest == report.manifest and list(again.parts) == ["upper", "hands", "lower"]
@@ -190,19 +193,19 @@ class TestReport:
 class TestCommand:
     def test_a_folder_of_parts_is_analysed_as_a_set(self, run_cli, folder, write_clips, tmp_path):
         out = tmp_path / "out"
-        code, text, err = run_cli("analyze", folder, write_clips(2, hands=True), "--out", out, "--device", "cpu")
+        code, text, err = run_cli("analyze", folder, write_clips(2, hands=True), "--out", out, *QUICK)
         assert (code, err) == (0, "")
         errors = PartsReport.load(out).errors
         whole = errors.query("part == 'whole body' and metric == 'mpjpe' and n_active == 3")["value"].item()
         assert any(line.startswith("  whole body ") and f"{whole:.4g} mm" in line for line in text.splitlines())
         assert "upper, alone" in text and "lower: perplexity by layer" in text
         # The report of a set is replaced like any other.
-        assert run_cli("analyze", folder, tmp_path / "clips", "--out", out, "--device", "cpu")[0] == 0
+        assert run_cli("analyze", folder, tmp_path / "clips", "--out", out, *QUICK)[0] == 0
 
     def test_json_and_left_out(self, run_cli, folder, write_clips):
         clips = write_clips(2)
         (clips / "bad.npz").write_bytes(b"bad")
-        code, text, err = run_cli("analyze", folder, clips, "--json", "--device", "cpu")
+        code, text, err = run_cli("analyze", folder, clips, "--json", *QUICK)
         assert code == 0 and "left out" in err
         assert list(json.loads(text)["parts"]) == ["upper", "hands", "lower"]
 
