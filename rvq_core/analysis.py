@@ -25,6 +25,7 @@ from rvq_core.margins import unseen_margins
 from rvq_core.measure import CAVEATS, ErrorRow, measure_clip
 from rvq_core.report import SCHEMA, Report
 from rvq_core.stats.diagnosis import SMALLEST_COUNT
+from rvq_core.stats.geometry import geometry_table
 from rvq_core.stats.groups import group_usage_table
 from rvq_core.stats.layer_value import layer_value_tables
 from rvq_core.stats.projection import pca
@@ -32,6 +33,7 @@ from rvq_core.stats.rate import rate_distortion
 from rvq_core.stats.reconstruction import clip_columns, overall, reconstruction_table
 from rvq_core.stats.tables import CORPORA, LayerFacts, codes_table, layers_table
 from rvq_core.stats.token_tables import tables_of_counts
+from rvq_core.stats.trustworthiness import trustworthiness_table
 from rvq_core.stats.usage import perplexity_as_logged
 from rvq_core.subset import limit_frames, subset_notes
 from rvq_core.sums import Sums
@@ -177,13 +179,16 @@ def _build_report(
     errors = pd.DataFrame(sums.rows, columns=list(ErrorRow._fields))
     reconstruction = reconstruction_table(errors, seed, by_joint=sums.joints, groups=groups)
     tables = tables_of_counts(sums.of_tokens, seed=seed)
+    codebooks = [codebook.numpy() for codebook in pipeline.checkpoint.codebooks]
+    plane = pca(codebooks).table
     tables["windows"] = sums.windows.table()
+    tables["geometry"] = geometry_table(codebooks, [layer.neighbours for layer in facts], sums.residual_covariances())
+    tables["trustworthiness"] = trustworthiness_table("pca", plane, codebooks)
     tables |= layer_value_tables(errors, details, seed)
     tables["rate_distortion"] = rate_distortion(tables["rate"], overall(reconstruction))
     if groups:
         of_clips = [groups.get(clip.name) for clip in clips]
         tables["group_usage"] = group_usage_table([layer.by_clip for layer in facts], of_clips, seed)
-    codebooks = [codebook.numpy() for codebook in pipeline.checkpoint.codebooks]
     return Report(
         manifest=manifest,
         layers=layers_table(facts),
@@ -192,7 +197,7 @@ def _build_report(
         clips=_clips_table(pipeline, clips, errors, groups),
         clip_errors=errors,
         tokens=sums.tokens,
-        projections={"pca": pca(codebooks).table},
+        projections={"pca": plane},
         tables=tables,
     )
 

@@ -37,6 +37,7 @@ class Sums:
     joints: list[JointErrors] = field(default_factory=lambda: list[JointErrors]())
     residuals: NDArray[np.float64] | None = None
     latents: Moments = field(default_factory=Moments)
+    of_residuals: list[Moments] = field(init=False)
     feature_energy: float = 0.0
     feature_count: int = 0
 
@@ -44,6 +45,8 @@ class Sums:
         self.of_tokens = TokenCounts(self.codes)
         self.kept = LatentSample(seed=self.seed)
         self.windows = ClosestWindows(self.codes)
+        # What reaches each layer: the latents themselves reach the first.
+        self.of_residuals = [self.latents, *(Moments() for _ in self.codes[1:])]
 
     def add(self, encoded: Encoded, errors: ClipErrors, seconds_per_token: float | None) -> None:
         """Add one clip."""
@@ -62,11 +65,13 @@ class Sums:
         """Of clips that hold indices there are none."""
         self.kept.add(encoded.clip.name, encoded.latents.t().cpu().numpy(), self.tokens[-1])
         latents = encoded.latents.double()
-        squares = (latents - encoded.partial[1:].double()).square().sum(dim=1).cpu().numpy()  # [Q, T']
+        residuals = (latents - encoded.partial.double()).cpu().numpy()  # [Q + 1, C, T']
+        squares = np.square(residuals[1:]).sum(axis=1)  # [Q, T']
         self.windows.add(encoded.clip.name, self.tokens[-1], np.sqrt(squares).T, seconds_per_token)
         left = squares.sum(axis=1)
         self.residuals = left if self.residuals is None else self.residuals + left
-        self.latents.add(latents.cpu().numpy())
+        for moments, residual in zip(self.of_residuals, residuals[:-1], strict=True):
+            moments.add(residual)
 
     def warnings(self) -> list[str]:
         """A warning where normalised features are far from the unit size that the model was trained on."""
@@ -77,6 +82,10 @@ class Sums:
             f"Normalised features have a root mean square of {size:.2g}, not about 1: mean and std are missing or of "
             "other motion, so the figures say little about this checkpoint. Give its own with --mean and --std."
         ]
+
+    def residual_covariances(self) -> list[NDArray[np.float64] | None]:
+        """Of what reaches each layer [C, C]; None where it does not vary."""
+        return [None if moments.spread is None else moments.covariance() for moments in self.of_residuals]
 
     def residual_energy(self) -> list[float | None]:
         """Per layer: sum |r_q|^2 / sum |z - mean z|^2; None where the latents do not vary."""

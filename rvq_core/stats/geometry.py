@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 DUPLICATE_SHARE = 1e-3
@@ -68,3 +70,35 @@ def is_duplicate(neighbours: Neighbours) -> NDArray[np.bool_]:
     if not len(distance) or np.isnan(distance).all():
         return np.zeros(len(distance), dtype=bool)
     return (distance == 0) | (distance < DUPLICATE_SHARE * np.median(distance))
+
+
+def participation_ratio(covariance: NDArray[np.floating[Any]]) -> float | None:
+    """Effective dimension of a covariance [C, C]: (sum of variances)^2 / sum of their squares; None where all is equal.
+
+    1 where all variance lies along one direction, C where it is the same along all.
+    """
+    squares = float(np.square(covariance).sum())  # of a symmetric matrix: the sum of its eigenvalues' squares
+    return float(np.trace(covariance)) ** 2 / squares if squares > 0 else None
+
+
+def geometry_table(
+    codebooks: Sequence[NDArray[np.floating[Any]]],
+    neighbours: Sequence[Neighbours],
+    residuals: Sequence[NDArray[np.floating[Any]] | None],
+) -> pd.DataFrame:
+    """One row a layer: spread of norms and of nearest-neighbour distances, effective dimensions of codes and residuals.
+
+    ``residuals``: the covariance [C, C] of what reaches each layer, None where there is none. Columns: docs/report.md.
+    """
+    rows: list[dict[str, Any]] = []
+    for layer, (codebook, near, residual) in enumerate(zip(codebooks, neighbours, residuals, strict=True), start=1):
+        row: dict[str, Any] = {"layer": layer, "codes": len(codebook), "channels": codebook.shape[1]}
+        for name, values in (("norm", norms(codebook)), ("nearest", near.distance)):
+            for part, share in (("p05", 5), ("median", 50), ("p95", 95)):
+                row[f"{name}_{part}"] = float(np.percentile(values, share))
+        row["code_dimension"] = participation_ratio(np.atleast_2d(np.cov(codebook.T.astype(np.float64), bias=True)))
+        row["residual_dimension"] = None if residual is None else participation_ratio(residual)
+        row["residual_spread"] = None if residual is None else float(np.sqrt(max(0.0, float(np.trace(residual)))))
+        rows.append(row)
+    measured = ["code_dimension", "residual_dimension", "residual_spread"]
+    return pd.DataFrame(rows).astype(dict.fromkeys(measured, "float64"))

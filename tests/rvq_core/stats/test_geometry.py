@@ -80,3 +80,35 @@ def test_the_codes_nearest_to_one():
     assert len(geometry.nearest_to(codebook, 7, 99).code) == 29
     assert len(geometry.nearest_to(codebook[:1], 0, 5).code) == 0
     assert geometry.nearest_to(np.ones((3, 2)), 1, 2).code.tolist() == [0, 2]
+
+
+class TestParticipationRatio:
+    def test_it_is_that_of_the_eigenvalues(self):
+        vectors = np.random.default_rng(0).normal(size=(6, 400)) * np.array([5, 3, 1, 1, 0.1, 0])[:, None]
+        covariance = np.cov(vectors)
+        values = np.linalg.eigvalsh(covariance)
+        assert geometry.participation_ratio(covariance) == pytest.approx(values.sum() ** 2 / np.square(values).sum())
+
+    @pytest.mark.parametrize(("variances", "expected"), [([1, 1, 1, 1], 4), ([7, 0, 0], 1), ([2], 1), ([0, 0], None)])
+    def test_known_cases(self, variances, expected):
+        assert geometry.participation_ratio(np.diag(np.array(variances, dtype=float))) == expected
+
+
+def test_a_row_a_layer_of_spreads_and_dimensions(codebook):
+    residual = np.diag([4.0, 4.0, 0, 0, 0, 0])
+    near = geometry.nearest_neighbours(codebook)
+    row = geometry.geometry_table([codebook], [near], [residual]).iloc[0]
+    norms = np.linalg.norm(codebook.astype(float), axis=1)
+    assert (row["layer"], row["codes"], row["channels"]) == (1, 50, 6)
+    assert row["norm_median"] == pytest.approx(np.median(norms))
+    assert row["nearest_p05"] == pytest.approx(np.percentile(near.distance, 5))
+    values = np.linalg.eigvalsh(np.cov(codebook.T.astype(float)))
+    assert row["code_dimension"] == pytest.approx(values.sum() ** 2 / np.square(values).sum())
+    assert (row["residual_dimension"], row["residual_spread"]) == (2, pytest.approx(8**0.5))
+
+
+def test_one_code_of_one_channel_without_residuals():
+    one = np.ones((1, 1))
+    row = geometry.geometry_table([one], [geometry.nearest_neighbours(one)], [None]).iloc[0]
+    assert row["norm_p95"] == 1
+    assert row[["nearest_median", "code_dimension", "residual_dimension", "residual_spread"]].isna().all()

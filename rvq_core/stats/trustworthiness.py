@@ -1,0 +1,92 @@
+"""How far a picture of codes may be trusted: whether those near each other in it are near in their own space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+
+NEIGHBOURS = 15
+"""Neighbours in the picture that are looked at, as many as UMAP looks at."""
+
+POINTS_JUDGED = 4096
+"""Points whose neighbours are looked at; of more, so many drawn at random."""
+
+_ROWS_AT_ONCE = 256
+
+_COLUMNS = {
+    "projection": "str", "layer": "Int64", "codes": "int64", "neighbours": "Int64", "judged": "int64",
+    "trustworthiness": "float64",
+}  # fmt: skip
+
+
+def trustworthiness(
+    points: Floats, picture: Floats, neighbours: int = NEIGHBOURS, *, judged: int = POINTS_JUDGED, seed: int = 0
+) -> float | None:
+    """Trustworthiness of a ``picture`` [N, 2] of ``points`` [N, C], in 0..1 (Venna and Kaski 2001; as scikit-learn).
+
+    1 - 2 / (N k (2 N - 3 k - 1)) times the sum, over points and those of their k nearest in the picture that are
+    not among their k nearest in truth, of true rank - k. Of more than ``judged`` points so many are drawn by ``seed``.
+    None where k is not below N / 2: there it is not defined.
+    """
+    count, k = len(points), neighbours
+    if not 0 < k < count / 2:
+        return None
+    rows = np.arange(count)
+    if count > judged:
+        rows = np.sort(np.random.default_rng(seed).choice(count, judged, replace=False))
+    centred = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
+    plane = picture.astype(np.float64) - picture.mean(axis=0, dtype=np.float64)
+    penalty = sum(_penalty(centred, plane, rows[i : i + _ROWS_AT_ONCE], k) for i in range(0, len(rows), _ROWS_AT_ONCE))
+    return 1.0 - penalty * 2.0 / (len(rows) * k * (2.0 * count - 3.0 * k - 1.0))
+
+
+def trustworthiness_table(projection: str, table: pd.DataFrame, codebooks: Sequence[Floats]) -> pd.DataFrame:
+    """One row for all codes together (``layer`` null) and one a layer, of a projection's coordinates."""
+    picture = table[["x", "y"]].to_numpy()
+    points = np.concatenate([codebook[rows["code"]] for codebook, (_, rows) in _by_layer(table, codebooks)])
+    parts = [_row(projection, None, points, picture)]
+    for codebook, (layer, rows) in _by_layer(table, codebooks):
+        parts.append(_row(projection, layer, codebook[rows["code"]], rows[["x", "y"]].to_numpy()))
+    return pd.DataFrame(parts, columns=list(_COLUMNS)).astype(_COLUMNS)
+
+
+def _by_layer(table: pd.DataFrame, codebooks: Sequence[Floats]) -> list[tuple[Floats, tuple[int, pd.DataFrame]]]:
+    groups = [(int(str(layer)), rows) for layer, rows in table.groupby("layer", sort=True)]
+    return [(codebooks[layer - 1], (layer, rows)) for layer, rows in groups]
+
+
+def _row(projection: str, layer: int | None, points: Floats, picture: Floats) -> tuple[object, ...]:
+    value = trustworthiness(points, picture)
+    known = value is not None
+    return (
+        projection, layer, len(points), NEIGHBOURS if known else None, min(len(points), POINTS_JUDGED) if known else 0,
+        value,
+    )  # fmt: skip
+
+
+def _penalty(points: Floats, picture: Floats, rows: NDArray[np.intp], k: int) -> int:
+    """Sum over ``rows`` and their k nearest in the picture of max(0, true rank - k)."""
+    near = _distances(picture, rows).argpartition(k - 1, axis=1)[:, :k]
+    true = _distances(points, rows)
+    own = np.take_along_axis(true, near, axis=1)
+    # The rank of j is how many lie nearer than it; of equals the lower number is first.
+    total = 0
+    for column in range(k):
+        edge, number = own[:, column, None], near[:, column, None]
+        nearer = (true < edge) | ((true == edge) & (np.arange(true.shape[1]) < number))
+        total += int(np.maximum(nearer.sum(axis=1) + 1 - k, 0).sum())
+    return total
+
+
+def _distances(points: Floats, rows: NDArray[np.intp]) -> Floats:
+    """Squared distances [R, N] of ``rows`` to all points, infinite to themselves."""
+    squares = np.einsum("nc,nc->n", points, points)
+    distances = squares[rows, None] + squares[None, :] - 2 * points[rows] @ points.T
+    distances[np.arange(len(rows)), rows] = np.inf
+    return distances
