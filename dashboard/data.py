@@ -33,6 +33,7 @@ from rvq_core.playback import Playback, motion_of
 from rvq_core.report import Report
 from rvq_core.residuals import residual_sample
 from rvq_core.stats.projection import Projection, pca
+from rvq_core.stats.trustworthiness import with_trustworthiness
 from rvq_core.tokens import Pipeline
 
 Progress = Callable[[int, int, str], None]
@@ -144,7 +145,8 @@ def upload_folder() -> UploadFolder:
 def pca_of(sha256: str, scale: str, layers: tuple[int, ...], _codebooks: list[NDArray[np.float32]]) -> Projection:
     """Principal components of the codes of ``layers`` (1-based)."""
     del sha256  # part of the key: it stands for the codebooks
-    return relabelled(pca([_codebooks[layer - 1] for layer in layers], scale=scale), layers)
+    some = [_codebooks[layer - 1] for layer in layers]
+    return relabelled(with_trustworthiness(pca(some, scale=scale), some), layers)
 
 
 def residuals(ckpt: Checkpoint, chosen: ClipSet) -> list[NDArray[np.float32]]:

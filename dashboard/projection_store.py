@@ -15,8 +15,9 @@ from platformdirs import user_cache_dir
 
 from rvq_core.files import written_whole
 from rvq_core.stats.projection import Projection, umap_projection
+from rvq_core.stats.trustworthiness import with_trustworthiness
 
-SCHEMA = 1
+SCHEMA = 2
 _COLUMNS = ("layer", "code", "x", "y")
 
 
@@ -61,7 +62,8 @@ def compute(settings: UmapSettings, codebooks: list[NDArray[np.float32]]) -> Pro
     """Compute the coordinates and write them down. A disk that refuses raises OSError."""
     chosen = asdict(settings)
     layers: tuple[int, ...] = chosen.pop("layers")
-    projection = umap_projection([codebooks[layer - 1] for layer in layers], **chosen)
+    some = [codebooks[layer - 1] for layer in layers]
+    projection = with_trustworthiness(umap_projection(some, **chosen), some)
     numbers = np.asarray(layers)[projection.table["layer"].to_numpy() - 1]
     projection = projection._replace(table=projection.table.assign(layer=numbers))
     _write(_path(key(settings, codebooks)), projection, asdict(settings))

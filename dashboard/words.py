@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from dashboard.figures.reconstruction import metric_name
 from rvq_core.stats.reconstruction import errors_by_split
+from rvq_core.stats.trustworthiness import NEIGHBOURS
+
+LOW_TRUST = 0.8
+"""Trustworthiness of a map below which its clusters are not to be read."""
+
+MAP_MEASURES = ("explained", "trustworthiness")
+"""What is measured on a projection, not set."""
 
 WHAT = {
     "perplexity": (
@@ -61,6 +69,11 @@ WHAT = {
         "Every code vector as a point: principal components keep distances as far as two axes can, UMAP keeps who is "
         "whose neighbour but not distances. All layers share one space, so deeper ones lie closer to the origin. The "
         "grey behind them is what the encoder gives: codes far from all of it are never chosen."
+    ),
+    "geometry": (
+        "Effective dimension is in how many directions vectors really vary (participation ratio): 1 for a line, C for "
+        "a ball. Where what reaches a layer has many and its codes have few, the codebook does not cover what it has "
+        "to code. Norms and distances are medians, with the middle 90 % of the codes."
     ),
     "gain": (
         "How much the error falls when one more quantizer is used, with the interval of that difference over the same "
@@ -179,6 +192,7 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "image": ("metrics", "Usage"),
     "curves": ("metrics", "Usage"),
     "map": ("metrics", "Maps of codes"),
+    "geometry": ("metrics", "Geometry"),
     "gain": ("metrics", "What layers are worth"),
     "leave_one_out": ("metrics", "What layers are worth"),
     "residual": ("metrics", "What layers are worth"),
@@ -201,6 +215,16 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "training_usage": ("metrics", "Training history"),
 }
 """Where the docs say more of a figure: the name of a file of docs/, and a section of it where one is meant."""
+
+
+def map_note(made_by: Mapping[str, Any]) -> str:
+    """How a map of codes was made, and how far its neighbours may be trusted."""
+    told = ", ".join(f"{name} = {value}" for name, value in made_by.items() if name not in MAP_MEASURES)
+    value = made_by["trustworthiness"]
+    if value is None:
+        return f"Made by {told}. Too few codes to say how far the map may be trusted."
+    caution = " Many neighbours on it are none in truth: do not read clusters into it." if value < LOW_TRUST else ""
+    return f"Made by {told}. Trustworthiness {value:.2f} of 1, over the {NEIGHBOURS} nearest codes.{caution}"
 
 
 def measured_on(manifest: dict[str, Any], clips: pd.DataFrame) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +84,7 @@ class Sums:
             "other motion, so the figures say little about this checkpoint. Give its own with --mean and --std."
         ]
 
-    def residual_covariances(self) -> list[NDArray[np.float64] | None]:
+    def residual_covariances(self) -> list[NDArray[np.floating[Any]] | None]:
         """Of what reaches each layer [C, C]; None where it does not vary."""
         return [None if moments.spread is None else moments.covariance() for moments in self.of_residuals]
 

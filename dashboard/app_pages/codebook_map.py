@@ -11,13 +11,14 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import components, data
+from dashboard import components, data, words
 from dashboard.figures.codebook_map import COLOURS, codebook_map
 from dashboard.figures.theme import CONFIG
 from dashboard.projection_store import UmapSettings
 from rvq_core.clips.representations import TOKENS
 from rvq_core.errors import RVQLensError
 from rvq_core.loading import Checkpoint
+from rvq_core.report import Report
 from rvq_core.stats.projection import METRICS, Projection, place_on_plane
 
 ALL_LAYERS = "all together"
@@ -38,21 +39,22 @@ class Choice(NamedTuple):
 def main() -> None:
     st.title("Codebook map", anchor=False)
     ckpt = components.checkpoint_or_stop()
-    codes, measured = codes_of(ckpt)
+    report = components.report_or_none(ckpt)
+    codes = usage_not_known(ckpt) if report is None else report.codes
+    if report is not None:
+        components.measured_on(report)
     codebooks = [codebook.detach().cpu().float().numpy() for codebook in ckpt.codebooks]
     choice = choose(len(codebooks), [name for name in COLOURS if is_known(codes, name)])
     projection, axes = project(ckpt, codebooks, choice)
     points = projection.table.merge(codes, on=["layer", "code"], validate="one_to_one")
-    behind = residuals_behind(ckpt, codebooks, choice, projection) if measured else None
+    behind = residuals_behind(ckpt, codebooks, choice, projection) if report is not None else None
     show_map(ckpt, points, choice.colour, axes, projection, behind)
-
-
-def codes_of(ckpt: Checkpoint) -> tuple[pd.DataFrame, bool]:
-    """Codes with their usage, and whether there is any: else norms and EMA counts alone."""
-    report = components.report_or_none(ckpt)
     if report is not None:
-        components.measured_on(report)
-        return report.codes, True
+        show_geometry(report)
+
+
+def usage_not_known(ckpt: Checkpoint) -> pd.DataFrame:
+    """The codes with their norms and EMA counts alone."""
     st.caption("Until clips can be run through this checkpoint usage is not known; norms and places are.")
     tables = []
     for number, codebook in enumerate(ckpt.codebooks):
@@ -62,7 +64,7 @@ def codes_of(ckpt: Checkpoint) -> tuple[pd.DataFrame, bool]:
             pd.DataFrame({"layer": number + 1, "code": np.arange(len(norms)), "norm": norms, "ema_count": ema})
         )
     table = pd.concat(tables, ignore_index=True)
-    return table.assign(count=np.nan, share=np.nan, nearest_distance=np.nan, status="usage not known"), False
+    return table.assign(count=np.nan, share=np.nan, nearest_distance=np.nan, status="usage not known")
 
 
 def is_known(codes: pd.DataFrame, colour: str) -> bool:
@@ -207,10 +209,29 @@ def show_map(
         on_select="rerun",
         selection_mode=["points", "box", "lasso"],
     )
-    made_by = ", ".join(f"{name} = {value}" for name, value in projection.made_by.items() if name != "explained")
     drawn = "" if behind is None else f" Behind them {len(behind):,} vectors that these layers get to quantize."
-    st.caption(f"Made by {made_by}.{drawn}")
+    st.caption(f"{words.map_note(projection.made_by)}{drawn}")
     show_selected(ckpt, points, event["selection"]["points"])
+
+
+def show_geometry(report: Report) -> None:
+    """In how many directions codes, and what they have to code, really vary."""
+    table = report.tables.get("geometry")
+    if table is None:
+        return
+    components.heading("Shape of each codebook", "geometry")
+    st.dataframe(geometry_columns(table), hide_index=True, column_config=GEOMETRY_COLUMNS)
+
+
+def geometry_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as it is shown: medians, each with its 5 % and 95 % percentile in words."""
+    shown = table[["layer", "codes", "channels", "code_dimension", "residual_dimension", "residual_spread"]].copy()
+    for name in ("norm", "nearest"):
+        shown[name] = [
+            "one code" if np.isnan(median) else f"{median:.3g} ({low:.3g} to {high:.3g})"
+            for low, median, high in table[[f"{name}_p05", f"{name}_median", f"{name}_p95"]].itertuples(index=False)
+        ]
+    return shown
 
 
 def show_selected(ckpt: Checkpoint, points: pd.DataFrame, selected: list[dict[str, Any]]) -> None:
@@ -247,6 +268,20 @@ COLUMNS = {
     "code": st.column_config.NumberColumn("code"),
     **components.CODE_COLUMNS,
     "cause": st.column_config.TextColumn("why"),
+}
+GEOMETRY_COLUMNS = {
+    "layer": st.column_config.NumberColumn("layer"),
+    "codes": st.column_config.NumberColumn("codes", format="localized"),
+    "channels": st.column_config.NumberColumn("channels C", help="The most that a dimension can be."),
+    "code_dimension": st.column_config.NumberColumn("dimension of codes", format="%.1f"),
+    "residual_dimension": st.column_config.NumberColumn(
+        "of what reaches the layer", format="%.1f", help="Over all tokens of these clips."
+    ),
+    "residual_spread": st.column_config.NumberColumn(
+        "spread of that", format="%.3g", help="Root of the sum of its variances."
+    ),
+    "norm": st.column_config.TextColumn("norm of codes (90 %)"),
+    "nearest": st.column_config.TextColumn("nearest code at (90 %)"),
 }
 
 main()

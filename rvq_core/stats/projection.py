@@ -183,6 +183,12 @@ def _two_columns(coordinates: Floats) -> Floats:
     return np.pad(coordinates, ((0, 0), (0, 2 - coordinates.shape[1])))
 
 
+def projected_points(codebooks: Sequence[Codebook], made_by: dict[str, Any]) -> Floats:
+    """The codes [sum K_q, C] as the projection ``made_by`` tells of saw them: scaled, and of unit length for cosine."""
+    points = _stacked(codebooks, made_by["scale"])
+    return _unit(points) if made_by.get("metric") == "cosine" else points
+
+
 def _stacked(codebooks: Sequence[Codebook], scale: str) -> Floats:
     """All codes below each other [sum K_q, C] in float64, scaled as asked."""
     if scale not in SCALES:

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rvq_core.stats.projection import Projection, projected_points
+
 Floats = NDArray[np.floating[Any]]
 
 NEIGHBOURS = 15
 """Neighbours in the picture that are looked at, as many as UMAP looks at."""
 
-POINTS_JUDGED = 4096
+POINTS_JUDGED = 2048
 """Points whose neighbours are looked at; of more, so many drawn at random."""
 
 _ROWS_AT_ONCE = 256
@@ -54,6 +56,17 @@ def trustworthiness_table(projection: str, table: pd.DataFrame, codebooks: Seque
     for codebook, (layer, rows) in _by_layer(table, codebooks):
         parts.append(_row(projection, layer, codebook[rows["code"]], rows[["x", "y"]].to_numpy()))
     return pd.DataFrame(parts, columns=list(_COLUMNS)).astype(_COLUMNS)
+
+
+def with_trustworthiness(projection: Projection, codebooks: Sequence[Floats]) -> Projection:
+    """The projection with ``made_by["trustworthiness"]``, None where it is not defined.
+
+    ``codebooks`` are those that were projected, in the order of the table. Neighbours are those of the space that the
+    projection saw: scaled as it was, by the metric that it was given.
+    """
+    points = projected_points(codebooks, projection.made_by)
+    value = trustworthiness(points, projection.table[["x", "y"]].to_numpy())
+    return projection._replace(made_by=projection.made_by | {"trustworthiness": value})
 
 
 def _by_layer(table: pd.DataFrame, codebooks: Sequence[Floats]) -> list[tuple[Floats, tuple[int, pd.DataFrame]]]:

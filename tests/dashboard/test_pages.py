@@ -302,7 +302,14 @@ def test_selected_codes_are_listed():
     at = open_page("codebook_map")
     at.session_state["map"] = {"selection": {"points": [{"customdata": [2, 5]}, {"customdata": [1, 3]}]}}
     at.run()
-    assert healthy(at).dataframe[-1].value[["layer", "code"]].to_numpy().tolist() == [[1, 3], [2, 5]]
+    assert healthy(at).dataframe[0].value[["layer", "code"]].to_numpy().tolist() == [[1, 3], [2, 5]]
+
+
+def test_the_map_says_how_far_it_may_be_trusted_and_what_shape_codebooks_have():
+    at = healthy(open_page("codebook_map"))
+    assert any("Trustworthiness 0." in caption.value for caption in at.caption)
+    shape = next(frame.value for frame in at.dataframe if "code_dimension" in frame.value)
+    assert (shape["code_dimension"] <= shape["channels"]).all() and shape["residual_dimension"].ge(1).all()
 
 
 @pytest.mark.slow

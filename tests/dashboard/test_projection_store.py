@@ -30,7 +30,7 @@ def fits(monkeypatch) -> list[dict]:
     def project(books, **settings) -> Projection:
         calls.append(settings | {"layers": len(books)})
         table = pd.DataFrame({"layer": np.repeat([1, 2], 5), "code": [*range(5)] * 2, "x": 0.1, "y": -2.5})
-        return Projection(table, {"method": "umap"})
+        return Projection(table, {"method": "umap", "scale": "raw", "metric": "euclidean"})
 
     monkeypatch.setattr(projection_store, "umap_projection", project)
     return calls

@@ -55,6 +55,10 @@ def test_every_figure_is_that_of_plain_numpy(make_checkpoint, write_clips, oracl
         assert row["perplexity_ratio"] == pytest.approx(perplexity / 16, rel=1e-9)
         assert row["entropy_bits"] == pytest.approx(np.log2(perplexity), rel=1e-9)
         assert row["top1_share"] == share.max()
+        variances = np.linalg.eigvalsh(np.cov((z - sums[q]).T))
+        assert report.tables["geometry"]["residual_dimension"][q] == pytest.approx(
+            variances.sum() ** 2 / np.square(variances).sum(), rel=1e-3
+        )
         energy = np.square(z - sums[q + 1]).sum() / np.square(z - z.mean(axis=0)).sum()
         assert row["residual_energy"] == pytest.approx(energy, rel=1e-4)
         codes = report.codes[report.codes["layer"] == q + 1]

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from sklearn.manifold import trustworthiness as of_sklearn
 
-from rvq_core.stats.projection import pca
-from rvq_core.stats.trustworthiness import trustworthiness, trustworthiness_table
+from rvq_core.stats.projection import Projection, pca
+from rvq_core.stats.trustworthiness import trustworthiness, trustworthiness_table, with_trustworthiness
 
 
 @pytest.mark.parametrize(("count", "neighbours"), [(12, 5), (300, 15), (300, 1), (31, 15)])
@@ -57,3 +57,18 @@ def test_a_row_for_all_and_one_a_layer():
     whole = of_sklearn(np.concatenate(books), table[["x", "y"]].to_numpy(), n_neighbors=15)
     assert found["trustworthiness"][0] == pytest.approx(whole)
     assert isinstance(found, pd.DataFrame) and found["neighbours"].dropna().eq(15).all()
+
+
+@pytest.mark.parametrize("metric", [None, "euclidean", "cosine"])
+@pytest.mark.parametrize("scale", ["raw", "per_layer"])
+def test_a_projection_is_judged_in_the_space_that_it_saw(metric, scale):
+    rng = np.random.default_rng(0)
+    books = [rng.normal(size=(40, 6)) * 4 + 3, rng.normal(size=(35, 6))]
+    table = pca(books, scale=scale).table
+    made_by = {"method": "any", "scale": scale} | ({} if metric is None else {"metric": metric})
+    found = with_trustworthiness(Projection(table, made_by), books).made_by
+    spreads = [np.sqrt(book.var(axis=0).sum()) for book in books]
+    scaled = [(book - book.mean(axis=0)) / by for book, by in zip(books, spreads, strict=True)]
+    points = np.concatenate(scaled if scale == "per_layer" else books)
+    expected = of_sklearn(points, table[["x", "y"]], n_neighbors=15, metric=metric or "euclidean")
+    assert found == made_by | {"trustworthiness": pytest.approx(expected)}
