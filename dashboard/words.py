@@ -131,6 +131,10 @@ WHAT = {
         "Left, how much two layers say the same: 1 where both split the moments alike, 0 where they know nothing of "
         "each other. Right, codes paired so that they share the most moments; a clear diagonal means that they do."
     ),
+    "pair": (
+        "The clip as it is, as the baseline has it with all its quantizers, and as the other checkpoint has it, in "
+        "step. Joint error colours both reconstructions on one scale; only the beginning of a long clip is sent."
+    ),
     "code": (
         "One code of one layer: what the decoder makes of it, where in the clips it was chosen, and which codes lie "
         "near it or come with it. Codes of deep layers refine what the layers above chose, so alone they say little."
@@ -205,6 +209,7 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "compared": ("metrics", "Comparing checkpoints"),
     "compared_curves": ("metrics", "Comparing checkpoints"),
     "matching": ("metrics", "Comparing checkpoints"),
+    "pair": ("clip_page",),
     "code": ("code_page",),
     "code_windows": ("metrics", "Sequences"),
     "code_partners": ("metrics", "Sequences"),

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, data, state, words
+from dashboard import components, data, state, watched_pair, words
 from dashboard.figures import compare as figures
 from dashboard.figures.reconstruction import METRIC_NAMES, metric_name
 from rvq_core.compare import Comparison
@@ -44,6 +44,7 @@ def main() -> None:
     show_curves(comparison, rows, canonical)
     show_config(comparison)
     show_codes(reports)
+    watched_pair.show(reports)
     tell_refused(comparison)
 
 

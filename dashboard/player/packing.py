@@ -40,8 +40,8 @@ HIPS = (("left_hip", "right_hip"), ("LH", "RH"))
 HEADS = ("head", "Head", "BUN")
 
 COLOURS = {
-    "light": {"original": theme.BLUE, "reconstruction": theme.VERMILLION},
-    "dark": {"original": theme.SKY, "reconstruction": theme.ORANGE},
+    "light": {"original": theme.BLUE, "reconstruction": theme.VERMILLION, "beside": theme.GREEN},
+    "dark": {"original": theme.SKY, "reconstruction": theme.ORANGE, "beside": theme.GREEN},
     "grey": theme.GREY,
     "error": [theme.SKY, theme.ORANGE, theme.VERMILLION],
     "share": list(sequential.Cividis),
@@ -62,6 +62,45 @@ class Window:
         return self.start + self.frames
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Beside:
+    """Another checkpoint's reconstruction, drawn with all its quantizers; ``reconstruction`` names the first's."""
+
+    name: str
+    playback: Playback
+    reconstruction: str
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the player writes of it: its name, that of the other reconstruction, its error over the whole clip."""
+        return {"name": self.name, "error": float(self.playback.errors[self._full]), "other": self.reconstruction}
+
+    def joints(self, kept: slice) -> NDArray[np.float32]:
+        """Joints [1, T, J, 3] of the frames ``kept``."""
+        assert self.playback.figure is not None
+        return self.playback.figure.reconstructions[self._full : self._full + 1, kept]
+
+    @property
+    def _full(self) -> int:
+        return self.playback.depths.index(max(self.playback.depths))
+
+
+def not_beside(playback: Playback, other: Playback) -> str | None:
+    """Why the reconstruction of ``other`` cannot be drawn beside that of ``playback``; None where it can."""
+    if playback.figure is None or other.figure is None:
+        return (
+            "The features of this clip do not tell joint positions to both checkpoints, so there is nothing to watch."
+        )
+    if playback.figure.names != other.figure.names or playback.clip.representation != other.clip.representation:
+        return (
+            f"The two checkpoints take motion on other joints ({playback.clip.representation}, "
+            f"{other.clip.representation}), so they cannot be watched together."
+        )
+    if playback.clip.fps != other.clip.fps:
+        return f"The two checkpoints take {playback.clip.fps:g} and {other.clip.fps:g} frames a second."
+    return None
+
+
 def window(playback: Playback, start_seconds: float = 0.0, most_bytes: int = MOST_BYTES) -> Window:
     """The part of the clip that is sent: all of it where it fits, else what fits from ``start_seconds`` on."""
     stride, total = playback.stride, playback.clip.frames
@@ -72,12 +111,20 @@ def window(playback: Playback, start_seconds: float = 0.0, most_bytes: int = MOS
     return Window(min(max(wanted, 0), total - fits), fits)
 
 
-def payload(playback: Playback, shown: Window, shares: Sequence[NDArray[np.float64]], view: View, metric: str) -> bytes:
+def payload(
+    playback: Playback,
+    shown: Window,
+    shares: Sequence[NDArray[np.float64]],
+    view: View,
+    metric: str,
+    beside: Beside | None = None,
+) -> bytes:
     """All that the player draws of the frames ``shown``.
 
-    ``shares`` holds each layer's share of tokens a code [K_q]; ``metric`` is the error's name for reading.
+    ``shares`` holds each layer's share of tokens a code [K_q]; ``metric`` is the error's name for reading. A third
+    figure stands ``beside`` the two: it must have these frames, and ``not_beside`` no objection.
     """
-    arrays = _arrays(playback, shown, shares)
+    arrays = _arrays(playback, shown, shares, beside)
     header = {
         "clip": {
             "name": playback.clip.name,
@@ -92,6 +139,7 @@ def payload(playback: Playback, shown: Window, shares: Sequence[NDArray[np.float
         "metric": {"name": metric, "unit": playback.unit},
         "errors": playback.errors.tolist(),
         "figure": None if playback.figure is None else _figure(playback.figure, shown),
+        "beside": None if beside is None else beside.told,
         "colours": COLOURS,
     }
     # The view is no part of the identity: it may change while the motion plays on.
@@ -137,7 +185,9 @@ def _bytes_a_token(playback: Playback) -> int:
     return playback.stride * a_frame + playback.tokens.shape[1] * (2 + 4)
 
 
-def _arrays(playback: Playback, shown: Window, shares: Sequence[NDArray[np.float64]]) -> dict[str, NDArray[Any]]:
+def _arrays(
+    playback: Playback, shown: Window, shares: Sequence[NDArray[np.float64]], beside: Beside | None
+) -> dict[str, NDArray[Any]]:
     tokens = playback.tokens[shown.start // playback.stride : shown.stop // playback.stride]
     arrays: dict[str, NDArray[Any]] = {
         "tokens": tokens.astype(np.uint16),
@@ -145,14 +195,15 @@ def _arrays(playback: Playback, shown: Window, shares: Sequence[NDArray[np.float
         "frame_errors": playback.frame_errors[:, shown.start : shown.stop].astype(np.float32),
     }
     if playback.figure is not None:
-        arrays |= _joints(playback.figure, shown)
+        arrays |= _joints(playback.figure, shown, beside)
     return arrays
 
 
-def _joints(figure: Figure, shown: Window) -> dict[str, NDArray[Any]]:
+def _joints(figure: Figure, shown: Window, beside: Beside | None) -> dict[str, NDArray[Any]]:
     """Roots [M, T, 3] in metres from where the original starts, joints [M, T, J, 3] in mm from their root."""
     kept = slice(shown.start, shown.stop)
-    motions = np.concatenate([figure.original[None, kept], figure.reconstructions[:, kept]])
+    others = [] if beside is None else [beside.joints(kept)]
+    motions = np.concatenate([figure.original[None, kept], figure.reconstructions[:, kept], *others])
     roots = motions[:, :, :1]
     local = np.rint((motions - roots) * MILLIMETRES).clip(-FARTHEST_MM, FARTHEST_MM)
     # Not the height: the floor stays where it is.

@@ -21,7 +21,7 @@ PAYLOAD = 3_000_000
 
 @pytest.fixture
 def clip_server(tmp_path: Path):
-    """Ten seconds of 55 joints at 30 fps, walking and waving, and a checkpoint of six quantizers."""
+    """Ten seconds of 55 joints at 30 fps, walking and waving, and two checkpoints of six quantizers."""
     rng = np.random.default_rng(0)
     times = np.arange(SECONDS * FPS) / FPS
     poses = 0.4 * np.sin(times[:, None] * rng.uniform(1, 4, 165) + rng.uniform(0, 6, 165))
@@ -29,14 +29,16 @@ def clip_server(tmp_path: Path):
     (tmp_path / "motion").mkdir()
     np.savez(tmp_path / "motion/<i>wave.npz", poses=poses, trans=trans, mocap_frame_rate=FPS)
     config = RVQVAEConfig(input_dim=330, width=16, code_dim=8, nb_code=64, num_quantizers=QUANTIZERS, depth=1)
-    torch.manual_seed(0)
-    model = RVQVAE(config)
-    for number, layer in enumerate(model.quantizer.ema_layers()):
-        layer.codebook.copy_(torch.randn(64, 8) * 0.3 / 2**number)
-        layer.init.fill_(True)
     (tmp_path / "models").mkdir()
-    header = NativeHeader(config, "smplx_rot6d", float(FPS), {"train_clips": ["<i>wave"]})
-    save_native(tmp_path / "models/m.safetensors", model, Normalizer(torch.zeros(330), torch.ones(330)), header)
+    for seed, name in enumerate(("m", "other")):
+        torch.manual_seed(seed)
+        model = RVQVAE(config)
+        for number, layer in enumerate(model.quantizer.ema_layers()):
+            layer.codebook.copy_(torch.randn(64, 8) * 0.3 / 2**number)
+            layer.init.fill_(True)
+        header = NativeHeader(config, "smplx_rot6d", float(FPS), {"train_clips": ["<i>wave"]})
+        statistics = Normalizer(torch.zeros(330), torch.ones(330))
+        save_native(tmp_path / f"models/{name}.safetensors", model, statistics, header)
     with serve(tmp_path, tmp_path / "models", tmp_path / "motion") as address:
         yield address
 
@@ -187,3 +189,33 @@ def test_names_are_text_and_nothing_is_wider_than_the_window(player, width):
     assert all(box["x"] + box["width"] <= width for box in boxes)
     assert player.get_by_role("combobox", name="Clip", exact=True).input_value() == "<i>wave · trained on"
     assert player.locator(".stMarkdownBadge").filter(visible=True).all_inner_texts() == ["trained on"]
+
+
+def drawn(page, third: int) -> int:
+    """A sum that tells what is drawn in a third of the figures' canvas, below its label."""
+    return page.locator(".player .figures").evaluate(
+        """(canvas, third) => {
+            const width = Math.floor(canvas.width / 3), left = Math.round(third * canvas.width / 3) + 2;
+            const { data } = canvas.getContext("2d").getImageData(left, 32, width - 4, canvas.height - 32);
+            return data.reduce((sum, value) => (sum * 31 + value) % 1000003, 7);
+        }""",
+        third,
+    )
+
+
+def test_two_checkpoints_play_one_clip_beside_the_original(clip_server: str, page):
+    page.goto(f"{clip_server}/compare?checkpoint=m.safetensors&compare=other.safetensors")
+    page.locator(".player .readout").get_by_text("frame").wait_for()
+    page.get_by_text("m.safetensors (baseline), all quantizers", exact=True).wait_for()
+    pause(page)
+    page.locator(".player .frame").fill("100")
+    page.wait_for_timeout(200)
+    before = [drawn(page, third) for third in range(3)]
+    page.locator(".player .depth-range").fill("0")
+    page.get_by_text("canonical-skeleton MPJPE, body, no codes (0 of 6)", exact=True).wait_for()
+    page.wait_for_timeout(200)
+    after = [drawn(page, third) for third in range(3)]
+    assert len(set(before)) == 3
+    # The slider changes the last of the three figures alone.
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True, True, False]
+    assert [line for line in page.complaints if "/_stcore/" not in line] == []

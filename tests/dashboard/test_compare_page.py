@@ -48,6 +48,8 @@ def test_the_baseline_and_another_side_by_side():
     settings = next(frame.value for frame in at.dataframe if "setting" in frame.value)
     assert settings.set_index("setting").loc["num_quantizers"].tolist() == ["2", "3"]
     assert any("at equal bits" in caption.value for caption in at.caption)
+    # Raw features: there is nothing to watch, and the page says so.
+    assert not at.main.get("bidi_component") and any("nothing to watch" in info.value for info in at.info)
 
 
 def test_a_sweep_has_its_settings_as_columns_and_can_be_filtered(checkpoints, save_checkpoint):

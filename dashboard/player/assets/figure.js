@@ -7,20 +7,30 @@ function drawStage(canvas, motion, state, camera, theme) {
   const surface = contextOf(canvas);
   if (!surface) return;
   const { context, width, height } = surface;
-  const chosen = motion.motionOf(state.depth);
-  const own = motion.root(0, state.frame);
-  const kept = state.place === "together" ? own : motion.root(chosen, state.frame);
-  const original = { motion: 0, root: own, path: motion.paths[0], colour: theme.original, solid: 1 };
-  const other = {
-    motion: chosen, root: kept, path: state.place === "together" ? motion.paths[0] : motion.paths[chosen],
-    colour: theme.reconstruction, solid: 1, errors: state.paint === "error" ? motion.jointErrors(chosen, state.frame) : null,
-  };
-  if (other.errors) original.colour = mixed(theme.grey, theme.background, 0.35);
+  const figures = figuresOf(motion, state, theme);
+  const share = width / figures.length;
   const places = state.layout === "over"
-    ? [{ x: 0, y: 0, width, height, figures: [original, { ...other, solid: 0.62 }] }]
-    : [original, other].map((figure, i) => ({ x: (i * width) / 2, y: 0, width: width / 2, height, figures: [figure] }));
+    ? [{ x: 0, y: 0, width, height, figures: figures.map((figure, i) => ({ ...figure, solid: i ? 0.62 : 1 })) }]
+    : figures.map((figure, i) => ({ x: i * share, y: 0, width: share, height, figures: [figure] }));
   for (const place of places) drawPlace(context, place, motion, state, camera, theme);
-  labelPlaces(context, places, motion, state, theme);
+  for (const place of places) labelPlace(context, place, theme);
+}
+
+// The original, the reconstruction of another checkpoint where there is one, and the reconstruction.
+function figuresOf(motion, state, theme) {
+  const painted = state.paint === "error", together = state.place === "together";
+  const own = motion.root(0, state.frame);
+  const reconstruction = (number, label, colour) => ({
+    motion: number, root: together ? own : motion.root(number, state.frame), path: motion.paths[together ? 0 : number],
+    colour, solid: 1, label, mark: painted ? theme.error[theme.error.length - 1] : colour,
+    errors: painted ? motion.jointErrors(number, state.frame) : null,
+  });
+  const colour = painted ? mixed(theme.grey, theme.background, 0.35) : theme.original;
+  const original = { motion: 0, root: own, path: motion.paths[0], colour, solid: 1, label: ["Original"], mark: colour };
+  const name = motion.beside ? motion.beside.other : "Reconstruction";
+  const chosen = reconstruction(motion.motionOf(state.depth), [name, depthName(state.depth, motion.layers)], theme.reconstruction);
+  if (!motion.beside) return [original, chosen];
+  return [original, reconstruction(motion.besideMotion(), [motion.beside.name, "all quantizers"], theme.beside), chosen];
 }
 
 function drawPlace(context, place, motion, state, camera, theme) {
@@ -166,27 +176,20 @@ function direction(from, to) {
   return step.map((value) => value / length);
 }
 
-function labelPlaces(context, places, motion, state, theme) {
-  const name = depthName(state.depth, motion.layers);
-  const reconstruction = { text: `Reconstruction, ${name}`, colour: theme.reconstruction };
-  const original = { text: "Original", colour: theme.original };
-  if (state.paint === "error") {
-    original.colour = mixed(theme.grey, theme.background, 0.35);
-    reconstruction.colour = theme.error[theme.error.length - 1];
-  }
-  const lines = places.length > 1 ? [[original], [reconstruction]] : [[original, reconstruction]];
+function labelPlace(context, place, theme) {
   context.font = `600 14px ${theme.font}`;
   context.textBaseline = "middle";
-  places.forEach((place, i) => lines[i].forEach((label, row) => {
+  place.figures.forEach(({ label, mark }, row) => {
     const x = place.x + 14, y = 18 + 22 * row;
-    context.fillStyle = label.colour;
+    context.fillStyle = mark;
     context.beginPath();
     context.arc(x + 5, y, 5, 0, 2 * Math.PI);
     context.fill();
     context.fillStyle = theme.text;
-    const fits = context.measureText(label.text).width < place.width - 36;
-    context.fillText(fits ? label.text : label.text.split(",")[0], x + 17, y);
-  }));
+    const text = label.join(", ");
+    const fits = context.measureText(text).width < place.width - 36;
+    context.fillText(fits ? text : label[0], x + 17, y, place.width - 36);
+  });
 }
 
 function depthName(depth, layers) {

@@ -23,14 +23,18 @@ class Motion {
     this.layers = header.arrays.tokens.shape[1];
     this.positions = header.arrays.tokens.shape[0];
     this.joint_count = header.figure ? header.figure.names.length : 0;
-    this.paths = header.figure ? this.depths.concat([0]).map((_, motion) => this.smoothPath(motion)) : [];
+    this.paths = header.figure ? Array.from({ length: header.arrays.joints.shape[0] }, (_, motion) => this.smoothPath(motion)) : [];
     this.share_decades = this.shareDecades();
     this.error_top = header.figure ? this.jointErrorTop() : 1;
   }
 
-  // Motion 0 is the original, the others stand in the order of the depths.
+  // Motion 0 is the original, the others stand in the order of the depths; that of another checkpoint comes last.
   motionOf(depth) {
     return 1 + this.depths.indexOf(depth);
+  }
+
+  besideMotion() {
+    return 1 + this.depths.length;
   }
 
   root(motion, frame) {

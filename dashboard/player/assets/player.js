@@ -256,6 +256,7 @@ class Player {
     const numbers = [[`${name}, ${depthName(state.depth, motion.layers)}`, value(state.depth)]];
     if (state.depth !== motion.layers) numbers.push([`${depthName(motion.layers, motion.layers)}`, value(motion.layers)]);
     if (state.depth !== UNQUANTISED) numbers.push(["unquantised", value(UNQUANTISED)]);
+    if (motion.beside) numbers.push([`${motion.beside.name}, all quantizers`, shown(motion.beside.error, unit)]);
     parts.numbers.replaceChildren(...numbers.map(([term, number]) => {
       const pair = document.createElement("div");
       pair.append(withText("dt", term), withText("dd", number));

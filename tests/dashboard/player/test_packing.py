@@ -1,10 +1,12 @@
 """What the player is sent: true to the millimetre, and small enough whatever the clip."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from dashboard.player import View, Window, pack, payload, unpack, window
+from dashboard.player import Beside, View, Window, not_beside, pack, payload, unpack, window
 from dashboard.player.packing import MOST_BYTES
 from rvq_core.clips import Clip
 from rvq_core.clips.smplx import HANDS, JOINT_NAMES, PARENTS, canonical_skeleton
@@ -193,3 +195,33 @@ def test_latents_have_neither_errors_nor_figure():
     latents = Playback(playback.clip, 1, playback.tokens, (), np.zeros((0, 20)), None)
     header, arrays = sent(latents)
     assert header["errors"] == [] and arrays["frame_errors"].shape == (0, 20)
+
+
+def test_another_checkpoint_s_reconstruction_stands_last_about_the_same_start():
+    one, other = moving(40), moving(44, quantizers=3, seed=1, drift=0.25)
+    beside = Beside("base (baseline)", other, "mine")
+    header, arrays = unpack(payload(one, Window(10, 20), shares(), View(), "MPJPE", beside))
+    assert header["beside"] == {
+        "name": "base (baseline)", "error": pytest.approx(other.errors[3]), "other": "mine",
+    }  # fmt: skip
+    assert arrays["joints"].shape == (1 + 8 + 1, 20, 55, 3)
+    figure = other.figure
+    assert figure is not None
+    full = figure.reconstructions[3, 10:30]  # 0..3 quantizers, then unquantised
+    assert_allclose(arrays["joints"][-1] / 1000, full - full[:, :1], atol=6e-4)
+    start = one.figure.original[10, 0] * [1, 0, 1]
+    assert_allclose(arrays["roots"][-1], full[:, 0] - start, atol=1e-5)
+    assert header["beside"] != sent(one)[0]["beside"] is None
+
+
+def test_only_motion_of_the_same_joints_and_rate_stands_beside():
+    one = moving(40)
+    assert not_beside(one, moving(44, quantizers=2)) is None
+    fewer = not_beside(one, moving(40, joints=22))
+    slower = not_beside(one, replace(moving(40), clip=replace(one.clip, fps=20.0)))
+    none = not_beside(replace(one, figure=None), one)
+    assert [reason.split(",")[0] for reason in (fewer, slower, none) if reason] == [
+        "The two checkpoints take motion on other joints (smplx_rot6d",
+        "The two checkpoints take 30 and 20 frames a second.",
+        "The features of this clip do not tell joint positions to both checkpoints",
+    ]

@@ -1,0 +1,71 @@
+"""One clip as two checkpoints make it: the original, the baseline's reconstruction and another's, playing together."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import components, data, state, words
+from dashboard.figures.reconstruction import metric_name
+from dashboard.player import MOST_BYTES, Beside, View, Window, clip_player, not_beside, payload, window
+from rvq_core.clips import Clip
+from rvq_core.errors import RVQLensError
+from rvq_core.loading import Checkpoint
+from rvq_core.playback import Playback
+from rvq_core.report import Report
+
+PLAYER = "pair_player"
+
+
+def show(reports: dict[str, Report]) -> None:
+    """The player with what chooses clip and checkpoint; ``reports`` by name in links, the baseline first."""
+    baseline, *others = reports
+    components.heading("One clip, both reconstructions", "pair")
+    name, clip = _choose(reports, others)
+    if clip is None:
+        st.info("The two checkpoints measure no clip in common.")
+        return
+    try:
+        playback, other = (data.playback(_opened(own), clip) for own in (name, baseline))
+    except RVQLensError as error:
+        components.error_box(error)
+        return
+    if reason := not_beside(playback, other):
+        st.info(reason)
+        return
+    canonical = words.is_canonical(reports[baseline].clips)
+    codes = reports[name].codes.sort_values(["layer", "code"]).groupby("layer")
+    shares = [group["share"].fillna(0.0).to_numpy() for _, group in codes]
+    content = payload(
+        playback, _shown(playback, other), shares, View(), metric_name(playback.metric, canonical),
+        Beside(f"{baseline} (baseline)", other, name),
+    )  # fmt: skip
+    clip_player(content, key=PLAYER, on_view_change=lambda: None)
+    st.caption(f"Quantizers, tokens and the line of errors are of {components.escaped(name)}.")
+
+
+def _choose(reports: dict[str, Report], others: list[str]) -> tuple[str, Clip | None]:
+    """The checkpoint beside the baseline, and the clip, of those that both measure."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = others[0]
+        if len(others) > 1:
+            name = st.selectbox("Beside the baseline", others, key="watch", bind="query-params", width=340) or name
+        measured = set.intersection(
+            *(set(report.clips["clip"]) for report in (next(iter(reports.values())), reports[name]))
+        )
+        clips = {clip.name: clip for clip in data.clips(state.current().clips).clips if clip.name in measured}
+        chosen = (
+            st.selectbox("Clip", list(clips), key="watched_clip", bind="query-params", width=420) if clips else None
+        )
+    return name, None if chosen is None else clips[chosen]
+
+
+def _opened(name: str) -> Checkpoint:
+    return data.checkpoint(state.checkpoints()[name], state.current().reading)
+
+
+def _shown(playback: Playback, other: Playback) -> Window:
+    """Frames that both have: strides may differ, and with them the frames that are whole tokens."""
+    motions = 1 + len(playback.depths)
+    shown = window(playback, most_bytes=MOST_BYTES * motions // (motions + 1))  # room for the third figure
+    frames = min(shown.frames, other.clip.frames) // playback.stride * playback.stride
+    return Window(shown.start, frames)
