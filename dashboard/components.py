@@ -9,6 +9,7 @@ import time
 import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.errors import StreamlitAPIException
 
 from dashboard import data, docs, links, state, words
 from dashboard.figures.theme import CONFIG
@@ -183,9 +184,12 @@ OPENED_CODE = "_opened_code"
 def open_code(layer: int, code: int) -> None:
     """Go to the page of a code; to be called in a page's run, as a callback may not leave the page."""
     st.session_state[OPENED_CODE] = (layer, code)
-    st.switch_page(
-        "app_pages/code.py", query_params={**st.query_params.to_dict(), "layer": str(layer), "code": str(code)}
-    )
+    page = "app_pages/code.py"
+    try:
+        st.switch_page(page, query_params={"layer": str(layer), "code": str(code)})
+    except StreamlitAPIException:
+        # A widget of this page is bound to one of them: only that widget may write it into the address.
+        st.switch_page(page, query_params={})
 
 
 class Progress:

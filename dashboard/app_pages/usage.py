@@ -9,8 +9,9 @@ from dashboard import components, words
 from dashboard.figures.discovery import discovery_figure
 from dashboard.figures.groups import group_usage_figure
 from dashboard.figures.status import status_figure, status_table
+from dashboard.figures.theme import CONFIG
 from dashboard.figures.usage_curves import usage_curves_figure
-from dashboard.figures.usage_image import ORDERS, usage_grid, usage_image
+from dashboard.figures.usage_image import ORDERS, usage_grid, usage_image, with_clickable_cells
 from rvq_core.report import Report
 from rvq_core.stats.usage import ways_of_counting
 
@@ -97,10 +98,21 @@ def show_image(report: Report, column: str) -> None:
     codes = report.codes.dropna(subset=[column])
     grid = usage_grid(codes, order=order, counts=column)
     alt = "Image of usage: rows are layers, columns codes, colour how often a code is chosen"
-    components.chart(usage_image(grid, order=order), alt=alt, key="image")
+    figure = with_clickable_cells(usage_image(grid, order=order), grid, order=order)
+    event = st.plotly_chart(
+        figure, alt=alt, key="image", config=CONFIG, on_select="rerun", selection_mode="points"
+    )  # fmt: skip
     together = int(grid.last[0, 0] - grid.first[0, 0]) + 1
+    click = "Click a cell to see its code as movement."
     if together > 1:
-        st.caption(f"Each cell stands for {together} codes, and is orange where all of them are unseen.")
+        click = (
+            f"Each cell stands for {together} codes, and is orange where all of them are unseen. A click opens the "
+            "first of them."
+        )
+    st.caption(click)
+    picked = [point["customdata"] for point in event["selection"]["points"] if point.get("customdata")]
+    if picked:
+        components.open_code(int(picked[0][0]), int(picked[0][1]))
 
 
 def show_curves(report: Report, column: str) -> None:

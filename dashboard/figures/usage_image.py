@@ -26,7 +26,8 @@ class UsageGrid:
     """Cells of the image [Q, columns]; NaN where a layer has no such code.
 
     ``relative`` is a cell's mean share divided by the uniform share 1 / K; ``count`` its tokens; ``unseen`` how many
-    of its codes are unseen. ``first`` and ``last`` number its codes: ranks, or the codes themselves.
+    of its codes are unseen. ``first`` and ``last`` number its codes: ranks, or the codes themselves; ``code`` is the
+    first of them as the codebook numbers it.
     """
 
     layers: list[int]
@@ -35,26 +36,31 @@ class UsageGrid:
     unseen: Grid
     first: Grid
     last: Grid
+    code: Grid
 
 
 def usage_grid(
     codes: pd.DataFrame, *, order: str = "usage", counts: str = "count", max_columns: int = MAX_COLUMNS
 ) -> UsageGrid:
     """Cells of all layers; ``order`` sorts codes by usage within their layer or by number, ``counts`` is the column."""
-    groups = [(int(str(layer)), group[counts].to_numpy(np.float64)) for layer, group in codes.groupby("layer")]
-    widest = max(len(values) for _, values in groups)
+    first = "code" if order == "code" else counts
+    ordered = codes.sort_values([first, "code"], ascending=[order == "code", True])
+    groups = [(int(str(layer)), group) for layer, group in ordered.groupby("layer")]
+    widest = max(len(group) for _, group in groups)
     size = -(-widest // max_columns)
+    columns = -(-widest // size)
     rows = [
-        _row(np.sort(values)[::-1] if order == "usage" else values, size, -(-widest // size)) for _, values in groups
+        _row(group[counts].to_numpy(np.float64), group["code"].to_numpy(np.float64), size, columns)
+        for _, group in groups
     ]
-    stacked = np.stack(rows)  # [Q, 5, columns]
-    return UsageGrid([layer for layer, _ in groups], *(stacked[:, i] for i in range(5)))
+    stacked = np.stack(rows)  # [Q, 6, columns]
+    return UsageGrid([layer for layer, _ in groups], *(stacked[:, i] for i in range(6)))
 
 
 def usage_image(grid: UsageGrid, *, order: str = "usage") -> go.Figure:
     """Draw the cells; colour says how many times more often than under equal use."""
     seen = np.where(grid.count > 0, grid.relative, np.nan)
-    columns = np.arange(grid.relative.shape[1]) * float(grid.last[0, 0] - grid.first[0, 0] + 1)
+    columns = _places(grid)
     figure = go.Figure([_seen_cells(grid, seen, columns, order), _unseen_cells(grid, columns, order)])
     name = "codes, most used first (rank)" if order == "usage" else "code number"
     laid_out(figure, x=name, y="layer", height=max(MIN_HEIGHT, 150 + 46 * len(grid.layers)))
@@ -64,8 +70,45 @@ def usage_image(grid: UsageGrid, *, order: str = "usage") -> go.Figure:
     return figure
 
 
-def _row(values: Grid, size: int, columns: int) -> Grid:
-    """One layer's cells [5, columns]: relative, count, unseen, first, last."""
+def with_clickable_cells(figure: go.Figure, grid: UsageGrid, *, order: str = "usage") -> go.Figure:
+    """Lay a point that is not seen over each cell: a page is told of clicks on points alone, not on cells.
+
+    The nearest point to the pointer is that of its cell. ``customdata`` begins with layer and first code of the cell.
+    """
+    layers = np.broadcast_to(np.asarray(grid.layers, dtype=np.float64)[:, None], grid.code.shape)
+    data = np.concatenate([np.stack([layers, grid.code], axis=-1), _hover_data(grid)], axis=-1)
+    width = float(grid.last[0, 0] - grid.first[0, 0] + 1)
+    point = {"opacity": 0, "size": 1}
+    figure.update_traces(hoverinfo="skip", hovertemplate=None, customdata=None)
+    for unseen in (False, True):
+        rows, columns = np.nonzero((grid.count == 0) if unseen else (grid.count > 0))
+        figure.add_trace(
+            go.Scatter(
+                x=_places(grid)[columns],
+                y=layers[rows, columns],
+                mode="markers",
+                marker=point,
+                showlegend=False,
+                selected={"marker": point},
+                unselected={"marker": point},
+                customdata=data[rows, columns].tolist(),
+                hovertemplate=_hover(grid, order, unseen=unseen, start=2),
+            )
+        )
+    # The points would widen the axes by a margin for what they are drawn with.
+    figure.update_xaxes(range=[-0.5 * width, (grid.code.shape[1] - 0.5) * width])
+    figure.update_yaxes(range=[grid.layers[-1] + 0.5, grid.layers[0] - 0.5], autorange=False)
+    figure.update_layout(hovermode="closest", hoverdistance=-1, dragmode="zoom", clickmode="event+select")
+    return figure
+
+
+def _places(grid: UsageGrid) -> Grid:
+    """Where the columns lie: at the number of their first code or rank."""
+    return np.arange(grid.relative.shape[1]) * float(grid.last[0, 0] - grid.first[0, 0] + 1)
+
+
+def _row(values: Grid, codes: Grid, size: int, columns: int) -> Grid:
+    """One layer's cells [6, columns]: relative, count, unseen, first, last, code."""
     padded = np.full(size * columns, np.nan)
     padded[: len(values)] = values
     cells = padded.reshape(columns, size)
@@ -76,7 +119,9 @@ def _row(values: Grid, size: int, columns: int) -> Grid:
         relative = count / present / uniform if total > 0 else count * 0.0
     first = np.arange(columns) * size
     last = first + np.maximum(present, 1) - 1
-    return np.stack([relative, count, (cells == 0).sum(axis=1), first, last]).astype(np.float64)
+    named = np.full(size * columns, np.nan)
+    named[: len(codes)] = codes
+    return np.stack([relative, count, (cells == 0).sum(axis=1), first, last, named[::size]]).astype(np.float64)
 
 
 def _seen_cells(grid: UsageGrid, seen: Grid, columns: Grid, order: str) -> go.Heatmap:
@@ -106,14 +151,18 @@ def _hover_data(grid: UsageGrid) -> Grid:
     return np.nan_to_num(shift)
 
 
-def _hover(grid: UsageGrid, order: str, *, unseen: bool) -> str:
+def _hover(grid: UsageGrid, order: str, *, unseen: bool, start: int = 0) -> str:
+    """Words of a cell whose data begin at place ``start``; where they do not begin the list its code stands before."""
     place = "rank" if order == "usage" else "code"
     several = bool((grid.last > grid.first).any())
-    where = f"layer %{{y}}, {place} %{{customdata[0]}}" + (" to %{customdata[1]}" if several else "")
+    first, last, count, relative, none = (f"customdata[{start + i}]" for i in range(5))
+    where = f"layer %{{y}}, {place} %{{{first}}}" + (f" to %{{{last}}}" if several else "")
+    if start and order == "usage" and not several:
+        where += f": code %{{customdata[{start - 1}]}}"
     if unseen:
         return hover(where, "<b>unseen</b>: chosen by none of these tokens")
-    lines = ["<b>%{customdata[2]:,} tokens</b>, %{customdata[3]:.2f} times the uniform share"]
-    return hover(where, *lines, *(["%{customdata[4]} of these codes unseen"] if several else []))
+    lines = [f"<b>%{{{count}:,}} tokens</b>, %{{{relative}:.2f}} times the uniform share"]
+    return hover(where, *lines, *([f"%{{{none}}} of these codes unseen"] if several else []))
 
 
 def _decades(logs: Grid) -> tuple[int, int]:

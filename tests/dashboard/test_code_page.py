@@ -92,3 +92,28 @@ def test_one_code_has_no_neighbour(save_checkpoint, checkpoints):
     save_checkpoint(checkpoints / "c.safetensors", quantizers=1, size=1)
     at = open_code(checkpoint="c")
     assert text(at).count("The layer has no other code.") == 2
+
+
+def test_a_click_on_a_cell_of_the_usage_image_leads_to_its_code():
+    at = AppTest.from_file(str(APP), default_timeout=200)
+    at.run()
+    healthy(at.switch_page("app_pages/usage.py").run())
+    at.session_state["image"] = {"selection": {"points": [{"customdata": [2, 7, 0, 0, 3, 1.5, 0]}]}}
+    healthy(at.run())
+    assert at.title[0].value == "Code"
+    assert at.selectbox(key="layer").value == 2
+    assert at.number_input(key="code").value == 7
+
+
+def test_a_row_of_a_table_leads_to_its_code_whatever_the_link_named():
+    at = AppTest.from_file(str(APP), default_timeout=200)
+    for name, value in {"checkpoint": "b", "layer": "2", "order": "code number"}.items():
+        at.query_params[name] = value
+    at.run()
+    healthy(at.switch_page("app_pages/usage.py").run())
+    codes = at.dataframe[-1].value["code"].tolist()
+    at.session_state["codes_of_layer"] = {"selection": {"rows": [3], "columns": [], "cells": []}}
+    healthy(at.run())
+    assert at.title[0].value == "Code"
+    assert at.selectbox(key="checkpoint").value == "b"
+    assert (at.selectbox(key="layer").value, at.number_input(key="code").value) == (2, codes[3])

@@ -14,7 +14,7 @@ from dashboard.figures.reconstruction import error_figure, gain_figure
 from dashboard.figures.residual import residual_figure
 from dashboard.figures.status import status_figure
 from dashboard.figures.usage_curves import MAX_POINTS, usage_curve, usage_curves_figure
-from dashboard.figures.usage_image import MAX_COLUMNS, usage_grid, usage_image
+from dashboard.figures.usage_image import MAX_COLUMNS, usage_grid, usage_image, with_clickable_cells
 
 
 def trace(figure: go.Figure, start: str) -> go.Scatter:
@@ -85,6 +85,31 @@ def test_large_codebooks_are_put_together_in_cells_that_keep_every_token(make_co
     assert grid.unseen.sum() == (codes["count"] == 0).sum()
     assert (grid.last[:, -1] == 8191).all()
     assert len(json.dumps(usage_image(grid).to_plotly_json(), default=lambda value: np.asarray(value).tolist())) < 4e6
+
+
+@pytest.mark.parametrize("order", ["usage", "code"])
+@pytest.mark.parametrize("max_columns", [64, 20])
+def test_each_cell_has_a_point_that_tells_its_code(make_codes, order, max_columns):
+    codes = pd.concat([make_codes(1, 64), make_codes(1, 30).assign(layer=2)])
+    grid = usage_grid(codes, order=order, max_columns=max_columns)
+    figure = with_clickable_cells(usage_image(grid, order=order), grid, order=order)
+    points = pd.DataFrame(
+        [
+            (place, layer, data, trace.hovertemplate)
+            for trace in figure.data[2:]
+            for place, layer, data in zip(trace.x, trace.y, trace.customdata, strict=True)
+        ]
+    )
+    assert len(points) == (~np.isnan(grid.count)).sum()
+    size = 64 // max_columns + (64 % max_columns > 0)
+    by_layer = {layer: group.set_index("code")["count"] for layer, group in codes.groupby("layer")}
+    for place, layer, data, words in points.itertuples(index=False):
+        counts = by_layer[layer]
+        assert ("unseen</b>" in words) == (data[4] == 0)
+        ranked = counts.sort_values(ascending=False, kind="stable").index if order == "usage" else counts.index
+        assert data[:2] == [layer, ranked[int(place)]]
+        assert data[4] == counts[ranked[int(place) : int(place) + size]].sum()
+        assert place % size == 0
 
 
 def test_layers_of_different_size_leave_cells_empty(make_codes):

@@ -16,7 +16,7 @@ from rvq_core import analysis
 from rvq_core.verdicts import SEVERITIES, Finding
 
 PAGES = ("overview", "usage", "codebook_map", "reconstruction", "clip")
-CHARTS = {"overview": 2, "usage": 3, "codebook_map": 1, "reconstruction": 8, "clip": 0}
+CHARTS = {"overview": 2, "usage": 4, "codebook_map": 1, "reconstruction": 8, "clip": 0}
 
 
 @pytest.fixture(autouse=True)
