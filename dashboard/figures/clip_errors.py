@@ -33,13 +33,7 @@ def clip_error_figure(table: pd.DataFrame, metric: str, unit: str, canonical: bo
     shown = "" if unit == "1" else f" {unit}"
     figure = go.Figure()
     if table["unquantised"].notna().any():
-        figure.add_trace(
-            go.Scatter(
-                x=table["unquantised"], y=table["clip"], mode="markers", name="without quantization",
-                marker={"symbol": "line-ns-open", "size": 11, "color": GREY, "line": {"width": 2}},
-                hovertemplate=hover(f"%{{y}} without quantization: <b>%{{x:.4g}}{shown}</b>"),
-            )
-        )  # fmt: skip
+        figure.add_trace(unquantised_ticks(table["unquantised"], table["clip"], shown))
     for (name, colour, symbol), mask in zip(KINDS, _kinds(table), strict=True):
         if mask.any():
             figure.add_trace(_marks(table[mask], name, colour, symbol, shown))
@@ -47,6 +41,15 @@ def clip_error_figure(table: pd.DataFrame, metric: str, unit: str, canonical: bo
     figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=table["clip"].tolist(), dtick=1)
     figure.update_xaxes(rangemode="tozero")
     return figure
+
+
+def unquantised_ticks(errors: pd.Series, rows: pd.Series, unit: str) -> go.Scatter:
+    """A grey tick in each row for the error without quantization; ``unit`` as it stands behind a number."""
+    return go.Scatter(
+        x=errors, y=rows, mode="markers", name="without quantization",
+        marker={"symbol": "line-ns-open", "size": 11, "color": GREY, "line": {"width": 2}},
+        hovertemplate=hover(f"%{{y}} without quantization: <b>%{{x:.4g}}{unit}</b>"),
+    )  # fmt: skip
 
 
 def _kinds(table: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:

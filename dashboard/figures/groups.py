@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.figures.clip_errors import unquantised_ticks
 from dashboard.figures.reconstruction import axis_name, error_bars
 from dashboard.figures.theme import BLUE, GREY, hover, laid_out
 
@@ -52,13 +53,7 @@ def group_error_figure(rows: pd.DataFrame, overall: float, canonical: bool = Fal
     told = pd.DataFrame({"interval": _interval(rows)})
     figure = go.Figure(_marks(rows, told, f"%{{y}}: <b>%{{x:.4g}}{shown}</b>", "95 %: %{customdata[0]}"))
     if rows["reference"].notna().any():
-        figure.add_trace(
-            go.Scatter(
-                x=rows["reference"], y=rows["group"], mode="markers", name="without quantization",
-                marker={"symbol": "line-ns-open", "size": 11, "color": GREY, "line": {"width": 2.5}},
-                hovertemplate=hover(f"%{{y}} without quantization: <b>%{{x:.4g}}{shown}</b>"),
-            )
-        )  # fmt: skip
+        figure.add_trace(unquantised_ticks(rows["reference"], rows["group"], shown))
     return _finished(figure, rows, overall, axis_name(metric, unit, canonical))
 
 
