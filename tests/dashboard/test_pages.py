@@ -276,7 +276,7 @@ def test_the_user_can_say_how_the_file_is_read():
 
 def test_usage_can_be_shown_by_code_number():
     at = open_page("usage", order="code number")
-    assert spec(healthy(at), 1)["layout"]["xaxis"]["title"]["text"] == "code number"
+    assert spec(healthy(at), 2)["layout"]["xaxis"]["title"]["text"] == "code number"
 
 
 def test_codes_can_be_filtered_by_status():
