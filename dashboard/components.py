@@ -75,13 +75,16 @@ def report_beside(name: str) -> Report | None:
     try:
         report = _analysed(data.checkpoint(state.checkpoints()[name], state.current().reading))
     except RVQLensError as error:
-        st.warning(
-            f"**{escaped(name)}** is left out. {escaped(_uploads_by_name(str(error)))}", icon=":material/warning:"
-        )
+        left_out(name, str(error))
         return None
     if report is None:
         st.caption(f"{escaped(name)} is left out.")
     return report
+
+
+def left_out(name: str, reason: str) -> None:
+    """Warn that another checkpoint than the chosen one is not shown."""
+    st.warning(f"**{escaped(name)}** is left out. {escaped(_uploads_by_name(reason))}", icon=":material/warning:")
 
 
 def _analysed(ckpt: Checkpoint) -> Report | None:

@@ -11,15 +11,16 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import components, data, words
+from dashboard import components, data, state, words
 from dashboard.figures.codebook_map import COLOURS, codebook_map
 from dashboard.figures.theme import CONFIG
 from dashboard.projection_store import UmapSettings
+from dashboard.second import JOINT, Second, arrays, choose_second, joined, with_norms
 from rvq_core.clips.representations import TOKENS
 from rvq_core.errors import RVQLensError
 from rvq_core.loading import Checkpoint
 from rvq_core.report import Report
-from rvq_core.stats.projection import METRICS, Projection, place_on_plane
+from rvq_core.stats.projection import METRICS, Projection, place_on_plane, taken_apart
 
 ALL_LAYERS = "all together"
 SCALES = {"raw": "raw", "per layer": "per_layer"}
@@ -28,12 +29,22 @@ NEEDS = {"usage": "count", "EMA count": "ema_count", "status": "count"}
 
 
 class Choice(NamedTuple):
-    """What is drawn; ``layers`` are 1-based."""
+    """What is drawn; ``layers`` are 1-based, those of a second checkpoint counted on from the last of the first."""
 
     method: str
     layers: tuple[int, ...]
     scale: str
     colour: str
+
+
+class Picture(NamedTuple):
+    """What the map is drawn of: codes with their places, those of a second checkpoint, and what lies behind."""
+
+    points: pd.DataFrame
+    axes: tuple[str, str]
+    projection: Projection
+    second: pd.DataFrame | None
+    behind: NDArray[np.float64] | None
 
 
 def main() -> None:
@@ -43,12 +54,19 @@ def main() -> None:
     codes = usage_not_known(ckpt) if report is None else report.codes
     if report is not None:
         components.measured_on(report)
-    codebooks = [codebook.detach().cpu().float().numpy() for codebook in ckpt.codebooks]
-    choice = choose(len(codebooks), [name for name in COLOURS if is_known(codes, name)])
-    projection, axes = project(ckpt, codebooks, choice)
-    points = projection.table.merge(codes, on=["layer", "code"], validate="one_to_one")
+    own = arrays(ckpt)
+    choice = choose(len(own), [name for name in COLOURS if is_known(codes, name)])
+    second = choose_second(own, choice.layers)
+    codebooks, shas = own, ckpt.sha256
+    if second is not None:
+        codebooks, shas = own + second.codebooks, f"{shas} {second.sha256}"
+        choice = choice._replace(layers=(*choice.layers, *joined(choice.layers, len(own), len(second.codebooks))))
+    projection, axes = project(shas, codebooks, choice)
+    first, *others = taken_apart(projection.table, [len(own)] if second is None else [len(own), len(second.codebooks)])
+    points = first.merge(codes, on=["layer", "code"], validate="one_to_one")
     behind = residuals_behind(ckpt, codebooks, choice, projection) if report is not None else None
-    show_map(ckpt, points, choice.colour, axes, projection, behind)
+    beside = None if second is None else with_norms(others[0], second)
+    show_map(ckpt, Picture(points, axes, projection, beside, behind), choice.colour, second)
     if report is not None:
         show_geometry(report)
 
@@ -91,7 +109,7 @@ def choose(quantizers: int, colours: list[str]) -> Choice:
     return Choice(method or "PCA", layers, SCALES[scale or "raw"], colour or colours[0])
 
 
-def project(ckpt: Checkpoint, codebooks: list[np.ndarray], choice: Choice) -> tuple[Projection, tuple[str, str]]:
+def project(shas: str, codebooks: list[np.ndarray], choice: Choice) -> tuple[Projection, tuple[str, str]]:
     """Coordinates and axis titles; principal components until UMAP coordinates are there."""
     if choice.method == "UMAP":
         settings = umap_settings(choice.layers, choice.scale)
@@ -99,7 +117,7 @@ def project(ckpt: Checkpoint, codebooks: list[np.ndarray], choice: Choice) -> tu
         if found is not None:
             return found, ("UMAP 1 (no unit)", "UMAP 2 (no unit)")
         offer_umap(settings, codebooks)
-    projection = data.pca_of(ckpt.sha256, choice.scale, choice.layers, codebooks)
+    projection = data.pca_of(shas, choice.scale, choice.layers, codebooks)
     first, second = projection.made_by["explained"]
     return projection, (f"component 1 ({first:.0%} of the variance)", f"component 2 ({second:.0%} of the variance)")
 
@@ -186,21 +204,22 @@ def residuals_behind(
         components.error_box(error)
         return None
     some = [number - 1 for number in choice.layers]
-    placed = place_on_plane([codebooks[q] for q in some], [sample[q] for q in some], scale=choice.scale)
+    # Of a second checkpoint nothing is placed, but its codes make the plane.
+    vectors = [sample[q] if q < len(sample) else codebooks[q][:0] for q in some]
+    placed = place_on_plane([codebooks[q] for q in some], vectors, scale=choice.scale)
     return np.concatenate(placed)
 
 
-def show_map(
-    ckpt: Checkpoint,
-    points: pd.DataFrame,
-    colour: str,
-    axes: tuple[str, str],
-    projection: Projection,
-    behind: NDArray[np.float64] | None,
-) -> None:
+def show_map(ckpt: Checkpoint, picture: Picture, colour: str, second: Second | None) -> None:
     components.heading("Where the codes lie", "map")
-    figure = codebook_map(points, colour=colour, x=axes[0], y=axes[1], behind=behind)
+    points, axes, projection, beside, behind = picture
+    name = "" if second is None else second.name
+    figure = codebook_map(
+        points, colour=colour, x=axes[0], y=axes[1], behind=behind, second=beside, second_name=name
+    )  # fmt: skip
     alt = f"Scatter of {len(points):,} codes by {projection.made_by['method'].upper()}, coloured by {colour}"
+    if beside is not None:
+        alt += f"; outlined, {len(beside):,} codes of {name}"
     event = st.plotly_chart(
         figure,
         alt=alt,
@@ -211,7 +230,12 @@ def show_map(
     )
     drawn = "" if behind is None else f" Behind them {len(behind):,} vectors that these layers get to quantize."
     st.caption(f"{words.map_note(projection.made_by)}{drawn}")
-    show_selected(ckpt, points, event["selection"]["points"])
+    everything = points
+    if beside is not None:
+        st.caption(f"Outlined: **{components.escaped(name)}**. {JOINT}")
+        own = state.checkpoint_name()
+        everything = pd.concat([points.assign(checkpoint=own), beside.assign(checkpoint=name)], ignore_index=True)
+    show_selected(ckpt, points, event["selection"]["points"], everything)
 
 
 def show_geometry(report: Report) -> None:
@@ -234,7 +258,10 @@ def geometry_columns(table: pd.DataFrame) -> pd.DataFrame:
     return shown
 
 
-def show_selected(ckpt: Checkpoint, points: pd.DataFrame, selected: list[dict[str, Any]]) -> None:
+def show_selected(
+    ckpt: Checkpoint, points: pd.DataFrame, selected: list[dict[str, Any]], everything: pd.DataFrame
+) -> None:
+    """List what is selected among ``points``; with nothing selected, ``everything`` can be downloaded."""
     picked = [point["customdata"][:2] for point in selected if point.get("customdata")]
     if picked:
         wanted = pd.DataFrame(picked, columns=["layer", "code"]).drop_duplicates()
@@ -250,7 +277,7 @@ def show_selected(ckpt: Checkpoint, points: pd.DataFrame, selected: list[dict[st
         if len(rows) == 1 and st.button(name, type="primary", icon=":material/target:"):
             components.open_code(layer, code)
     else:
-        rows = points
+        rows = everything
         st.caption("Click a code, or draw around some with the box or the lasso of the chart, to list them here.")
     st.download_button(
         f"Download {'these' if picked else 'all'} {len(rows):,} codes with their coordinates (CSV)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from dashboard.figures.theme import (
     GREY,
+    ORANGE,
     POINT_SCALE,
     STATUS_COLOURS,
     VERMILLION,
@@ -45,11 +47,14 @@ def codebook_map(
     x: str = "component 1",
     y: str = "component 2",
     behind: NDArray[np.float64] | None = None,
+    second: pd.DataFrame | None = None,
+    second_name: str = "",
 ) -> go.Figure:
     """Draw ``points``: one row per code, with ``x``, ``y`` and the columns of the codes table.
 
     ``customdata`` starts with layer and code, so that a selection can be traced back. ``behind`` [N, 2] are points
-    whose density is drawn under the codes.
+    whose density is drawn under the codes. ``second`` are the codes of another checkpoint (layer, code, x, y, norm),
+    drawn as open diamonds, without ``customdata``: a selection leaves them out.
     """
     unseen = points["count"] == 0
     if colour == "layer":
@@ -58,7 +63,10 @@ def codebook_map(
         traces = _by_status(points)
     else:
         traces = _by_value(points, unseen, colour)
-    figure = go.Figure([*([] if behind is None else [_density(behind, points)]), *traces])
+    if second is not None:
+        traces.insert(0, _second(second, second_name, colour, len(points)))
+    everything = points if second is None else pd.concat([points, second])
+    figure = go.Figure([*([] if behind is None else [_density(behind, everything)]), *traces])
     laid_out(figure, x=x, y=y, height=620)
     # One unit is as long on both axes: distances are what the picture is about.
     figure.update_yaxes(scaleanchor="x", scaleratio=1, zeroline=False)
@@ -104,6 +112,21 @@ def _by_status(points: pd.DataFrame) -> list[Points]:
             marker = {"color": STATUS_COLOURS[status], "symbol": STATUS_SYMBOLS[status], "size": 7, "opacity": 0.85}
             traces.append(_points(points, some, status, marker))
     return traces
+
+
+def _second(codes: pd.DataFrame, name: str, colour: str, others: int) -> Points:
+    """Codes of another checkpoint, outlined; in the colours of their layers where layers are what is coloured."""
+    shades = [layer_colour(int(layer)) for layer in codes["layer"]] if colour == "layer" else ORANGE
+    kind = go.Scatter if len(codes) + others <= MAX_SVG_POINTS else go.Scattergl
+    told = [
+        f"<b>layer {layer}, code {code}</b> of {escape(name)}<br>norm {norm:.3g}"
+        for layer, code, norm in zip(codes["layer"], codes["code"], codes["norm"], strict=True)
+    ]
+    return kind(
+        x=codes["x"], y=codes["y"], mode="markers", name=f"{escape(name)} ({len(codes):,})", text=told,
+        hovertemplate=hover("%{text}"),
+        marker={"color": shades, "symbol": "diamond-open", "size": 8, "opacity": 0.9, "line": {"width": 1.3}},
+    )  # fmt: skip
 
 
 def _density(vectors: NDArray[np.float64], points: pd.DataFrame) -> go.Contour:

@@ -1,6 +1,7 @@
 """Codes on a plane: principal components at once, UMAP when asked for.
 
-All layers of one checkpoint share a space, so they are projected by one joint fit.
+All layers of one checkpoint share a space, so they are projected by one joint fit; so are two checkpoints whose spaces
+can be compared.
 """
 
 from __future__ import annotations
@@ -94,6 +95,20 @@ def umap_projection(
         return Projection(_table(codebooks, start), made_by | {"scale": scale})
     coordinates = _lay_out(points, start, neighbours, min_dist, metric, seed)
     return Projection(_table(codebooks, coordinates), made_by | {"scale": scale})
+
+
+def taken_apart(table: pd.DataFrame, quantizers: Sequence[int]) -> list[pd.DataFrame]:
+    """Tables of each model from that of a joint fit: ``pca`` or ``umap_projection`` of ``[*first, *second, ...]``.
+
+    ``quantizers`` are the codebooks of each model; its layers are numbered from 1 again. What a joint fit shows is as
+    comparable as the models' spaces are: those of independently trained models are rotated against each other.
+    """
+    ends = np.cumsum(quantizers)
+    model = np.searchsorted(ends, table["layer"])
+    return [
+        table[model == number].assign(layer=lambda own, before=end - size: own["layer"] - before).reset_index(drop=True)
+        for number, (end, size) in enumerate(zip(ends, quantizers, strict=True))
+    ]
 
 
 def nearest_neighbours(points: Floats, count: int, metric: str = "euclidean") -> tuple[NDArray[np.int32], Floats]:

@@ -173,6 +173,16 @@ def test_large_maps_use_webgl(make_codes):
     assert {trace.type for trace in codebook_map(points, colour="layer").data} == {"scattergl"}
 
 
+def test_codes_of_a_second_checkpoint_are_outlined_below_and_cannot_be_selected(make_codes):
+    points, second = map_points(make_codes(2, 30)), map_points(make_codes(3, 20))
+    drawn = codebook_map(points, second=second, second_name="<b>").data[0]
+    assert drawn.name == "&lt;b&gt; (60)" and drawn.marker.symbol == "diamond-open"
+    assert_allclose(drawn.x, second["x"])
+    assert drawn.customdata is None and drawn.text[25].startswith("<b>layer 2, code 5</b> of &lt;b&gt;")
+    shades = codebook_map(points, colour="layer", second=second).data[0].marker.color
+    assert list(shades) == [theme.layer_colour(layer) for layer in second["layer"]]
+
+
 def test_map_without_usage_or_without_any_seen_code(make_codes):
     points = map_points(make_codes(1, 8))
     unknown = points.assign(count=np.nan, share=np.nan)

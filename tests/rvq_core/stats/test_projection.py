@@ -6,7 +6,7 @@ from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
 from rvq_core.errors import SettingsError
-from rvq_core.stats.projection import nearest_neighbours, pca, place_on_plane, umap_projection
+from rvq_core.stats.projection import nearest_neighbours, pca, place_on_plane, taken_apart, umap_projection
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,27 @@ def test_degenerate_codebooks_stay_finite(project, codebooks):
     table = project(codebooks).table
     assert len(table) == sum(map(len, codebooks))
     assert np.isfinite(table[["x", "y"]].to_numpy()).all()
+
+
+def test_a_joint_fit_of_two_models_is_taken_apart(codebooks):
+    other = [codes[:40] + 1 for codes in codebooks[:2]]
+    first, second = taken_apart(pca([*codebooks, *other]).table, [3, 2])
+    assert first.groupby("layer").size().to_dict() == {1: 60, 2: 60, 3: 60}
+    assert second.groupby("layer").size().to_dict() == {1: 40, 2: 40}
+    # One plane for both: what is the same shift in the space is the same shift in the picture.
+    both = first.merge(second, on=["layer", "code"], suffixes=("", "_moved"))
+    shift = both[["x_moved", "y_moved"]].to_numpy() - both[["x", "y"]].to_numpy()
+    assert_allclose(shift, np.broadcast_to(shift[0], shift.shape), atol=1e-5)
+    expected = PCA(n_components=2, svd_solver="full").fit(np.concatenate([*codebooks, *other]).astype(np.float64))
+    assert_allclose(np.abs(shift[0]), np.abs(expected.components_.sum(axis=1)), rtol=1e-5)
+
+
+def test_layers_left_out_of_a_joint_fit_keep_their_numbers(codebooks):
+    table = pca(codebooks).table.replace({"layer": {1: 2, 2: 4, 3: 5}})  # layer 2 of 3, and layers 1 and 2 of 2
+    first, second = taken_apart(table, [3, 2])
+    assert first["layer"].unique().tolist() == [2]
+    assert second["layer"].unique().tolist() == [1, 2]
+    assert second.index.tolist() == list(range(120))
 
 
 def test_codes_of_one_dimension_lie_on_a_line():
