@@ -1,16 +1,32 @@
 """The dashboard in a real browser: every page draws, nothing complains, links restore what they name."""
 
+import re
 from pathlib import Path
 
 import numpy as np
+import published
 import pytest
-from browser import PATIENCE, check
+import torch
+from browser import PATIENCE, check, playwright
 
 from dashboard import app
+from rvq_core.clips.representations.humanml3d import humanml3d_features
+from rvq_core.clips.smplx import PARENTS, canonical_skeleton
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 WITHOUT_CHARTS = ("Clip", "Export", "Docs")
+BODY = 22
+ALONE = """plot => {
+    const dots = plot._fullData.filter(trace => trace.type === 'scatter' && trace.customdata).flatMap(trace =>
+        Array.from(trace.x, (x, i) => [x, trace.y[i]]));
+    const { xaxis, yaxis } = plot._fullLayout;
+    const places = dots.map(([x, y]) => [xaxis._offset + xaxis.d2p(x), yaxis._offset + yaxis.d2p(y)]);
+    const nearest = places.map(([x, y], i) =>
+        Math.min(...places.map(([u, v], k) => i === k ? Infinity : Math.hypot(x - u, y - v))));
+    return places[nearest.indexOf(Math.max(...nearest))];
+}"""
+"""Place in a chart, in pixels, of the point that lies farthest from all others."""
 DRAWN = "() => [...document.querySelectorAll('.js-plotly-plot')].filter(plot => plot._fullData?.length).length"
 ALL = "() => document.querySelectorAll('.js-plotly-plot').length"
 
@@ -27,6 +43,11 @@ def settle(page, charts: int | None) -> None:
 def go_to(page, title: str) -> None:
     page.locator('[data-testid="stSidebarNavLink"]', has_text=title).click()
     page.get_by_role("heading", name=title, exact=True).wait_for()
+
+
+def choose_checkpoint(page, name: str) -> None:
+    page.get_by_test_id("stSelectbox").filter(has_text="Checkpoint").locator("input").click()
+    page.get_by_role("option", name=name).click()
 
 
 def test_all_pages_draw_without_complaint(server, page):
@@ -49,8 +70,7 @@ def test_the_health_table_fits_the_page(server, page):
 def test_another_checkpoint_and_a_copied_link(server, page):
     page.goto(server)
     settle(page, 2)
-    page.get_by_test_id("stSelectbox").filter(has_text="Checkpoint").locator("input").click()
-    page.get_by_role("option", name="b.safetensors").click()
+    choose_checkpoint(page, "b.safetensors")
     page.get_by_text("3 × 16 codes").wait_for()
     settle(page, 2)
     go_to(page, "Codebook map")
@@ -74,19 +94,82 @@ def test_another_checkpoint_and_a_copied_link(server, page):
     fresh.close()
 
 
-def test_uploads_are_analysed_and_bad_ones_told(server, page, tmp_path: Path, save_checkpoint):
-    mine = save_checkpoint(tmp_path / "mine.safetensors", quantizers=4)
-    np.save(tmp_path / "waves.npy", np.sin(np.arange(600).reshape(50, 12) / 20).astype(np.float32))
+def test_a_code_clicked_on_the_map_opens_its_page(server, page):
+    page.goto(server)
+    go_to(page, "Codebook map")
+    settle(page, 1)
+    plot = page.locator(".js-plotly-plot")
+    x, y = plot.evaluate(ALONE)
+    plot.hover(position={"x": x, "y": y})
+    told = page.locator(".hoverlayer .hovertext").inner_text()
+    layer, code = re.match(r"layer (\d+), code (\d+):", told).groups()
+    plot.click(position={"x": x, "y": y})
+    page.get_by_role("button", name=f"Open the page of layer {layer}, code {code}").click()
+    page.get_by_role("heading", name="Code", exact=True).wait_for()
+    page.wait_for_url(f"**/code?**layer={layer}&code={code}**")
+    playwright.expect(page.get_by_role("spinbutton", name="Code", exact=True)).to_have_value(code)
+    settle(page, None)
+    check(page)
+
+
+def test_two_checkpoints_are_compared_and_change_places(server, page):
+    page.goto(server)
+    go_to(page, "Compare")
+    page.get_by_text("Differences are to a.safetensors").wait_for()
+    settle(page, None)
+    choose_checkpoint(page, "b.safetensors")
+    page.get_by_text("Differences are to b.safetensors").wait_for()
+    settle(page, None)
+    check(page)
+
+
+def momask_file(path: Path) -> Path:
+    """A tiny checkpoint as MoMask writes them, of HumanML3D's features."""
+    torch.manual_seed(0)
+    state = published.family_state(dim=263)
+    layers = {f"quantizer.layers.{q}.codebook": book for q, book in enumerate(published.codebooks(layers=4))}
+    torch.save({"vq_model": state | layers, "ep": 3, "total_it": 9}, path)
+    return path
+
+
+def humanml3d_file(path: Path, frames: int = 80) -> Path:
+    """A body that walks and sways, as features of HumanML3D."""
+    joints = np.zeros((frames, BODY, 3))
+    offsets, times = canonical_skeleton().offsets, np.arange(frames) / 20
+    for joint in range(1, BODY):
+        joints[:, joint] = joints[:, PARENTS[joint]] + offsets[joint]
+        joints[:, joint, 2] += 0.02 * np.sin(3 * times + joint)
+    joints[..., 2] += times[:, None]
+    np.save(path, humanml3d_features(joints))
+    return path
+
+
+def test_a_foreign_checkpoint_and_a_clip_are_uploaded_and_played(server, page, tmp_path: Path):
     page.goto(server)
     settle(page, 2)
     page.get_by_text("Your own files").click()
-    page.locator('input[type="file"]').nth(0).set_input_files(mine)
-    page.get_by_text("4 × 16 codes").wait_for()
-    page.locator('input[type="file"]').nth(1).set_input_files(tmp_path / "waves.npy")
-    page.get_by_text("25 tokens").first.wait_for()
+    page.locator('input[type="file"]').nth(1).set_input_files(humanml3d_file(tmp_path / "walk.npy"))
+    page.get_by_text("uploaded (1)").wait_for()
+    page.locator('input[type="file"]').nth(0).set_input_files(momask_file(tmp_path / "latest.tar"))
+    page.get_by_text("4 × 10 codes").wait_for()
+    page.get_by_text("of 1 clip ").first.wait_for()
     settle(page, 2)
     check(page)
 
+    go_to(page, "Clip")
+    readout = page.locator(".player .readout")
+    page.locator(".player .play[aria-label=Pause]").click()
+    still = readout.inner_text()
+    assert re.search(r"frame \d+ / \d\d", still)
+    page.locator(".player .play[aria-label=Play]").click()
+    playwright.expect(readout).not_to_have_text(still, timeout=PATIENCE)
+    check(page)
+
+
+def test_an_uploaded_file_that_cannot_be_read_is_told(server, page, tmp_path: Path):
+    page.goto(server)
+    settle(page, 2)
+    page.get_by_text("Your own files").click()
     (tmp_path / "broken.safetensors").write_bytes(b"not a checkpoint" * 10)
     page.locator('input[type="file"]').nth(0).set_input_files(tmp_path / "broken.safetensors")
     box = page.locator('[data-testid="stAlert"]')
