@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.figures.reconstruction import axis_name
-from dashboard.figures.theme import BLUE, GREY, ORANGE, hover, laid_out
+from dashboard.figures.theme import BLUE, GREY, ORANGE, SKY, hover, laid_out
 
 MAX_CLIPS = 60
 """Clips drawn; of more, those with the largest error."""
@@ -14,7 +14,7 @@ MAX_CLIPS = 60
 KINDS = (
     ("held out from training", ORANGE, "diamond"),
     ("trained on", BLUE, "circle"),
-    ("clip", BLUE, "circle"),
+    ("unknown to the checkpoint", SKY, "square"),
 )
 """Name, colour and symbol for held_out True, False and unknown."""
 

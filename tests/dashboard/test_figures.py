@@ -237,7 +237,8 @@ def test_clips_are_told_apart_by_training_and_sorted_by_error(report):
         drawn = trace(figure, name)
         assert (clips.loc[list(drawn.y), "held_out"] == value).all()
         assert_allclose(drawn.x, clips.loc[list(drawn.y), "mpjpe"])
-    assert len(trace(figure, "clip").y) == 2
+    assert len(trace(figure, "unknown").y) == 2
+    assert len({(mark.marker.color, mark.marker.symbol) for mark in figure.data}) == len(figure.data) == 4
 
 
 def test_of_many_clips_the_worst_are_drawn(report):
