@@ -41,7 +41,7 @@ def settle(page, charts: int | None) -> None:
 
 
 def go_to(page, title: str) -> None:
-    page.locator('[data-testid="stSidebarNavLink"]', has_text=title).click()
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name=title, exact=True).click()
     page.get_by_role("heading", name=title, exact=True).wait_for()
 
 
@@ -101,7 +101,7 @@ def test_a_code_clicked_on_the_map_opens_its_page(server, page):
     plot = page.locator(".js-plotly-plot")
     x, y = plot.evaluate(ALONE)
     plot.hover(position={"x": x, "y": y})
-    told = page.locator(".hoverlayer .hovertext").inner_text()
+    told = page.locator(".hoverlayer .hovertext").text_content()
     layer, code = re.match(r"layer (\d+), code (\d+):", told).groups()
     plot.click(position={"x": x, "y": y})
     page.get_by_role("button", name=f"Open the page of layer {layer}, code {code}").click()
