@@ -83,11 +83,12 @@ def open_tab(chromium: str) -> Iterator["playwright.Page"]:
         browser.close()
 
 
-def check(tab) -> None:
-    """Nothing on the page or behind it complains."""
+def check(tab, warned: list[str] | None = None) -> None:
+    """Nothing on the page or behind it complains, but for warnings that begin as those of ``warned``."""
     assert tab.locator('[data-testid="stException"]').count() == 0
-    for kind in ("Error", "Warning"):  # what a page merely tells is none
-        assert tab.locator(f'[data-testid="stAlertContent{kind}"]').all_inner_texts() == []
+    assert tab.locator('[data-testid="stAlertContentError"]').all_inner_texts() == []
+    warnings = tab.locator('[data-testid="stAlertContentWarning"]').all_inner_texts()
+    assert len(warnings) == len(warned or []) and all(map(str.startswith, warnings, warned or [])), warnings
     assert [line for line in tab.complaints if not PROBE.search(line)] == []
 
 
