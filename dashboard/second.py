@@ -37,7 +37,7 @@ def choose_second(own: list[np.ndarray], layers: tuple[int, ...]) -> Second | No
         "Together with", [ALONE, *names], key="second", bind="query-params", width=340,
         help="Codes of another checkpoint of the same code dimension, placed by one fit to both.",
     )  # fmt: skip
-    if name is None or name == ALONE:
+    if name == ALONE:
         return None
     try:
         other = data.checkpoint(state.checkpoints()[name], state.current().reading)
