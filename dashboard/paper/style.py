@@ -91,7 +91,7 @@ def _settings(preset: Preset) -> dict[str, Any]:
         "axes.linewidth": thin, "axes.edgecolor": INK, "axes.labelcolor": INK, "text.color": INK,
         "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "axes.unicode_minus": True,
         "xtick.color": INK, "ytick.color": INK, "xtick.major.width": thin, "ytick.major.width": thin,
-        "grid.color": PALE, "grid.linewidth": thin, "savefig.dpi": 300, "figure.dpi": 100,
+        "grid.color": PALE, "grid.linewidth": thin, "figure.dpi": 100,
         "figure.facecolor": "white", "axes.facecolor": "white", "path.simplify": False, "image.composite_image": False,
         "figure.constrained_layout.h_pad": 0.04, "figure.constrained_layout.w_pad": 0.04,
     }  # fmt: skip

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
 from dashboard.paper.draw import draw
 from dashboard.paper.style import PRESETS, Preset, drawing
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 FORMATS = ("pdf", "svg", "png")
+
+DPI = 300
+"""Of the PNG."""
 
 # No date and no version: they would make each file another one.
 _METADATA = {
@@ -30,9 +37,22 @@ def figure_files(
     chosen = PRESETS[preset] if isinstance(preset, str) else preset
     with drawing(chosen):
         drawn = draw(figure, chosen, title)
-        files: dict[str, bytes] = {}
-        for form in formats:
-            buffer = io.BytesIO()
-            drawn.savefig(buffer, format=form, metadata=_METADATA[form])
-            files[form] = buffer.getvalue()
-    return files
+        return {form: _written(drawn, form) for form in formats}
+
+
+def _written(drawn: Figure, form: str) -> bytes:
+    """The bytes of one file. ``Figure.savefig`` would lay out every text once more before it draws."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    buffer = io.BytesIO()
+    # PDF and SVG set 72, as their points are, and do not set it back.
+    drawn.set_dpi(DPI)
+    if form == "pdf":
+        FigureCanvasPdf(drawn).print_pdf(buffer, metadata=_METADATA[form])
+    elif form == "svg":
+        FigureCanvasSVG(drawn).print_svg(buffer, metadata=_METADATA[form])
+    else:
+        FigureCanvasAgg(drawn).print_png(buffer, metadata=_METADATA[form])
+    return buffer.getvalue()

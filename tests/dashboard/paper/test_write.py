@@ -132,9 +132,27 @@ def test_text_of_a_pdf_can_be_searched():
     assert any((b"Tf" in stream and b"Tj" in stream) or b"TJ" in stream for stream in streams)
 
 
-def test_matplotlib_waits_for_the_first_figure():
+def test_the_files_are_those_that_matplotlib_itself_saves():
+    made = {
+        "pdf": {"CreationDate": None, "Creator": "rvq-lens", "Producer": "Matplotlib"},
+        "svg": {"Date": None, "Creator": "rvq-lens"},
+        "png": {"Software": "rvq-lens"},
+    }
+    files = figure_files(lines(), ("svg", "png", "pdf"))
+    assert list(files) == ["svg", "png", "pdf"]
+    for form, content in files.items():
+        buffer = io.BytesIO()
+        with drawing(PRESETS["single"]):
+            draw(lines(), PRESETS["single"]).savefig(buffer, format=form, dpi=300, metadata=made[form])
+        assert content == buffer.getvalue(), form
+
+
+def test_matplotlib_waits_for_the_first_figure_and_torch_is_not_needed():
     from commands import python
 
-    code = "import sys, dashboard.export.build, rvq_core.cli; sys.exit('matplotlib' in sys.modules)"
+    code = (
+        "import sys, dashboard.export.build, dashboard.export.sources, rvq_core.cli; "
+        "sys.exit(bool({'matplotlib', 'torch'} & set(sys.modules)))"
+    )
     assert python("-c", code).returncode == 0
     assert "matplotlib" in sys.modules
