@@ -27,10 +27,15 @@ NO_MEMORY = "expected enough memory, found too little; give fewer or shorter cli
 DEBUG = "RVQ_LENS_DEBUG"
 """Set this environment variable to see where an error comes from."""
 
+WAITING = "OMP_WAIT_POLICY"
+"""How torch's threads wait for each other; read when torch is imported, by the commands."""
+
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit with its code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    # Beside a training run threads that wait busily take each other's turn: 20 s for an analysis of 3 s, measured.
+    os.environ.setdefault(WAITING, "passive")
     sys.exit(run(arguments))
 
 

@@ -110,3 +110,13 @@ class TestTheCommandItself:
                 line, stdout=gone, stderr=subprocess.PIPE, text=True, env=environment, check=False, timeout=60
             )
         assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "passive"), ("active", "active")])
+def test_threads_wait_without_taking_time_unless_the_user_says_otherwise(monkeypatch, given, expected):
+    monkeypatch.setenv("OMP_WAIT_POLICY", str(given))  # noted, and put back after the test
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert os.environ["OMP_WAIT_POLICY"] == expected

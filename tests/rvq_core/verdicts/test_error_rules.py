@@ -102,6 +102,10 @@ class TestQuantizerIsNoBottleneck:
     def test_a_quantizer_that_costs_much_is_one(self):
         assert "quantizer_is_no_bottleneck" not in rules([100, 60, 40, 30])
 
+    def test_a_decoder_that_knows_only_codes_has_no_floor_to_compare_with(self):
+        assert "quantizer_is_no_bottleneck" not in rules([100, 60, 40, 46])
+        assert "quantizer_is_no_bottleneck" in rules([100, 60, 40, 41])
+
     def test_no_error_at_all_is_no_division_by_zero(self):
         assert "quantizer_is_no_bottleneck" not in rules([1, 0, 0])
 
