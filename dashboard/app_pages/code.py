@@ -199,7 +199,7 @@ def codes_to_open(table: pd.DataFrame, layer: int, *, key: str) -> None:
     """A table of codes of ``layer`` in which a selected row leads to its page."""
     event = st.dataframe(
         table, hide_index=True, column_config=COLUMNS, key=f"{key}_table", on_select="rerun",
-        selection_mode="single-row",
+        selection_mode="single-row", placeholder="–",
     )  # fmt: skip
     rows = event["selection"]["rows"]
     if rows:

@@ -109,7 +109,8 @@ def show_table(comparison: Comparison, rows: pd.DataFrame, canonical: bool) -> N
             "Only rows with", key="filter", bind="query-params", width=340, placeholder="part of a name or setting"
         )
         table = rows_with(table, wanted or "")
-    st.dataframe(table, hide_index=True, column_config=columns(rows), height="content" if len(table) < 14 else 500)
+    height = "content" if len(table) < 14 else 500
+    st.dataframe(table, hide_index=True, column_config=columns(rows), height=height, placeholder="–")
     if len(rows) > 1:
         alt = "Differences to the baseline with intervals: " + "; ".join(
             f"{row['checkpoint']} {row['delta']:+.3g}, {row['words']}" for row in rows.to_dict("records")

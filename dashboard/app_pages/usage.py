@@ -158,7 +158,7 @@ def show_codes(report: Report) -> None:
     table = code_table(rows)
     event = st.dataframe(
         table, hide_index=True, column_config=COLUMNS, height=360, key="codes_of_layer", on_select="rerun",
-        selection_mode="single-row",
+        selection_mode="single-row", placeholder="–",
     )  # fmt: skip
     selected = event["selection"]["rows"]
     if selected:
