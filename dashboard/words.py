@@ -127,6 +127,10 @@ WHAT = {
         "Every line is a checkpoint, every axis a setting or a figure. Drag along an axis to keep only the lines that "
         "pass there, and an axis by its name to stand beside another."
     ),
+    "agreement": (
+        "How much two layers say the same (adjusted mutual information): 1 where both split the moments alike, 0 where "
+        "they know nothing of each other."
+    ),
     "matching": (
         "Left, how much two layers say the same: 1 where both split the moments alike, 0 where they know nothing of "
         "each other. Right, codes paired so that they share the most moments; a clear diagonal means that they do."
@@ -208,6 +212,7 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "clip": ("clip_page",),
     "compared": ("metrics", "Comparing checkpoints"),
     "compared_curves": ("metrics", "Comparing checkpoints"),
+    "agreement": ("metrics", "Comparing checkpoints"),
     "matching": ("metrics", "Comparing checkpoints"),
     "pair": ("clip_page",),
     "code": ("code_page",),

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from dashboard.export.registry import METRICS, FigureEntry
 from dashboard.export.tables import TableEntry
 from dashboard.export.text_table import Column
-from dashboard.figures.compare import differences, overlaid_errors, overlaid_perplexity
+from dashboard.figures.compare import agreement_image, differences, overlaid_errors, overlaid_perplexity
 from dashboard.figures.reconstruction import metric_name
 from rvq_core.compare import Comparison
 
@@ -51,6 +51,22 @@ def _draw_perplexity(table: pd.DataFrame, comparison: Comparison) -> go.Figure:
     return overlaid_perplexity(table)
 
 
+def _agreement(comparison: Comparison, number: int) -> pd.DataFrame | None:
+    """Agreement of the layers of the ``number``-th checkpoint with those of the baseline, which is number 0."""
+    if number >= len(comparison.names):
+        return None
+    matching = comparison.tables["matching"]
+    rows = matching[matching["checkpoint"] == comparison.names[number]]
+    return None if rows.empty or rows["ami"].isna().all() else rows
+
+
+def _draw_agreement(table: pd.DataFrame, comparison: Comparison) -> go.Figure:
+    return agreement_image(table, str(table["checkpoint"].iloc[0]), comparison.baseline)
+
+
+MOST_AGREEMENTS = 5
+"""Checkpoints whose agreement with the baseline has a figure; that of more stands in the comparison's table alone."""
+
 _BY_METRIC = (
     ("compared", "Error with the first n quantizers", _curves, partial(_draw_errors, against="n_active")),
     ("compared_bits", "Error against bits", _curves, partial(_draw_errors, against="effective_bps")),
@@ -67,6 +83,13 @@ COMPARISON_FIGURES: tuple[FigureEntry[Comparison], ...] = (
         )
         for name, title, of, draw in _BY_METRIC
         for metric in METRICS
+    ),
+    *(
+        FigureEntry(
+            f"agreement_{number}", f"Layers that say the same, checkpoint {number} and the baseline", "agreement",
+            partial(_agreement, number=number), _draw_agreement,
+        )
+        for number in range(1, MOST_AGREEMENTS + 1)
     ),
 )  # fmt: skip
 """Every figure of a comparison."""

@@ -9,6 +9,8 @@ import reports
 from dashboard.export.build import Choice, export_files
 from dashboard.export.comparisons import COMPARISON_FIGURES
 from dashboard.export.sources import figures_of, read_source
+from dashboard.paper.draw import draw
+from dashboard.paper.style import PRESETS, drawing
 from rvq_core.compare import Comparison, compare
 
 
@@ -38,6 +40,7 @@ def test_all_formats_of_a_comparison(comparison, tmp_path):
         "compared_feature_mse",
         "compared_bits_feature_mse",
         "differences_feature_mse",
+        "agreement_1",
     ]
     # Plotly's own text is markup of few harmless tags; everywhere else names are escaped.
     assert "&lt;b&gt;other&lt;/b&gt;" in page
@@ -51,6 +54,20 @@ def test_lines_are_those_of_the_tables(comparison):
         assert list(line.y) == pytest.approx(rows.sort_values("n_active")["value"].tolist())
     shown_values = [value for trace in shown["compared_perplexity"].data for value in trace.y]
     assert sorted(shown_values) == pytest.approx(sorted(comparison.tables["usage"]["perplexity"]))
+
+
+def test_the_agreement_of_layers_is_that_of_the_table_on_the_page_and_on_paper(comparison):
+    ((entry, table),) = figures_of(comparison, ["agreement_1"])
+    figure = entry.draw(table, comparison)
+    (image,) = figure.data
+    for row in comparison.tables["matching"].itertuples():
+        assert image.z[list(image.y).index(row.layer)][list(image.x).index(row.baseline_layer)] == row.ami
+    assert image.z.shape == (2, 2)
+    with drawing(PRESETS["single"]):
+        axes = draw(figure, PRESETS["single"]).axes[0]
+    cells = np.concatenate([each.get_array() for each in axes.collections])
+    assert sorted(set(cells)) == sorted(set(np.ravel(image.z)))
+    assert [text.get_text() for text in axes.texts] == [str(value) for value in np.ravel(np.round(image.z, 2))]
 
 
 def test_names_are_unique():

@@ -71,7 +71,9 @@ def test_names_are_unique_and_explained():
 
 def test_every_figure_of_the_pages_can_be_exported():
     pages = "".join(path.read_text() for path in (ROOT / "dashboard/app_pages").glob("*.py"))
-    drawn = set(re.findall(r"\b(\w+_figure|usage_image|codebook_map|overlaid_\w+|differences)\(", pages))
+    drawn = set(
+        re.findall(r"\b(\w+_figure|usage_image|codebook_map|overlaid_\w+|differences|agreement_image)\(", pages)
+    )
     listed = "".join((ROOT / f"dashboard/export/{name}.py").read_text() for name in ("registry", "comparisons"))
     # Usage by status is drawn by status_bars there; a code's own figure is of one that is chosen on its page.
     assert {name for name in drawn if name not in listed} <= {"status_figure", "code_usage_figure"}
