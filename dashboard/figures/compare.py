@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -102,7 +101,7 @@ def agreement_image(matching: pd.DataFrame, name: str, baseline: str) -> go.Figu
     figure = go.Figure(
         go.Heatmap(
             x=table.columns, y=table.index, z=table.to_numpy(), zmin=0, zmax=1, colorscale=USAGE_SCALE,
-            text=np.round(table.to_numpy(), 2), texttemplate="%{text}", xgap=2, ygap=2,
+            texttemplate="%{z:.2f}", xgap=2, ygap=2,
             colorbar={"title": {"text": "AMI"}},
             hovertemplate=hover(
                 f"layer %{{y}} of {name}, layer %{{x}} of {baseline}", "adjusted mutual information <b>%{z:.3f}</b>"

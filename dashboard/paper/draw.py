@@ -30,9 +30,11 @@ def draw(figure: go.Figure, preset: Preset, title: str | None = None) -> Figure:
     from dashboard.paper.traces import Canvas, draw_traces
 
     layout = figure.layout.to_plotly_json()
-    drawn = Figure(figsize=(preset.width * MM, _height(layout, preset) * MM), layout="constrained")
+    x_places, y_places = _places(figure, layout, "x"), _places(figure, layout, "y")
+    size = preset.width * MM, _height(layout, preset, names=y_places is not None) * MM
+    drawn = Figure(figsize=size, layout="constrained")
     axes = drawn.add_subplot()
-    canvas = Canvas(axes, preset, layout, _places(figure, layout, "x"), _places(figure, layout, "y"))
+    canvas = Canvas(axes, preset, layout, x_places, y_places)
     draw_traces(figure, canvas)
     # Before the axes: lines across the figure widen them, as on the page.
     _shapes(axes, layout, preset)
@@ -63,12 +65,14 @@ def plain(text: str | None) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", text or "").split())
 
 
-def _height(layout: dict[str, Any], preset: Preset) -> float:
+def _height(layout: dict[str, Any], preset: Preset, *, names: bool) -> float:
+    """Height in mm; a figure of a few ``names`` below each other may be low."""
     if preset.fixed:
         return preset.height
     if layout.get("yaxis", {}).get("scaleanchor"):  # a map: about as high as wide
         return min(preset.width, preset.height * 1.45)
-    return min(preset.height * max(layout.get("height", PAGE_HEIGHT) / PAGE_HEIGHT, 0.85), preset.tallest)
+    lowest = 0.55 if names else 0.85
+    return min(preset.height * max(layout.get("height", PAGE_HEIGHT) / PAGE_HEIGHT, lowest), preset.tallest)
 
 
 def _places(figure: go.Figure, layout: dict[str, Any], which: str) -> list[Any] | None:
@@ -97,6 +101,10 @@ def _axis(axes: Axes, axis: dict[str, Any], which: str, places: list[Any] | None
         mine.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 2.5, 5, 10]))
     mine.set_major_formatter(_number_format(axis.get("tickformat")))
     _ticks(axes, axis, which, places)
+    if places is not None and axis.get("range") is None:
+        # Half a place beyond the first and the last name: a mark stands on no edge.
+        low, high = getattr(axes, f"get_{which}lim")()
+        getattr(axes, f"set_{which}lim")(min(low, -0.5), max(high, len(places) - 0.5))
     _limits(axes, axis, which, logarithmic=logarithmic)
     getattr(axes, f"set_{which}label")(plain(axis.get("title", {}).get("text")))
     if axis.get("showgrid", True) and (which == "y") != _is_lying(places, which):

@@ -67,7 +67,7 @@ def test_the_agreement_of_layers_is_that_of_the_table_on_the_page_and_on_paper(c
         axes = draw(figure, PRESETS["single"]).axes[0]
     cells = np.concatenate([each.get_array() for each in axes.collections])
     assert sorted(set(cells)) == sorted(set(np.ravel(image.z)))
-    assert [text.get_text() for text in axes.texts] == [str(value) for value in np.ravel(np.round(image.z, 2))]
+    assert [text.get_text() for text in axes.texts] == [f"{value:.2f}" for value in np.ravel(image.z)]
 
 
 def test_names_are_unique():

@@ -101,6 +101,14 @@ def test_names_along_an_axis_keep_the_order_that_is_asked_for():
     assert axes.get_ylim()[0] > axes.get_ylim()[1]
 
 
+def test_few_names_below_each_other_make_a_low_figure_without_marks_on_its_edges():
+    figure = go.Figure(go.Scatter(x=[3, 1], y=["b", "a"], mode="markers")).update_layout(height=180)
+    with drawing(PRESETS["single"]):
+        drawn = draw(figure, PRESETS["single"])
+    assert drawn.get_figheight() * 25.4 == pytest.approx(62 * 0.55)
+    assert drawn.axes[0].get_ylim() == pytest.approx((-0.5, 1.5))
+
+
 @pytest.mark.parametrize(
     ("trace", "told"),
     [
