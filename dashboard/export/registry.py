@@ -19,6 +19,7 @@ from dashboard import words
 from dashboard.figures.clip_errors import clip_error_figure, clip_table
 from dashboard.figures.codebook_map import COLOURS, HOVER_COLUMNS, codebook_map
 from dashboard.figures.discovery import discovery_figure
+from dashboard.figures.groups import group_error_figure, group_usage_figure
 from dashboard.figures.headroom import headroom_figure
 from dashboard.figures.joints import joint_figure
 from dashboard.figures.perplexity import perplexity_figure
@@ -106,6 +107,20 @@ def _joints(report: Report, metric: str) -> pd.DataFrame | None:
     return rows.drop(columns=["group"], errors="ignore")
 
 
+def _groups(report: Report, metric: str) -> pd.DataFrame | None:
+    """The error of each group of clips with all quantizers."""
+    rows = report.reconstruction[report.reconstruction["metric"] == metric]
+    if "group" not in rows or rows["group"].isna().all():
+        return None
+    return rows[rows["group"].notna() & (rows["n_active"] == rows["n_active"].max())]
+
+
+def _group_usage(report: Report) -> pd.DataFrame | None:
+    """The usage of the first layer by group."""
+    table = report.tables.get("group_usage")
+    return None if table is None else _filled(table[table["layer"] == 1])
+
+
 def _filled(table: pd.DataFrame | None) -> pd.DataFrame | None:
     return None if table is None or table.empty else table
 
@@ -190,6 +205,16 @@ def _draw_joints(table: pd.DataFrame, report: Report) -> go.Figure:
     return joint_figure(table, words.is_canonical(report.clips))
 
 
+def _draw_groups(table: pd.DataFrame, report: Report) -> go.Figure:
+    whole = report.overall[report.overall["metric"] == table["metric"].iloc[0]]
+    overall = float(whole.loc[whole["n_active"] == table["n_active"].iloc[0], "value"].iloc[0])
+    return group_error_figure(table, overall, words.is_canonical(report.clips))
+
+
+def _draw_group_usage(table: pd.DataFrame, report: Report) -> go.Figure:
+    return group_usage_figure(table, float(report.layers.loc[report.layers["layer"] == 1, "perplexity"].iloc[0]))
+
+
 def _draw_image(table: pd.DataFrame, report: Report, order: str = "usage") -> go.Figure:
     del report
     return usage_image(usage_grid(table, order=order), order=order)
@@ -206,6 +231,7 @@ _BY_METRIC = (
     ("leave_one_out", "Each layer left out", "leave_one_out", partial(_further, name="leave_one_out"), _draw_left_out),
     ("bits", "Error against bits", "rate_distortion", partial(_further, name="rate_distortion"), _draw_bits),
     ("joints", "Error of each joint, all quantizers", "joints", _joints, _draw_joints),
+    ("groups", "Error of each group of clips, all quantizers", "group_errors", _groups, _draw_groups),
     ("clips", "Error of each clip, all quantizers", "clips", _clips, _draw_clips),
 )
 _CORPORA = (("", "count", ""), ("_training", "train_count", ", training corpus"),
@@ -221,6 +247,9 @@ REPORT_FIGURES: tuple[FigureEntry[Report], ...] = (
             ("usage_curves", "Sorted usage", "curves", lambda t, _: usage_curves_figure(t)),
         )
         for ending, column, where in _CORPORA
+    ),
+    FigureEntry(
+        "group_usage", "Perplexity of each group of clips in layer 1", "group_usage", _group_usage, _draw_group_usage
     ),
     *(
         FigureEntry(

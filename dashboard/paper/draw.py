@@ -29,7 +29,7 @@ def draw(figure: go.Figure, preset: Preset, title: str | None = None) -> Figure:
 
     from dashboard.paper.traces import Canvas, draw_traces
 
-    layout = figure.layout.to_plotly_json()
+    layout: dict[str, Any] = figure.layout.to_plotly_json()
     x_places, y_places = _places(figure, layout, "x"), _places(figure, layout, "y")
     size = preset.width * MM, _height(layout, preset, names=y_places is not None) * MM
     drawn = Figure(figsize=size, layout="constrained")

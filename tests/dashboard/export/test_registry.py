@@ -39,7 +39,18 @@ def full(make_report):
     whole = report.reconstruction.assign(joint=None, group=None)
     deepest = whole[(whole["metric"] == "mpjpe") & (whole["n_active"] == 3)]
     joints = [deepest.assign(joint=name, value=value) for name, value in (("left_wrist", 30.0), ("neck", 10.0))]
-    return dataclasses.replace(report, reconstruction=pd.concat([whole, *joints], ignore_index=True))
+    groups = [
+        deepest.assign(group=name, value=value, reference=5.0) for name, value in (("walk", 20.0), ("jump", 40.0))
+    ]
+    report.tables["group_usage"] = pd.DataFrame(
+        {
+            "group": ["walk", "jump"] * 2, "layer": [1, 1, 2, 2], "clips": 3, "tokens": 90, "codes": 8,
+            "used": [5, 6, 7, 8],
+            "only_here": 1, "perplexity": [3.0, 4.5, 5.0, 6.0], "perplexity_low": 2.5, "perplexity_high": 6.5,
+            "perplexity_corrected": [3.25, 4.75, 5.5, 6.25], "distance": 0.4, "distance_chance": 0.1,
+        }
+    )  # fmt: skip
+    return dataclasses.replace(report, reconstruction=pd.concat([whole, *joints, *groups], ignore_index=True))
 
 
 def further_rows(table: str, rng: np.random.Generator) -> pd.DataFrame:
@@ -82,8 +93,9 @@ def test_every_figure_of_the_pages_can_be_exported():
 def test_a_report_shows_what_it_has(full):
     shown = [entry.name for entry, _ in figures_of(full)]
     assert [entry.name for entry, _ in figures_of(full) if not entry.detail] == [
-        "perplexity", "status", "usage_image", "usage_curves", "map_usage", "map_layer", "map_norm", "error", "gain",
-        "leave_one_out", "bits", "joints", "clips", "discovery", "residual", "headroom", "redundancy",
+        "perplexity", "status", "usage_image", "usage_curves", "group_usage", "map_usage", "map_layer", "map_norm",
+        "error", "gain", "leave_one_out", "bits", "joints", "groups", "clips", "discovery", "residual", "headroom",
+        "redundancy",
     ]  # fmt: skip
     assert {"error_feature_mse", "gain_velocity_error", "clips_rotation_error"} <= set(shown)
     assert {"usage_image_training", "usage_curves_held_out", "map_ema_count", "bits_feature_mse"} <= set(shown)
