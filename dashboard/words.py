@@ -47,6 +47,10 @@ WHAT = {
         "tokens of a batch, and its mean hides the layer that has collapsed: compare it with your log, judge by the "
         "exact one."
     ),
+    "sequences": (
+        "A run is a stretch of tokens on one code within a clip. Long runs say that the layer codes something slow, or "
+        "that the stride could be larger; 'next' far below 'any' says that a code tells much about the one after it."
+    ),
     "group_usage": (
         "How many codes each group of clips uses, as a perplexity, with the interval over its clips; the open mark is "
         "corrected for having few tokens, and the line is all clips together. Groups of few tokens look poorer than "
@@ -195,6 +199,7 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "certainty": ("metrics", "How much the tokens can show"),
     "discovery": ("metrics", "How much the tokens can show"),
     "counting": ("metrics", "How much the tokens can show"),
+    "sequences": ("metrics", "Sequences"),
     "group_usage": ("metrics", "Usage"),
     "group_errors": ("metrics", "Reconstruction"),
     "image": ("metrics", "Usage"),

@@ -29,6 +29,7 @@ def main() -> None:
     show_image(report, column)
     show_curves(report, column)
     show_groups(report)
+    show_sequences(report)
     show_codes(report)
 
 
@@ -141,6 +142,26 @@ def show_groups(report: Report) -> None:
         st.dataframe(rows[list(GROUP_COLUMNS)], hide_index=True, column_config=GROUP_COLUMNS)
 
 
+def show_sequences(report: Report) -> None:
+    """How long each layer stays on a code, and its most frequent changes."""
+    dwell = report.tables.get("dwell")
+    if dwell is None or dwell.empty:
+        return
+    components.heading("How long codes stay", "sequences")
+    st.dataframe(dwell_table(dwell, report.layers), hide_index=True, column_config=DWELL_COLUMNS, placeholder="–")
+    changes = report.tables["transitions"]
+    with st.expander("Most frequent changes of code", icon=":material/table:"):
+        if changes.empty:
+            st.caption("No code is followed by another one.")
+        st.dataframe(changes, hide_index=True, height=300, column_config=CHANGE_COLUMNS)
+
+
+def dwell_table(dwell: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``dwell`` over all codes of a layer, beside the layer's entropy."""
+    rows = dwell[dwell["code"].isna()].merge(layers[["layer", "entropy_bits"]], on="layer")
+    return rows[list(DWELL_COLUMNS)]
+
+
 def show_codes(report: Report) -> None:
     st.subheader("Codes of one layer", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -185,6 +206,27 @@ COLUMNS = {
     ),
     "cause": st.column_config.TextColumn("why", width="large"),
 }
+DWELL_COLUMNS = {
+    "layer": st.column_config.NumberColumn("layer", help="1-based"),
+    "runs": st.column_config.NumberColumn("runs", help="runs of equal codes", format="localized"),
+    "mean_tokens": st.column_config.NumberColumn("mean, tokens", format="%.2f", help="mean length of a run"),
+    "p90_tokens": st.column_config.NumberColumn(
+        "9 of 10 up to", format="%d", help="tokens: nine runs of ten are no longer"
+    ),
+    "mean_seconds": st.column_config.NumberColumn("mean, s", format="%.2f", help="mean length of a run in seconds"),
+    "self_transition": st.column_config.NumberColumn("stays", format="percent", help="steps that stay on the code"),
+    "next_bits": st.column_config.NumberColumn("next, bits", format="%.2f", help="entropy of the next code given this"),
+    "entropy_bits": st.column_config.NumberColumn("any, bits", format="%.2f", help="entropy of the layer's codes"),
+}
+
+CHANGE_COLUMNS = {
+    "layer": st.column_config.NumberColumn("layer", help="1-based"),
+    "code": st.column_config.NumberColumn("code", help="0-based"),
+    "next_code": st.column_config.NumberColumn("next code", help="0-based"),
+    "count": st.column_config.NumberColumn("times", format="localized"),
+    "share": st.column_config.NumberColumn("share", format="percent", help="of the layer's changes"),
+}
+
 CERTAINTY_COLUMNS = {
     "layer": st.column_config.NumberColumn("layer"),
     "tokens": st.column_config.NumberColumn("tokens N", format="localized"),

@@ -279,6 +279,15 @@ def test_usage_can_be_shown_by_code_number():
     assert spec(healthy(at), 2)["layout"]["xaxis"]["title"]["text"] == "code number"
 
 
+def test_how_long_codes_stay_in_each_layer():
+    at = healthy(open_page("usage"))
+    (table,) = [shown.value for shown in at.dataframe if "self_transition" in shown.value]
+    assert table["layer"].tolist() == [1, 2]
+    assert (table["runs"] * table["mean_tokens"]).round(6).tolist() == [67, 67]  # every token is in one run
+    (changes,) = [shown.value for shown in at.dataframe if "next_code" in shown.value]
+    assert (changes["code"] != changes["next_code"]).all()
+
+
 def test_codes_can_be_filtered_by_status():
     at = open_page("usage", layer="2", status_filter="unseen")
     table = healthy(at).dataframe[-1].value
