@@ -53,7 +53,7 @@ def main() -> None:
     page = st.navigation({"RVQ Lens": pages})
     told = st.container()
     try:
-        state.choose()
+        state.choose(page.url_path)
         page.run()
     except StopException:  # a page that has said why it shows no more
         pass

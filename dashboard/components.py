@@ -181,12 +181,9 @@ def chart(figure: go.Figure, *, alt: str, key: str) -> None:
     st.plotly_chart(figure, alt=alt, key=f"chart_{key}", config=CONFIG)
 
 
-OPENED_CODE = "_opened_code"
-
-
 def open_code(layer: int, code: int) -> None:
     """Go to the page of a code; to be called in a page's run, as a callback may not leave the page."""
-    st.session_state[OPENED_CODE] = (layer, code)
+    st.session_state[state.OPENED_CODE] = (layer, code)
     page = "app_pages/code.py"
     try:
         st.switch_page(page, query_params={"layer": str(layer), "code": str(code)})

@@ -20,6 +20,9 @@ TOLD_IN_SIDEBAR = ("checkpoint", "clips")
 
 IN_EVERY_LINK = ("checkpoint", "clips", "split")
 
+OPENED_CODE = "_opened_code"
+"""Where a click leaves the layer and code that it leads to, until the Code page has taken them."""
+
 _SELECTION = "_selection"
 
 
@@ -48,20 +51,27 @@ def checkpoint_name() -> str:
     return str(st.session_state.get("checkpoint") or "")
 
 
-def choose() -> None:
-    """Draw the sidebar and remember what is chosen for the page of this run."""
+def choose(page: str = "") -> None:
+    """Draw the sidebar and remember what is chosen for the page of this run, named by its address."""
     links.remember_opened()
     with st.sidebar:
         checkpoint = _choose_checkpoint()
         clips = _choose_clips()
         held_out_only = _choose_split() == HELD_OUT
         chosen = {key: str(st.session_state[key]) for key in IN_EVERY_LINK if st.session_state.get(key)}
-        links.copy_button(chosen)
+        links.copy_button(chosen | (_chosen_code() if page == "code" else {}))
         _upload()
         reading = _choose_reading()
     if not any(UPLOADED in value for value in chosen.values()):  # uploads go with the session
         memory.remember(chosen)
     st.session_state[_SELECTION] = Selection(checkpoint, clips, held_out_only, reading)
+
+
+def _chosen_code() -> dict[str, str]:
+    """Layer and code of the Code page: after a click no widget writes them into the address."""
+    opened = st.session_state.get(OPENED_CODE)
+    values = opened if opened is not None else (st.session_state.get("layer"), st.session_state.get("code"))
+    return {key: str(value) for key, value in zip(("layer", "code"), values, strict=True) if value is not None}
 
 
 def _choose_checkpoint() -> Path | None:

@@ -49,7 +49,8 @@ WHAT = {
     ),
     "sequences": (
         "A run is a stretch of tokens on one code within a clip. Long runs say that the layer codes something slow, or "
-        "that the stride could be larger; 'next' far below 'any' says that a code tells much about the one after it."
+        "that the stride could be larger; 'next' far below 'any' says that a code tells much about the one after it, "
+        "though few tokens make it too low."
     ),
     "group_usage": (
         "How many codes each group of clips uses, as a perplexity, with the interval over its clips; the open mark is "

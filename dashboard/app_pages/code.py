@@ -52,7 +52,7 @@ def main() -> None:
 def choose_code(report: Report) -> tuple[int, int]:
     """The code that the address names, a click led to, or the reader chooses."""
     layers = report.layers["layer"].tolist()
-    opened = st.session_state.pop(components.OPENED_CODE, None)
+    opened = st.session_state.pop(state.OPENED_CODE, None)
     if opened is not None and opened[0] in layers:
         st.session_state["layer"], st.session_state["code"] = opened
     with st.container(horizontal=True, vertical_alignment="bottom"):

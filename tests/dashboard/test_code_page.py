@@ -1,5 +1,6 @@
 """The page of a code in its states, without a browser."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,8 @@ def test_a_click_on_a_cell_of_the_usage_image_leads_to_its_code():
     assert at.title[0].value == "Code"
     assert at.selectbox(key="layer").value == 2
     assert at.number_input(key="code").value == 7
+    (link,) = [json.loads(one.proto.json) for one in at.get("bidi_component") if "checkpoint" in one.proto.json]
+    assert (link["layer"], link["code"]) == ("2", "7")
 
 
 def test_a_row_of_a_table_leads_to_its_code_whatever_the_link_named():
