@@ -11,6 +11,7 @@ from rvq_core.verdicts.findings import Finding, layers_in_words
 
 ALIKE = "Tokens of one clip are alike, so they show fewer codes than as many independent ones would."
 FEW = "Few tokens: more clips may show more codes."
+SHARED = "The codebook is shared: codes that this layer leaves may be used by others, so they are not dead."
 
 
 def collapsed_layer(facts: Facts) -> Iterator[Finding]:
@@ -79,7 +80,8 @@ def unseen_codes(facts: Facts) -> Iterator[Finding]:
             advice="Switch on the reset of dead codes, or raise the tokens per batch so that a code reaches the reset "
             "threshold; else halve the codebook size and compare the reconstruction.",
             caveat=f"Unseen in {worst.tokens:,} tokens is not proof: a code's true share may be up to "
-            f"{min(1.0, 3 / worst.tokens):.2g}." + ("" if worst.stored else " " + ALIKE),
+            f"{min(1.0, 3 / worst.tokens):.2g}." + ("" if worst.stored else " " + ALIKE)
+            + (" " + SHARED if facts.config.get("shared_codebook") else ""),
         )  # fmt: skip
 
 
@@ -232,7 +234,7 @@ def too_few_tokens(facts: Facts) -> Iterator[Finding]:
             severity="note",
             layers=tuple(int(layer) for layer in few["layer"]),
             finding=f"{tokens:,} tokens cannot judge {codes} codes: rare codes cannot be told from dead ones under "
-            f"{limit * codes:,.0f}; up to {mass:.0%} of the tokens to come fall on codes not seen yet.",
+            f"{limit * codes:,.0f}; up to {100 * mass:.2g}% of the tokens to come fall on codes not seen yet.",
             value=tokens / codes,
             threshold=limit,
             measured_on=f"{tokens:,} tokens of {len(facts.report.tokens)} clips",

@@ -80,6 +80,11 @@ class TestUnseenCodes:
         assert rules(make_report(clips(K), K, train=counts(20)))["unseen_codes"]["severity"] == "warning"
         assert "unseen_codes" not in rules(make_report(clips(K), K, train=counts(28)))
 
+    def test_of_a_shared_codebook_other_layers_may_use_them(self):
+        for shared in (True, False):
+            report = make_report(clips(K), K, train=counts(20), config={"shared_codebook": shared})
+            assert ("others, so they are not dead" in rules(report)["unseen_codes"]["caveat"]) == shared
+
     def test_what_few_tokens_cannot_show_does_not_count(self):
         rng = np.random.default_rng(0)
         report = make_report([rng.integers(512, size=(100, 1)) for _ in range(2)], 512)
