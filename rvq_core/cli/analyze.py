@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rvq_core.cli.clip_lines import clip_lines
-from rvq_core.cli.parts import is_part_set, run_parts
+from rvq_core.cli.parts import is_part_set, open_part_set, parts_summary
 from rvq_core.cli.shared import (
     add_checkpoint,
     add_clips,
@@ -21,8 +23,11 @@ from rvq_core.cli.shared import (
 from rvq_core.errors import SettingsError
 
 if TYPE_CHECKING:
+    from rvq_core.parts import PartsReport
     from rvq_core.report import Report
     from rvq_core.verdicts import Thresholds
+
+AnyReport = TypeVar("AnyReport", bound="Report | PartsReport")
 
 VERDICTS_TOLD = 5
 """Verdicts that the terminal shows, the worst first; all stand in report.json."""
@@ -56,7 +61,7 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the report, print a summary of it."""
-    from rvq_core.analysis import DETAIL_FRAMES, analyze
+    from rvq_core.analysis import analyze
     from rvq_core.report import refuse_foreign_folder
 
     if options.out is None and not options.json:
@@ -65,14 +70,26 @@ def run(options: argparse.Namespace) -> int:
         refuse_foreign_folder(options.out)
     thresholds = _thresholds(options)
     if is_part_set(options.checkpoint):
-        return run_parts(options, thresholds)
-    checkpoint = open_checkpoint(options)
+        from rvq_core.parts import analyze_parts
+
+        return _measure(options, thresholds, partial(analyze_parts, open_part_set(options)), parts_summary)
+    return _measure(options, thresholds, partial(analyze, open_checkpoint(options)), _summary)
+
+
+def _measure(
+    options: argparse.Namespace,
+    thresholds: Thresholds,
+    measure: Callable[..., AnyReport],
+    summary: Callable[[AnyReport, Path | None], str],
+) -> int:
+    """Measure the clips with ``analyze`` or its like, write the report, print its summary."""
+    from rvq_core.analysis import DETAIL_FRAMES
+
     clips = read_clips_of(options)
     with progress_bar("clips") as progress, warnings.catch_warnings():
-        # What analyze warns about stands in the manifest, which is told line by line below.
+        # What is warned about stands in the manifest, which is told line by line below.
         warnings.simplefilter("ignore")
-        report = analyze(
-            checkpoint,
+        report = measure(
             clips.clips,
             device=options.device,
             max_frames=options.max_frames,
@@ -89,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
         tell_left_out(entry["clip"], entry["reason"])
     if options.out is not None:
         report.save(options.out)
-    print(report.json().rstrip("\n") if options.json else _summary(report, options.out))
+    print(report.json().rstrip("\n") if options.json else summary(report, options.out))
     return 0
 
 

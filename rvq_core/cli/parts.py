@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rvq_core.cli.clip_lines import clip_lines
-from rvq_core.cli.shared import progress_bar, read_clips_of, rows, tell_left_out
+from rvq_core.cli.shared import rows
 from rvq_core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from rvq_core.parts import PartsReport
-    from rvq_core.verdicts import Thresholds
+    from rvq_core.parts import PartSet, PartsReport
 
 OF_ONE_FILE = ("activation", "norm", "dilation_growth_rate", "mean", "std")
 SHOWN = ("mpjpe", "mpjpe_hands", "rotation_error")
@@ -28,44 +26,19 @@ def is_part_set(path: Path) -> bool:
     return len(checkpoint_files(path)) > 1
 
 
-def run_parts(options: argparse.Namespace, thresholds: Thresholds) -> int:
-    """Write the report of a set, print a summary of it."""
-    from rvq_core.analysis import DETAIL_FRAMES
-    from rvq_core.parts import analyze_parts, load_part_set
+def open_part_set(options: argparse.Namespace) -> PartSet:
+    """Open the folder as a set. Raises SettingsError for options that only one file can have."""
+    from rvq_core.parts import load_part_set
 
     given = [f"--{name.replace('_', '-')}" for name in OF_ONE_FILE if getattr(options, name) is not None]
     if given:
         raise SettingsError(
             ", ".join(given), expected="one checkpoint", found="a folder of several", do="name the file that is meant"
         )
-    part_set = load_part_set(options.checkpoint)
-    clips = read_clips_of(options)
-    with progress_bar("clips") as progress, warnings.catch_warnings():
-        # What is warned about stands in the manifest, which is told line by line below.
-        warnings.simplefilter("ignore")
-        report = analyze_parts(
-            part_set,
-            clips.clips,
-            device=options.device,
-            max_frames=options.max_frames,
-            detail_frames=DETAIL_FRAMES if options.detail_frames is None else options.detail_frames,
-            seed=options.seed,
-            progress=progress,
-            left_out=clips.left_out,
-            warned=clips.warnings,
-            groups=options.groups,
-            thresholds=thresholds,
-            command=options.command_line,
-        )
-    for entry in report.manifest["left_out"]:
-        tell_left_out(entry["clip"], entry["reason"])
-    if options.out is not None:
-        report.save(options.out)
-    print(report.json().rstrip("\n") if options.json else _summary(report, options.out))
-    return 0
+    return load_part_set(options.checkpoint)
 
 
-def _summary(report: PartsReport, out: Path | None) -> str:
+def parts_summary(report: PartsReport, out: Path | None) -> str:
     """A few lines for the terminal: the whole body, each part in it and by itself."""
     clips = report.manifest["clips"]
     parts = ", ".join(f"{part} ({told['name']})" for part, told in report.manifest["parts"].items())
