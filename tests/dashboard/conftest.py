@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import streamlit as st
 import torch
 
+from dashboard import projection_store, sources
 from rvq_core.autoencoder import RVQVAE, RVQVAEConfig
 from rvq_core.loading import Normalizer
 from rvq_core.loading.formats.native import NativeHeader, save_native
@@ -204,3 +206,15 @@ def server(tmp_path: Path, checkpoints: Path, clips: Path) -> Iterator[str]:
 
     with serve(tmp_path, checkpoints, clips) as address:
         yield address
+
+
+@pytest.fixture
+def own_places(tmp_path: Path, monkeypatch, checkpoints: Path, clips: Path):
+    """Nothing of this machine: bundled folders, caches and folders given at start are the test's own."""
+    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: checkpoints)
+    monkeypatch.setattr(sources, "bundled_clips", lambda: clips)
+    monkeypatch.setattr(projection_store, "user_cache_dir", lambda name: str(tmp_path / name))
+    for variable in sources.VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    st.cache_resource.clear()
+    st.cache_data.clear()

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
@@ -16,15 +15,7 @@ from rvq_core.autoencoder import RVQVAE, RVQVAEConfig
 from rvq_core.loading import Normalizer
 from rvq_core.loading.formats.native import NativeHeader, save_native
 
-
-@pytest.fixture(autouse=True)
-def own_places(monkeypatch, checkpoints: Path, clips: Path):
-    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: checkpoints)
-    monkeypatch.setattr(sources, "bundled_clips", lambda: clips)
-    monkeypatch.delenv(sources.CHECKPOINTS_VARIABLE, raising=False)
-    monkeypatch.delenv(sources.CLIPS_VARIABLE, raising=False)
-    st.cache_resource.clear()
-    st.cache_data.clear()
+pytestmark = pytest.mark.usefixtures("own_places")
 
 
 def open_clip(**query: str) -> AppTest:

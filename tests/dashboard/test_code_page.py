@@ -1,25 +1,14 @@
 """The page of a code in its states, without a browser."""
 
 import json
-from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from dashboard import sources
 from dashboard.launch import APP
 from dashboard.player import unpack
 
-
-@pytest.fixture(autouse=True)
-def own_places(monkeypatch, checkpoints: Path, clips: Path):
-    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: checkpoints)
-    monkeypatch.setattr(sources, "bundled_clips", lambda: clips)
-    monkeypatch.delenv(sources.CHECKPOINTS_VARIABLE, raising=False)
-    monkeypatch.delenv(sources.CLIPS_VARIABLE, raising=False)
-    st.cache_resource.clear()
-    st.cache_data.clear()
+pytestmark = pytest.mark.usefixtures("own_places")
 
 
 def open_code(**query: str) -> AppTest:

@@ -1,27 +1,13 @@
 """The Compare page, without a browser."""
 
 import json
-from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from dashboard import projection_store, sources
 from dashboard.launch import APP
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def own_places(tmp_path: Path, monkeypatch, checkpoints: Path, clips: Path):
-    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: checkpoints)
-    monkeypatch.setattr(sources, "bundled_clips", lambda: clips)
-    monkeypatch.setattr(projection_store, "user_cache_dir", lambda name: str(tmp_path / name))
-    for variable in (sources.CHECKPOINTS_VARIABLE, sources.CLIPS_VARIABLE):
-        monkeypatch.delenv(variable, raising=False)
-    st.cache_resource.clear()
-    st.cache_data.clear()
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_places")]
 
 
 def open_page(**query: str | list[str]) -> AppTest:

@@ -3,25 +3,12 @@
 import io
 import json
 import zipfile
-from pathlib import Path
 
 import pytest
-import streamlit as st
 from browser import check
 from streamlit.testing.v1 import AppTest
 
-from dashboard import sources
 from dashboard.launch import APP
-
-
-@pytest.fixture
-def own_places(monkeypatch, checkpoints: Path, clips: Path):
-    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: checkpoints)
-    monkeypatch.setattr(sources, "bundled_clips", lambda: clips)
-    monkeypatch.delenv(sources.CHECKPOINTS_VARIABLE, raising=False)
-    monkeypatch.delenv(sources.CLIPS_VARIABLE, raising=False)
-    st.cache_resource.clear()
-    st.cache_data.clear()
 
 
 def open_page(**query: str) -> AppTest:

@@ -19,16 +19,7 @@ PAGES = ("overview", "usage", "codebook_map", "reconstruction", "clip")
 CHARTS = {"overview": 2, "usage": 4, "codebook_map": 1, "reconstruction": 8, "clip": 0}
 
 
-@pytest.fixture(autouse=True)
-def own_places(tmp_path: Path, monkeypatch, checkpoints: Path, clips: Path):
-    """Nothing of this machine: bundled folders, caches and folders given at start are the test's own."""
-    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: checkpoints)
-    monkeypatch.setattr(sources, "bundled_clips", lambda: clips)
-    monkeypatch.setattr(projection_store, "user_cache_dir", lambda name: str(tmp_path / name))
-    monkeypatch.delenv(sources.CHECKPOINTS_VARIABLE, raising=False)
-    monkeypatch.delenv(sources.CLIPS_VARIABLE, raising=False)
-    st.cache_resource.clear()
-    st.cache_data.clear()
+pytestmark = pytest.mark.usefixtures("own_places")
 
 
 def open_page(page: str = "overview", **query: str) -> AppTest:

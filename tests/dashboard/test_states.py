@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
-from dashboard import app, components, projection_store, sources
+from dashboard import app, components, sources
 from dashboard.launch import APP
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_places")]
 
 PAGES = [file.removesuffix(".py") for file, *_ in app.PAGES]
 WITHOUT_CHECKPOINT = ("docs",)
@@ -19,18 +18,6 @@ WITHOUT_REPORT = ("docs", "training", "codebook_map")
 """Pages that show something where no clip can be run through the checkpoint."""
 
 SHOWN = ("plotly_chart", "bidi_component", "dataframe", "arrow_data_frame", "imgs", "alert", "download_button")
-
-
-@pytest.fixture(autouse=True)
-def own_places(tmp_path: Path, monkeypatch, checkpoints: Path, clips: Path):
-    """Nothing of this machine: bundled folders, caches and folders given at start are the test's own."""
-    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: checkpoints)
-    monkeypatch.setattr(sources, "bundled_clips", lambda: clips)
-    monkeypatch.setattr(projection_store, "user_cache_dir", lambda name: str(tmp_path / name))
-    for variable in sources.VARIABLES:
-        monkeypatch.delenv(variable, raising=False)
-    st.cache_resource.clear()
-    st.cache_data.clear()
 
 
 def open_page(page: str, **query: str) -> AppTest:
