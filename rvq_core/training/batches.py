@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rvq_core.clips import smplx
 from rvq_core.clips.rotations import matrix_to_rot6d, rot6d_to_matrix
-from rvq_core.loading.checkpoint import Normalizer
+from rvq_core.loading.checkpoint import CONSTANT_FEATURE, Normalizer
 
 HEADINGS = 8
 """Equally spaced headings that stand for a random one. Eight suffice for a normalizer: first and second moments of a
@@ -50,8 +50,11 @@ def in_all_headings(clip: Tensor) -> list[Tensor]:
     return list(turned(clip.expand(HEADINGS, -1, -1), angles))
 
 
-def fit_normalizer(clips: Sequence[Tensor], yaw: bool) -> Normalizer:
-    """Mean and std of features [T, D] over all frames, with ``yaw`` in all headings."""
+def fit_normalizer(clips: Sequence[Tensor], yaw: bool, *, floor: float = 0.0) -> Normalizer:
+    """Mean and std of features [T, D] over all frames, with ``yaw`` in all headings.
+
+    No std of a feature that moves is below ``floor``; constant ones stay so: the normalizer divides them by 1.
+    """
 
     def mean_over_frames(of: Callable[[Tensor], Tensor]) -> Tensor:
         views = (view for clip in clips for view in (in_all_headings(clip) if yaw else [clip]))
@@ -63,7 +66,8 @@ def fit_normalizer(clips: Sequence[Tensor], yaw: bool) -> Normalizer:
 
     mean = mean_over_frames(lambda features: features)
     variance = mean_over_frames(lambda features: (features - mean).square())
-    return Normalizer(mean.float(), variance.sqrt().float())
+    std = variance.sqrt().float()
+    return Normalizer(mean.float(), torch.where(std < CONSTANT_FEATURE, std, std.clamp(min=floor)))
 
 
 class WindowSampler:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from rvq_core.autoencoder import RVQVAE
 from rvq_core.clips.clip import Clip, fingerprint
 from rvq_core.clips.fit import fit_clip
-from rvq_core.clips.representations import SMPLX_ROT6D, Representation, get_representation
+from rvq_core.clips.representations import JOINT_ROT6D, SMPLX_ROT6D, Representation, get_representation
 from rvq_core.errors import ClipError, SettingsError
 from rvq_core.files import written_whole
 from rvq_core.loading.checkpoint import Normalizer
@@ -71,7 +71,8 @@ def train(
     _prepare_folder(out, settings)
     torch.manual_seed(settings.seed)
     model = RVQVAE(settings.model)
-    normalizer = fit_normalizer(corpus.train, corpus.yaw)
+    rotations = corpus.representation.name in (SMPLX_ROT6D.name, JOINT_ROT6D.name)
+    normalizer = fit_normalizer(corpus.train, corpus.yaw, floor=settings.rotation_std_floor if rotations else 0.0)
     run = _Run(model, normalizer, corpus, settings, out / CHECKPOINT, command)
     try:
         _loop(run, quiet)

@@ -53,6 +53,13 @@ def test_the_normalizer_is_mean_and_std_over_all_frames():
     np.testing.assert_allclose(normalizer.std, frames.std(axis=0), rtol=1e-6)
 
 
+def test_no_feature_that_moves_is_divided_by_less_than_the_floor():
+    frames = torch.randn(400, 4) * torch.tensor([0.5, 0.01, 1e-6, 0.0])
+    normalizer = fit_normalizer([frames], yaw=False, floor=0.1)
+    expected = [frames[:, 0].std(correction=0).item(), 0.1, 1.0, 1.0]  # constant features are divided by 1
+    np.testing.assert_allclose(normalizer.scale, expected, rtol=1e-6)
+
+
 def test_with_turns_the_normalizer_is_that_of_random_headings(motion):
     normalizer = fit_normalizer([motion], yaw=True)
     many = turned(motion.expand(5000, -1, -1), torch.rand(5000) * 2 * torch.pi).reshape(-1, 330).double()

@@ -44,6 +44,16 @@ def test_a_run_writes_a_checkpoint_that_opens_and_works(train, clips, small):
     assert report.clips["held_out"].tolist() == [False, False, True]
 
 
+def test_rotations_have_a_floor_of_std_and_other_features_none(train, clips, small):
+    floored = load_checkpoint(train(clips, small(rotation_std_floor=0.8))).normalizer.scale
+    as_measured = load_checkpoint(train(clips, small(rotation_std_floor=0.0), name="none")).normalizer.scale
+    assert as_measured.min() < 0.8
+    torch.testing.assert_close(floored, as_measured.clamp(min=0.8))
+    plain = [replace(clip, representation="raw", skeleton=None) for clip in clips]
+    other = load_checkpoint(train(plain, small(rotation_std_floor=0.8, position=0.0), name="raw")).normalizer.scale
+    assert other.min() < 0.8
+
+
 def test_the_history_has_a_row_an_evaluation(train, clips, small):
     history = load_checkpoint(train(clips, small(iterations=12, held_out=("c",)))).training["history"]
     assert [row["iteration"] for row in history] == [5, 10, 12]
