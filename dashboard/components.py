@@ -6,6 +6,7 @@ import logging
 import re
 import time
 
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -31,6 +32,16 @@ CODE_COLUMNS = {
     "ema_count": st.column_config.NumberColumn("EMA count", format="%.2f"),
 }
 """How the tables of codes show their common columns."""
+
+OPENED_COLUMNS = {
+    "code": st.column_config.NumberColumn("code", help="Select the row to go to its page."),
+    "distance": st.column_config.NumberColumn("at distance", format="%.3g", help="L2, in the space of the codes."),
+    **{name: CODE_COLUMNS[name] for name in ("status", "count", "share")},
+    "lift": st.column_config.NumberColumn(
+        "lift", format="%.2f", help="How many times more often than if the layers were independent."
+    ),
+}
+"""Columns of tables that lead to the pages of their codes."""
 
 
 def checkpoint_or_stop() -> Checkpoint:
@@ -179,6 +190,17 @@ def links_not_followed() -> None:
 def chart(figure: go.Figure, *, alt: str, key: str) -> None:
     """A figure as wide as its place, with a description for those who cannot see it."""
     st.plotly_chart(figure, alt=alt, key=f"chart_{key}", config=CONFIG)
+
+
+def codes_to_open(table: pd.DataFrame, layer: int, *, key: str) -> None:
+    """A table of codes of ``layer`` in which a selected row leads to its page."""
+    event = st.dataframe(
+        table, hide_index=True, column_config=OPENED_COLUMNS, key=f"{key}_table", on_select="rerun",
+        selection_mode="single-row", placeholder="–",
+    )  # fmt: skip
+    rows = event["selection"]["rows"]
+    if rows:
+        open_code(layer, int(table["code"].iloc[rows[0]]))
 
 
 def open_code(layer: int, code: int) -> None:

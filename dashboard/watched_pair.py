@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from dashboard import components, data, state, words
 from dashboard.figures.reconstruction import metric_name
-from dashboard.player import MOST_BYTES, Beside, View, Window, clip_player, not_beside, payload, window
+from dashboard.player import (
+    MOST_BYTES,
+    Beside,
+    Window,
+    choose_start,
+    clip_player,
+    not_beside,
+    opened_with,
+    payload,
+    remember_view,
+    window,
+)
 from rvq_core.clips import Clip
 from rvq_core.errors import RVQLensError
 from rvq_core.loading import Checkpoint
@@ -36,10 +49,10 @@ def show(reports: dict[str, Report]) -> None:
     codes = reports[name].codes.sort_values(["layer", "code"]).groupby("layer")
     shares = [group["share"].fillna(0.0).to_numpy() for _, group in codes]
     content = payload(
-        playback, _shown(playback, other), shares, View(), metric_name(playback.metric, canonical),
+        playback, _shown(playback, other), shares, opened_with(PLAYER), metric_name(playback.metric, canonical),
         Beside(f"{baseline} (baseline)", other, name),
     )  # fmt: skip
-    clip_player(content, key=PLAYER, on_view_change=lambda: None)
+    clip_player(content, key=PLAYER, on_view_change=partial(remember_view, PLAYER))
     st.caption(f"Quantizers, tokens and the line of errors are of {components.escaped(name)}.")
 
 
@@ -64,8 +77,10 @@ def _opened(name: str) -> Checkpoint:
 
 
 def _shown(playback: Playback, other: Playback) -> Window:
-    """Frames that both have: strides may differ, and with them the frames that are whole tokens."""
+    """Frames that both have, from where the reader wants them: with strides the frames of whole tokens differ."""
     motions = 1 + len(playback.depths)
-    shown = window(playback, most_bytes=MOST_BYTES * motions // (motions + 1))  # room for the third figure
-    frames = min(shown.frames, other.clip.frames) // playback.stride * playback.stride
-    return Window(shown.start, frames)
+    most = MOST_BYTES * motions // (motions + 1)  # room for the third figure
+    both = min(playback.clip.frames, other.clip.frames) // playback.stride * playback.stride
+    fits = min(window(playback, most_bytes=most).frames, both)
+    start = choose_start(Window(0, fits), both, playback.clip.fps)
+    return Window(min(window(playback, start, most).start, both - fits), fits)

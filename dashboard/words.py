@@ -142,7 +142,7 @@ WHAT = {
     ),
     "pair": (
         "The clip as it is, as the baseline has it with all its quantizers, and as the other checkpoint has it, in "
-        "step. Joint error colours both reconstructions on one scale; only the beginning of a long clip is sent."
+        "step. Joint error colours both reconstructions on one scale."
     ),
     "code": (
         "One code of one layer: what the decoder makes of it, where in the clips it was chosen, and which codes lie "

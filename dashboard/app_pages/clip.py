@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 import streamlit as st
 
 from dashboard import components, data, state, words
 from dashboard.figures.reconstruction import metric_name
-from dashboard.player import View, clip_player, payload, window
+from dashboard.player import choose_start, clip_player, opened_with, payload, remember_view, window
 from rvq_core.clips import Clip
 from rvq_core.loading import Checkpoint
 from rvq_core.playback import Playback
 from rvq_core.report import Report
 
 PLAYER = "clip_player"
-OPENED_WITH = "_clip_opened_with"
 
 
 class Mark(NamedTuple):
@@ -74,41 +74,14 @@ def show_player(playback: Playback, report: Report) -> None:
     codes = report.codes.sort_values(["layer", "code"])
     shares = [group["share"].fillna(0.0).to_numpy() for _, group in codes.groupby("layer")]
     name = metric_name(playback.metric, is_canonical(playback))
-    content = payload(playback, window(playback, choose_start(playback)), shares, opened_with(), name)
-    clip_player(content, key=PLAYER, on_view_change=remember_view)
+    start = choose_start(window(playback), playback.clip.frames, playback.clip.fps)
+    content = payload(playback, window(playback, start), shares, opened_with(PLAYER), name)
+    clip_player(content, key=PLAYER, on_view_change=partial(remember_view, PLAYER))
 
 
 def is_canonical(playback: Playback) -> bool:
     """Whether the figures stand on the canonical skeleton, so that their errors must be called so."""
     return playback.clip.representation.startswith("smplx_rot6d")
-
-
-def choose_start(playback: Playback) -> float:
-    """Second from which a clip is shown that is too long to be sent at once."""
-    last = playback.clip.frames - window(playback).frames
-    if last == 0:
-        return 0.0
-    seconds = window(playback).frames / playback.clip.fps
-    return st.slider(
-        f"Show {seconds:.0f} s from second", 0, int(-(-last // playback.clip.fps)), key="start", bind="query-params",
-        width=420, help=f"The clip lasts {playback.clip.seconds:.1f} s; so much of it is sent at once.",
-    )  # fmt: skip
-
-
-def opened_with() -> View:
-    """The view that the address told when the player was opened: the player keeps its own from then on."""
-    if PLAYER not in st.session_state:
-        st.session_state[OPENED_WITH] = View.read(st.query_params)
-    return st.session_state[OPENED_WITH]
-
-
-def remember_view() -> None:
-    """Put what was chosen in the player into the address."""
-    for name, value in View.read(st.session_state[PLAYER].get("view") or {}).address().items():
-        if value is not None:
-            st.query_params[name] = value
-        elif name in st.query_params:
-            del st.query_params[name]
 
 
 def show_captions(playback: Playback, report: Report) -> None:

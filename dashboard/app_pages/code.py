@@ -171,7 +171,7 @@ def show_neighbours(report: Report, codebook: np.ndarray, layer: int, code: int)
     codes = report.codes[report.codes["layer"] == layer].set_index("code")
     table = codes.loc[near.code, ["status", "count", "share"]].reset_index()
     table.insert(1, "distance", near.distance)
-    codes_to_open(table, layer, key="neighbours")
+    components.codes_to_open(table, layer, key="neighbours")
 
 
 def show_partners(report: Report, layer: int, code: int) -> None:
@@ -192,18 +192,7 @@ def show_partners(report: Report, layer: int, code: int) -> None:
                 st.info("No token of these clips has both, or none of the five most frequent pairs of a code there.")
                 continue
             table = rows[[column, "count", "share", "lift"]].rename(columns={column: "code"})
-            codes_to_open(table.sort_values("count", ascending=False), other, key=f"partners_{other}")
-
-
-def codes_to_open(table: pd.DataFrame, layer: int, *, key: str) -> None:
-    """A table of codes of ``layer`` in which a selected row leads to its page."""
-    event = st.dataframe(
-        table, hide_index=True, column_config=COLUMNS, key=f"{key}_table", on_select="rerun",
-        selection_mode="single-row", placeholder="–",
-    )  # fmt: skip
-    rows = event["selection"]["rows"]
-    if rows:
-        components.open_code(layer, int(table["code"].iloc[rows[0]]))
+            components.codes_to_open(table.sort_values("count", ascending=False), other, key=f"partners_{other}")
 
 
 def show_line(held: Held, code: int) -> None:
@@ -237,14 +226,5 @@ def show_line(held: Held, code: int) -> None:
     distance = float(np.linalg.norm(end.astype(np.float64) - start))
     st.caption(f"The two lie {distance:.3g} apart (L2) in layer {held.layer}.")
 
-
-COLUMNS = {
-    "code": st.column_config.NumberColumn("code"),
-    "distance": st.column_config.NumberColumn("at distance", format="%.3g"),
-    "status": components.CODE_COLUMNS["status"],
-    "count": components.CODE_COLUMNS["count"],
-    "share": components.CODE_COLUMNS["share"],
-    "lift": st.column_config.NumberColumn("lift", format="%.2f"),
-}
 
 main()

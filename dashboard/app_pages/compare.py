@@ -58,6 +58,7 @@ def other_reports() -> dict[str, Report]:
             icon=":material/compare_arrows:",
         )
         return {}
+    _leave_out_the_baseline(names)
     wanted = st.multiselect(
         f"Compare with the baseline {state.checkpoint_name()}", names, default=names[:1], key="compare",
         bind="query-params", placeholder="other checkpoints", max_selections=MOST_CHECKPOINTS - 1,
@@ -71,6 +72,13 @@ def other_reports() -> dict[str, Report]:
         if report is not None:
             found[name] = report
     return found
+
+
+def _leave_out_the_baseline(names: list[str]) -> None:
+    """Where the sidebar made one of those compared the baseline, go on with the others, or with the first there is."""
+    before = st.session_state.get("compare")
+    if before and not set(before) <= set(names):
+        st.session_state["compare"] = [name for name in before if name in names] or names[:1]
 
 
 def tell_clips(comparison: Comparison) -> None:

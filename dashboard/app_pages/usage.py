@@ -11,7 +11,7 @@ from dashboard.figures.groups import group_usage_figure
 from dashboard.figures.status import status_figure, status_table
 from dashboard.figures.theme import CONFIG
 from dashboard.figures.usage_curves import usage_curves_figure
-from dashboard.figures.usage_image import ORDERS, usage_grid, usage_image, with_clickable_cells
+from dashboard.figures.usage_image import ORDERS, codes_of_cell, usage_grid, usage_image, with_clickable_cells
 from rvq_core.report import Report
 from rvq_core.stats.usage import ways_of_counting
 
@@ -104,16 +104,27 @@ def show_image(report: Report, column: str) -> None:
         figure, alt=alt, key="image", config=CONFIG, on_select="rerun", selection_mode="points"
     )  # fmt: skip
     together = int(grid.last[0, 0] - grid.first[0, 0]) + 1
-    click = "Click a cell to see its code as movement."
-    if together > 1:
-        click = (
-            f"Each cell stands for {together} codes, and is orange where all of them are unseen. A click opens the "
-            "first of them."
-        )
-    st.caption(click)
     picked = [point["customdata"] for point in event["selection"]["points"] if point.get("customdata")]
-    if picked:
-        components.open_code(int(picked[0][0]), int(picked[0][1]))
+    if together == 1:
+        st.caption("Click a cell to see its code as movement.")
+    else:
+        st.caption(
+            f"Each cell stands for {together} codes, and is orange where all of them are unseen. Click one to choose "
+            "among its codes."
+        )
+    if not picked:
+        return
+    layer, code, first, last = map(int, picked[0][:4])
+    if first == last:
+        components.open_code(layer, code)
+    else:
+        choose_of_cell(codes_of_cell(codes, layer, (first, last), order=order, counts=column), layer)
+
+
+def choose_of_cell(rows: pd.DataFrame, layer: int) -> None:
+    """The codes of the cell that was clicked, to open one of them."""
+    st.markdown(f"**The {len(rows)} codes of the cell in layer {layer}.** Select a row to see the code as movement.")
+    components.codes_to_open(rows[["code", "status", "count", "share"]], layer, key="cell")
 
 
 def show_curves(report: Report, column: str) -> None:

@@ -43,9 +43,7 @@ def usage_grid(
     codes: pd.DataFrame, *, order: str = "usage", counts: str = "count", max_columns: int = MAX_COLUMNS
 ) -> UsageGrid:
     """Cells of all layers; ``order`` sorts codes by usage within their layer or by number, ``counts`` is the column."""
-    first = "code" if order == "code" else counts
-    ordered = codes.sort_values([first, "code"], ascending=[order == "code", True])
-    groups = [(int(str(layer)), group) for layer, group in ordered.groupby("layer")]
+    groups = [(int(str(layer)), group) for layer, group in _ordered(codes, order, counts).groupby("layer")]
     widest = max(len(group) for _, group in groups)
     size = -(-widest // max_columns)
     columns = -(-widest // size)
@@ -55,6 +53,14 @@ def usage_grid(
     ]
     stacked = np.stack(rows)  # [Q, 6, columns]
     return UsageGrid([layer for layer, _ in groups], *(stacked[:, i] for i in range(6)))
+
+
+def codes_of_cell(
+    codes: pd.DataFrame, layer: int, places: tuple[int, int], *, order: str = "usage", counts: str = "count"
+) -> pd.DataFrame:
+    """Rows of ``codes`` that a cell stands for: those in ``places`` (first and last, both among them) of its layer."""
+    first, last = places
+    return _ordered(codes[codes["layer"] == layer], order, counts).iloc[first : last + 1]
 
 
 def usage_image(grid: UsageGrid, *, order: str = "usage") -> go.Figure:
@@ -100,6 +106,12 @@ def with_clickable_cells(figure: go.Figure, grid: UsageGrid, *, order: str = "us
     figure.update_yaxes(range=[grid.layers[-1] + 0.5, grid.layers[0] - 0.5], autorange=False)
     figure.update_layout(hovermode="closest", hoverdistance=-1, dragmode="zoom", clickmode="event+select")
     return figure
+
+
+def _ordered(codes: pd.DataFrame, order: str, counts: str) -> pd.DataFrame:
+    """The codes as they stand beside each other in their layer."""
+    first = "code" if order == "code" else counts
+    return codes.sort_values([first, "code"], ascending=[order == "code", True])
 
 
 def _places(grid: UsageGrid) -> Grid:
@@ -152,17 +164,21 @@ def _hover_data(grid: UsageGrid) -> Grid:
 
 
 def _hover(grid: UsageGrid, order: str, *, unseen: bool, start: int = 0) -> str:
-    """Words of a cell whose data begin at place ``start``; where they do not begin the list its code stands before."""
+    """Words of a cell whose data begin at place ``start``; where they do not begin the list its code stands before.
+
+    A list with codes is that of points to click: of a cell of several codes a click shows all of them.
+    """
     place = "rank" if order == "usage" else "code"
     several = bool((grid.last > grid.first).any())
     first, last, count, relative, none = (f"customdata[{start + i}]" for i in range(5))
     where = f"layer %{{y}}, {place} %{{{first}}}" + (f" to %{{{last}}}" if several else "")
     if start and order == "usage" and not several:
         where += f": code %{{customdata[{start - 1}]}}"
+    click = ["click to choose among them"] if start and several else []
     if unseen:
-        return hover(where, "<b>unseen</b>: chosen by none of these tokens")
+        return hover(where, "<b>unseen</b>: chosen by none of these tokens", *click)
     lines = [f"<b>%{{{count}:,}} tokens</b>, %{{{relative}:.2f}} times the uniform share"]
-    return hover(where, *lines, *([f"%{{{none}}} of these codes unseen"] if several else []))
+    return hover(where, *lines, *([f"%{{{none}}} of these codes unseen"] if several else []), *click)
 
 
 def _decades(logs: Grid) -> tuple[int, int]:

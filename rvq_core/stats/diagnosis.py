@@ -81,16 +81,16 @@ def _never_chosen(code: int, facts: LayerFacts, marks: _Marks) -> str:
         return f"duplicate: lies on code {facts.neighbours.code[code]}, which takes its latents"
     if marks.reset[code] and facts.ema_count is not None:
         return (
-            f"frozen at reset noise: EMA count {facts.ema_count[code]:.2f}, and the row is not its EMA's mean but a "
+            f"frozen at reset noise: EMA count {facts.ema_count[code]:.2g}, and the row is not its EMA's mean but a "
             "latent that the last reset put there"
         )
     if marks.tiled[code]:
         return (
-            f"frozen at reset noise: lies {facts.neighbours.distance[code]:.3f} from code "
+            f"frozen at reset noise: lies {facts.neighbours.distance[code]:.2g} from code "
             f"{facts.neighbours.code[code]}, as copies of one latent do"
         )
     if facts.ema_count is not None and facts.ema_count[code] < facts.reset_threshold:
-        return f"dead: EMA count {facts.ema_count[code]:.2f} is below the reset threshold {facts.reset_threshold:g}"
+        return f"dead: EMA count {facts.ema_count[code]:.2g} is below the reset threshold {facts.reset_threshold:g}"
     trained = facts.corpora.get("train")
     if trained is not None:
         return f"dead: none of {trained.sum():,} tokens of the training corpus is on it"

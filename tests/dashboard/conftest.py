@@ -218,3 +218,35 @@ def own_places(tmp_path: Path, monkeypatch, checkpoints: Path, clips: Path):
         monkeypatch.delenv(variable, raising=False)
     st.cache_resource.clear()
     st.cache_data.clear()
+
+
+@pytest.fixture
+def smplx(tmp_path: Path, monkeypatch) -> Path:
+    """Two checkpoints on 330 features, and an empty folder for their clips, which is returned; all given at start."""
+    config = RVQVAEConfig(input_dim=330, width=8, code_dim=4, nb_code=16, num_quantizers=2, depth=1)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "motion").mkdir()
+    for seed, name in enumerate(("m", "other")):
+        torch.manual_seed(seed)
+        model = RVQVAE(config)
+        for layer in model.quantizer.ema_layers():
+            layer.codebook.copy_(torch.randn(16, 4) * 0.3)
+            layer.init.fill_(True)
+        header = NativeHeader(config, "smplx_rot6d", 30.0, {})
+        statistics = Normalizer(torch.zeros(330), torch.ones(330))
+        save_native(tmp_path / f"models/{name}.safetensors", model, statistics, header)
+    monkeypatch.setenv(sources.CHECKPOINTS_VARIABLE, str(tmp_path / "models"))
+    monkeypatch.setenv(sources.CLIPS_VARIABLE, str(tmp_path / "motion"))
+    return tmp_path / "motion"
+
+
+@pytest.fixture
+def save_motion() -> Callable[..., None]:
+    """Write a clip of so many frames as BEAT2 has them: poses drawn at random, and a path."""
+
+    def save(path: Path, frames: int, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        trans = np.cumsum(rng.normal(size=(frames, 3)) * 0.01, axis=0)
+        np.savez(path, poses=rng.normal(size=(frames, 165)) * 0.2, trans=trans, mocap_frame_rate=30)
+
+    return save

@@ -7,7 +7,7 @@ import numpy as np
 import published
 import pytest
 import torch
-from browser import PATIENCE, check, playwright
+from browser import PATIENCE, another_browser, check, playwright
 
 from dashboard import app
 from rvq_core.clips.representations.humanml3d import humanml3d_features
@@ -67,7 +67,7 @@ def test_the_health_table_fits_the_page(server, page):
     assert wide <= shown
 
 
-def test_another_checkpoint_and_a_copied_link(server, page):
+def test_a_copied_link_opened_in_a_new_browser_shows_the_same(server, page, chromium):
     page.goto(server)
     settle(page, 2)
     choose_checkpoint(page, "b.safetensors")
@@ -84,14 +84,13 @@ def test_another_checkpoint_and_a_copied_link(server, page):
     link = page.evaluate("navigator.clipboard.readText()")
     assert all(part in link for part in ("/codebook_map?", "checkpoint=b.safetensors", "colour=norm", "split=all"))
 
-    fresh = page.context.browser.new_context().new_page()
-    fresh.set_default_timeout(PATIENCE)
-    fresh.goto(link)
-    settle(fresh, 1)
-    assert fresh.get_by_text("L2 norm").count() == 1
-    assert fresh.get_by_test_id("stAlert").count() == 0  # nothing of the link was lost
-    assert "checkpoint=b.safetensors" in fresh.url
-    fresh.close()
+    with another_browser(page, chromium) as fresh:
+        fresh.goto(link)
+        settle(fresh, 1)
+        assert fresh.get_by_text("L2 norm").count() == 1
+        assert fresh.get_by_test_id("stAlert").count() == 0  # nothing of the link was lost
+        assert "checkpoint=b.safetensors" in fresh.url
+        check(fresh)
 
 
 def test_a_code_clicked_on_the_map_opens_its_page(server, page):

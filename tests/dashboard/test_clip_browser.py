@@ -218,4 +218,10 @@ def test_two_checkpoints_play_one_clip_beside_the_original(clip_server: str, pag
     assert len(set(before)) == 3
     # The slider changes the last of the three figures alone.
     assert [one == other for one, other in zip(before, after, strict=True)] == [True, True, False]
+
+    page.get_by_role("button", name="Overlaid").click()
+    page.wait_for_url("**layout=over**")
+    page.goto(page.url)
+    page.get_by_text("canonical-skeleton MPJPE, body, no codes (0 of 6)", exact=True).wait_for()
+    assert page.get_by_role("button", name="Overlaid").get_attribute("aria-pressed") == "true"
     assert [line for line in page.complaints if "/_stcore/" not in line] == []

@@ -5,15 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from streamlit.testing.v1 import AppTest
 
-from dashboard import sources
 from dashboard.launch import APP
 from dashboard.player import unpack, window
-from rvq_core.autoencoder import RVQVAE, RVQVAEConfig
-from rvq_core.loading import Normalizer
-from rvq_core.loading.formats.native import NativeHeader, save_native
 
 pytestmark = pytest.mark.usefixtures("own_places")
 
@@ -107,31 +102,8 @@ def test_a_clip_too_long_to_be_sent_at_once_has_a_slider_for_its_start(monkeypat
     assert shown(healthy(at))[0]["clip"]["start"] == 30
 
 
-@pytest.fixture
-def smplx(tmp_path: Path, monkeypatch) -> Path:
-    """A checkpoint on 330 features, and folders for its clips, given at start."""
-    config = RVQVAEConfig(input_dim=330, width=8, code_dim=4, nb_code=16, num_quantizers=2, depth=1)
-    model = RVQVAE(config)
-    for layer in model.quantizer.ema_layers():
-        layer.codebook.copy_(torch.randn(16, 4) * 0.3)
-        layer.init.fill_(True)
-    (tmp_path / "models").mkdir()
-    (tmp_path / "motion").mkdir()
-    header = NativeHeader(config, "smplx_rot6d", 30.0, {})
-    save_native(tmp_path / "models/m.safetensors", model, Normalizer(torch.zeros(330), torch.ones(330)), header)
-    monkeypatch.setenv(sources.CHECKPOINTS_VARIABLE, str(tmp_path / "models"))
-    monkeypatch.setenv(sources.CLIPS_VARIABLE, str(tmp_path / "motion"))
-    return tmp_path / "motion"
-
-
-def save_beat2(path: Path, frames: int) -> None:
-    rng = np.random.default_rng(0)
-    trans = np.cumsum(rng.normal(size=(frames, 3)) * 0.01, axis=0)
-    np.savez(path, poses=rng.normal(size=(frames, 165)) * 0.2, trans=trans, mocap_frame_rate=30)
-
-
-def test_motion_has_figures_that_follow_the_clips_path(smplx: Path):
-    save_beat2(smplx / "walk.npz", 30)
+def test_motion_has_figures_that_follow_the_clips_path(smplx: Path, save_motion):
+    save_motion(smplx / "walk.npz", 30)
     at = healthy(open_clip())
     header, arrays = shown(at)
     assert header["metric"] == {"name": "canonical-skeleton MPJPE, body", "unit": "mm"}
@@ -140,8 +112,8 @@ def test_motion_has_figures_that_follow_the_clips_path(smplx: Path):
     assert any("moves both figures alike" in caption.value for caption in at.caption)
 
 
-def test_a_clip_of_one_token_is_shown(smplx: Path):
-    save_beat2(smplx / "short.npz", 2)
+def test_a_clip_of_one_token_is_shown(smplx: Path, save_motion):
+    save_motion(smplx / "short.npz", 2)
     header, arrays = shown(healthy(open_clip()))
     assert header["clip"]["frames"] == 2 and arrays["tokens"].shape == (1, 2)
 

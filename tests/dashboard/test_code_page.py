@@ -1,10 +1,12 @@
 """The page of a code in its states, without a browser."""
 
 import json
+from functools import partial
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.figures import usage_image
 from dashboard.launch import APP
 from dashboard.player import unpack
 
@@ -95,6 +97,27 @@ def test_a_click_on_a_cell_of_the_usage_image_leads_to_its_code():
     assert at.number_input(key="code").value == 7
     (link,) = [json.loads(one.proto.json) for one in at.get("bidi_component") if "checkpoint" in one.proto.json]
     assert (link["layer"], link["code"]) == ("2", "7")
+
+
+def test_a_cell_of_several_codes_lets_choose_among_them(monkeypatch):
+    monkeypatch.setattr(usage_image, "usage_grid", partial(usage_image.usage_grid, max_columns=8))
+    at = AppTest.from_file(str(APP), default_timeout=200)
+    at.run()
+    healthy(at.switch_page("app_pages/usage.py").run())
+    assert any("stands for 2 codes" in caption.value for caption in at.caption)
+    drawn = [json.loads(one.proto.spec) for one in at.get("plotly_chart")]
+    image = next(one for one in drawn if any(trace["type"] == "heatmap" for trace in one["data"]))
+    points = [point for trace in image["data"] if trace["type"] == "scatter" for point in trace["customdata"]]
+    cell = next(point for point in points if point[:1] == [2] and point[2] == 4)
+    at.session_state["image"] = {"selection": {"points": [{"customdata": cell}]}}
+    healthy(at.run())
+    assert at.title[0].value == "Usage"
+    chosen = next(frame.value for frame in at.dataframe if list(frame.value) == ["code", "status", "count", "share"])
+    assert len(chosen) == 2 and chosen["code"].iloc[0] == cell[1]
+    at.session_state["cell_table"] = {"selection": {"rows": [1], "columns": [], "cells": []}}
+    healthy(at.run())
+    assert at.title[0].value == "Code"
+    assert (at.selectbox(key="layer").value, at.number_input(key="code").value) == (2, chosen["code"].iloc[1])
 
 
 def test_a_row_of_a_table_leads_to_its_code_whatever_the_link_named():

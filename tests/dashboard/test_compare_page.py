@@ -5,7 +5,9 @@ import json
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard import watched_pair
 from dashboard.launch import APP
+from dashboard.player import unpack
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_places")]
 
@@ -89,8 +91,50 @@ def test_nothing_to_compare_with(checkpoints):
     assert "only one checkpoint" in open_page().info[0].value
 
 
+def test_what_becomes_the_baseline_is_no_longer_compared_and_the_page_is_not_empty(checkpoints, save_checkpoint):
+    save_checkpoint(checkpoints / "c.safetensors", quantizers=1)
+    at = open_page(checkpoint="a", compare=["b"])
+    at.selectbox(key="checkpoint").select("b").run()
+    assert not at.exception and not at.error
+    assert at.multiselect(key="compare").value == ["a"]
+    assert table(at).index.tolist() == ["b", "a"]
+    at.multiselect(key="compare").set_value(["c", "a"]).run()
+    at.selectbox(key="checkpoint").select("c").run()
+    assert at.multiselect(key="compare").value == ["a"]
+    # Taken away by hand, it stays away.
+    at.multiselect(key="compare").set_value([]).run()
+    assert "at least one" in at.info[0].value
+
+
 def test_none_chosen(checkpoints):
     at = open_page(checkpoint="a")
     at.multiselect(key="compare").set_value([]).run()
     assert "at least one" in at.info[0].value
     assert not at.get("plotly_chart")
+
+
+def pair(at: AppTest):
+    return unpack(at.main.get("bidi_component")[0].proto.bytes)
+
+
+def test_a_link_restores_what_was_chosen_in_the_player_of_both(smplx, save_motion):
+    for name in ("run", "walk"):
+        save_motion(smplx / f"{name}.npz", 30)
+    at = open_page(watched_clip="walk", n="1", layout="over", paint="error")
+    header, _ = pair(at)
+    assert header["clip"]["name"] == "walk" and header["beside"]["other"] == "other.safetensors"
+    assert header["view"] == {"n": "1", "layout": "over", "paint": "error", "place": "own", "tokens": "share"}
+    assert not at.main.warning
+
+
+def test_a_long_clip_of_both_has_a_slider_for_its_start(smplx, save_motion, monkeypatch):
+    monkeypatch.setattr(watched_pair, "MOST_BYTES", 60_000)
+    save_motion(smplx / "walk.npz", 150)
+    at = open_page()
+    header, _ = pair(at)
+    assert header["clip"]["frames"] < header["clip"]["total"] == 150 and header["clip"]["start"] == 0
+    at.slider(key="start").set_value(2).run()
+    header, arrays = pair(at)
+    assert header["clip"]["start"] == 60
+    assert arrays["joints"].shape[:2] == (6, header["clip"]["frames"])
+    assert pair(open_page(start="2"))[0]["id"] == header["id"]

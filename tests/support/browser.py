@@ -27,6 +27,7 @@ FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 PATIENCE = 120_000
+SIZE: "playwright.ViewportSize" = {"width": 1280, "height": 900}
 
 PROBE = re.compile(r"404 .* http://127\.0\.0\.1:\d+/\w+/_stcore/(health|host-config)$")
 """A page opened by its own address first asks for the server below that address, by Streamlit's design."""
@@ -73,14 +74,25 @@ def open_tab(chromium: str) -> Iterator["playwright.Page"]:
     """A tab of 1280 x 900 pixels; ``tab.complaints`` lists those of its console, its scripts and its requests."""
     with playwright.sync_playwright() as session:
         browser = session.chromium.launch(executable_path=chromium, args=FLAGS)
-        tab = browser.new_page(viewport={"width": 1280, "height": 900})
-        tab.set_default_timeout(PATIENCE)
-        tab.complaints = []
-        tab.on("console", lambda message: message.type == "error" and tab.complaints.append(_told(message)))
-        tab.on("pageerror", lambda error: tab.complaints.append(str(error)))
-        tab.on("requestfailed", lambda request: tab.complaints.append(f"failed: {request.url}"))
-        yield tab
+        yield _watched(browser.new_page(viewport=SIZE))
         browser.close()
+
+
+@contextmanager
+def another_browser(tab, chromium: str) -> Iterator["playwright.Page"]:
+    """A tab as ``open_tab`` gives, of a browser that knows nothing of that of ``tab``: another process."""
+    browser = tab.context.browser.browser_type.launch(executable_path=chromium, args=FLAGS)
+    yield _watched(browser.new_page(viewport=SIZE))
+    browser.close()
+
+
+def _watched(tab):
+    tab.set_default_timeout(PATIENCE)
+    tab.complaints = []
+    tab.on("console", lambda message: message.type == "error" and tab.complaints.append(_told(message)))
+    tab.on("pageerror", lambda error: tab.complaints.append(str(error)))
+    tab.on("requestfailed", lambda request: tab.complaints.append(f"failed: {request.url}"))
+    return tab
 
 
 def check(tab, warned: list[str] | None = None) -> None:

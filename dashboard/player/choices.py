@@ -1,0 +1,36 @@
+"""What is chosen in a player, and where a long clip begins, kept in the address of the page that shows it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.player.packing import Window
+from dashboard.player.view import View
+
+
+def opened_with(player: str) -> View:
+    """The view that the address told when the player of this key was opened: it keeps its own from then on."""
+    kept = f"_{player}_opened_with"
+    if player not in st.session_state:
+        st.session_state[kept] = View.read(st.query_params)
+    return st.session_state[kept]
+
+
+def remember_view(player: str) -> None:
+    """Put what was chosen in the player of this key into the address."""
+    for name, value in View.read(st.session_state[player].get("view") or {}).address().items():
+        if value is not None:
+            st.query_params[name] = value
+        elif name in st.query_params:
+            del st.query_params[name]
+
+
+def choose_start(fits: Window, frames: int, fps: float) -> float:
+    """Second from which a clip of ``frames`` is shown; 0 where all of it ``fits``, which is what is sent at once."""
+    last = frames - fits.frames
+    if last <= 0:
+        return 0.0
+    return st.slider(
+        f"Show {fits.frames / fps:.0f} s from second", 0, int(-(-last // fps)), key="start", bind="query-params",
+        width=420, help=f"The clip lasts {frames / fps:.1f} s; so much of it is sent at once.",
+    )  # fmt: skip
