@@ -16,6 +16,9 @@ HEADINGS = 8
 """Equally spaced headings that stand for a random one. Eight suffice for a normalizer: first and second moments of a
 heading are sums of waves of at most twice the angle."""
 
+STILL = 0.05
+"""Standard deviation over a clip, of entries of rotation matrices, under which one stands still: some 3 degrees."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
@@ -68,6 +71,12 @@ def fit_normalizer(clips: Sequence[Tensor], yaw: bool, *, floor: float = 0.0) ->
     variance = mean_over_frames(lambda features: (features - mean).square())
     std = variance.sqrt().float()
     return Normalizer(mean.float(), torch.where(std < CONSTANT_FEATURE, std, std.clamp(min=floor)))
+
+
+def still_features(clips: Sequence[Tensor]) -> Tensor:
+    """Which features [D] stand still in every one of clips [T, D], whatever their value: bool."""
+    moves = [clip.std(dim=0, correction=0) >= STILL for clip in clips]
+    return ~torch.stack(moves).any(dim=0)
 
 
 class WindowSampler:

@@ -26,11 +26,13 @@ class TrainSettings:
     normalised features, plus ``velocity``, ``commit`` and ``position`` times theirs (position: mean joint distance in
     metres by forward kinematics, 0 turns it off). ``rotation_std_floor``: the least that 6D rotation columns that move
     are divided by (entries of rotation matrices; 0.1 is some 6 degrees). Without it, joints that hardly move in the
-    training motion drown all others in a clip where they do. ``learning_rate`` rises over ``warm_up`` steps, then
-    falls as a cosine to a twentieth. ``held_out`` names clips that are never trained on; where empty,
-    ``held_out_share`` of the clips is drawn. ``yaw`` turns each sample about the vertical by a random angle;
-    ``mirror`` adds left-right images. ``evaluate_every`` steps the held-out error is measured and the checkpoint
-    written.
+    training motion drown all others in a clip where they do. ``still_noise``: standard deviation of what is added to
+    the inputs, never the targets, of rotation columns that stand still in every clip: one draw a sample and column
+    (entries of rotation matrices), so that the model learns to leave the body alone whatever such joints do; 0 turns
+    it off. ``learning_rate`` rises over ``warm_up`` steps, then falls as a cosine to a twentieth. ``held_out`` names
+    clips that are never trained on; where empty, ``held_out_share`` of the clips is drawn. ``yaw`` turns each sample
+    about the vertical by a random angle; ``mirror`` adds left-right images. ``evaluate_every`` steps the held-out
+    error is measured and the checkpoint written.
     """
 
     model: RVQVAEConfig = field(default_factory=lambda: RVQVAEConfig(width=128, nb_code=256))
@@ -43,6 +45,7 @@ class TrainSettings:
     commit: float = 0.02
     position: float = 5.0
     rotation_std_floor: float = 0.1
+    still_noise: float = 0.3
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     warm_up: int = 300
@@ -58,7 +61,7 @@ class TrainSettings:
             self._require(name, _is_integer(getattr(self, name), least), f"an integer >= {least}")
         self._require("warm_up", _is_integer(self.warm_up, 0), "an integer >= 0")
         self._require("seed", _is_integer(self.seed, 0) and self.seed < 1 << 63, "an integer >= 0 and below 2 ** 63")
-        for name in ("velocity", "commit", "position", "rotation_std_floor", "weight_decay"):
+        for name in ("velocity", "commit", "position", "rotation_std_floor", "still_noise", "weight_decay"):
             self._require(name, _is_number(getattr(self, name)) and getattr(self, name) >= 0, "a number >= 0")
         self._require("fps", _is_number(self.fps) and 0 < self.fps <= FASTEST, f"a number > 0, at most {FASTEST}")
         self._require("learning_rate", _is_number(self.learning_rate) and self.learning_rate > 0, "a number > 0")

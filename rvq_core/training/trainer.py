@@ -24,7 +24,7 @@ from rvq_core.errors import ClipError, SettingsError
 from rvq_core.files import written_whole
 from rvq_core.loading.checkpoint import Normalizer
 from rvq_core.loading.formats.native import NativeHeader, save_native
-from rvq_core.training.batches import HEADINGS, WindowSampler, fit_normalizer, in_all_headings, mirrored
+from rvq_core.training.batches import HEADINGS, WindowSampler, fit_normalizer, in_all_headings, mirrored, still_features
 from rvq_core.training.history import corpus_counts, held_out_mpjpe, usage_row
 from rvq_core.training.losses import Losses, training_losses
 from rvq_core.training.settings import TrainSettings
@@ -47,6 +47,11 @@ class Corpus:
     representation: Representation
     yaw: bool
     fingerprint: str
+
+    @property
+    def of_rotations(self) -> bool:
+        """Whether the features are 6D rotations throughout."""
+        return self.representation.name in (SMPLX_ROT6D.name, JOINT_ROT6D.name)
 
     def counted(self, part: list[Tensor]) -> Iterator[Tensor]:
         """The clips over which codes are counted: in all headings where training turns them."""
@@ -71,8 +76,9 @@ def train(
     _prepare_folder(out, settings)
     torch.manual_seed(settings.seed)
     model = RVQVAE(settings.model)
-    rotations = corpus.representation.name in (SMPLX_ROT6D.name, JOINT_ROT6D.name)
-    normalizer = fit_normalizer(corpus.train, corpus.yaw, floor=settings.rotation_std_floor if rotations else 0.0)
+    normalizer = fit_normalizer(
+        corpus.train, corpus.yaw, floor=settings.rotation_std_floor if corpus.of_rotations else 0.0
+    )
     run = _Run(model, normalizer, corpus, settings, out / CHECKPOINT, command)
     try:
         _loop(run, quiet)
@@ -188,12 +194,15 @@ class _Run:
             yaw=corpus.yaw,
             seed=settings.seed,
         )
+        still = still_features(corpus.train) if corpus.of_rotations else torch.zeros(len(normalizer.mean))
+        self._noise = settings.still_noise * still / normalizer.scale
+        self._noise_generator = torch.Generator().manual_seed(settings.seed)
 
     def step(self) -> Losses:
         """One optimizer step on one batch."""
         batch = self.sampler.draw()
         truth = self.normalizer.apply(batch.features)
-        latents = self.model.encode(truth)
+        latents = self.model.encode(truth + self._noise_for(len(truth)))
         # A latent counts as data when its first frame does.
         present = batch.present[:, :: self.settings.model.stride]
         quantized, _, commit_loss, _ = self.model.quantizer(latents, mask=present)
@@ -212,6 +221,10 @@ class _Run:
                 do="lower learning_rate, or look for outliers in the clips",
             )  # fmt: skip
         return losses
+
+    def _noise_for(self, samples: int) -> Tensor:
+        """Noise [B, 1, D] on normalised features that stand still in the training motion, the same in all frames."""
+        return torch.randn(samples, 1, len(self._noise), generator=self._noise_generator) * self._noise
 
     def evaluate(self, means: dict[str, float]) -> dict[str, Any]:
         """Add a row to the history: mean losses since the last, usage of the training clips, held-out error."""

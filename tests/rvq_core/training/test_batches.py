@@ -4,7 +4,15 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from rvq_core.clips.smplx import JOINT_NAMES
-from rvq_core.training.batches import HEADINGS, WindowSampler, fit_normalizer, in_all_headings, mirrored, turned
+from rvq_core.training.batches import (
+    HEADINGS,
+    WindowSampler,
+    fit_normalizer,
+    in_all_headings,
+    mirrored,
+    still_features,
+    turned,
+)
 
 
 @pytest.fixture
@@ -58,6 +66,13 @@ def test_no_feature_that_moves_is_divided_by_less_than_the_floor():
     normalizer = fit_normalizer([frames], yaw=False, floor=0.1)
     expected = [frames[:, 0].std(correction=0).item(), 0.1, 1.0, 1.0]  # constant features are divided by 1
     np.testing.assert_allclose(normalizer.scale, expected, rtol=1e-6)
+
+
+def test_a_feature_stands_still_where_no_clip_moves_it():
+    wave = torch.sin(torch.arange(60) * 0.3)[:, None]
+    first = torch.cat([0.0 * wave + 1, 0.0 * wave + 2, 0.01 * wave, 0.5 * wave], dim=1)
+    second = torch.cat([0.0 * wave - 3, 0.5 * wave, 0.02 * wave, 0.0 * wave], dim=1)
+    assert still_features([first, second]).tolist() == [True, False, True, False]
 
 
 def test_with_turns_the_normalizer_is_that_of_random_headings(motion):

@@ -49,6 +49,7 @@ def test_settings_from_json_and_what_a_run_writes_is_read_again(tmp_path):
         ("learning_rate", "fast", "a number > 0"),
         ("velocity", -0.1, "a number >= 0"),
         ("rotation_std_floor", -0.1, "a number >= 0"),
+        ("still_noise", -0.1, "a number >= 0"),
         ("commit", float("inf"), "a number >= 0"),
         ("position", [1], "a number >= 0"),
         ("held_out_share", 1.0, "a number in 0..1"),

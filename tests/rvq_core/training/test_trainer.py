@@ -263,6 +263,29 @@ def test_padding_changes_nothing(clips, small, tmp_path):
     assert float(state["quantizer.layers.0.code_count"].sum()) == pytest.approx(expected, rel=1e-5)
 
 
+def test_inputs_that_stand_still_are_noisy_and_no_others(clips, small, tmp_path):
+    fingers = slice(6 * 25, 6 * 55)
+    resting = [replace(clip, features=clip.features.copy()) for clip in clips]
+    for clip in resting:
+        clip.features[:, fingers] = clip.features[0, fingers]
+    settings = small(still_noise=0.3, batch_size=64)
+    corpus = split_corpus(resting, settings)
+    normalizer = fit_normalizer(corpus.train, yaw=True, floor=settings.rotation_std_floor)
+    run = trainer._Run(RVQVAE(settings.model), normalizer, corpus, settings, tmp_path / "x", "")
+    batch = run.sampler.draw()
+    run.sampler.draw = lambda: batch
+    given = []
+    encode = run.model.encode
+    run.model.encode = lambda features: (given.append(features), encode(features))[1]
+    run.step()
+    noise = (given[0] - normalizer.apply(batch.features)) * normalizer.scale
+    assert noise.std(dim=1).max() < 1e-5  # the same in all frames of a sample
+    assert float(noise[:, 0, fingers].std()) == pytest.approx(0.3, rel=0.05)
+    moving = np.max([clip.features.std(axis=0) for clip in resting], axis=0) > 0.06
+    assert moving.sum() > 50
+    assert noise[..., moving].abs().max() < 1e-5
+
+
 def test_it_learns(train, make_clip, small):
     """One wave that moves the whole body: a motion of one dimension."""
     rest, bent = make_clip(frames=2, seed=1).features.astype(np.float64)[[0, 1]]
