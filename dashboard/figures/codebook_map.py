@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from dashboard.figures.theme import (
     GREY,
@@ -131,6 +130,8 @@ def _second(codes: pd.DataFrame, name: str, colour: str, others: int) -> Points:
 
 def _density(vectors: NDArray[np.float64], points: pd.DataFrame) -> go.Contour:
     """Where the vectors lie, as far as the codes reach: two decades of their smoothed number, from clear to grey."""
+    from scipy.ndimage import gaussian_filter  # here: exports draw maps without it, and it takes long to import
+
     spans = [(points[axis].min(), points[axis].max()) for axis in ("x", "y")]
     pads = [0.15 * (high - low) or 1.0 for low, high in spans]
     limits = [(low - pad, high + pad) for (low, high), pad in zip(spans, pads, strict=True)]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import plotly.graph_objects as go
 from plotly.basedatatypes import BasePlotlyType
 
+from dashboard.paper.panels import Panel, panels_of
 from dashboard.paper.style import INK, MM, NAMED_DASHES, Preset
 
 if TYPE_CHECKING:
@@ -23,31 +25,45 @@ PAGE_HEIGHT = 400
 def draw(figure: go.Figure, preset: Preset, title: str | None = None) -> Figure:
     """Draw the traces of ``figure`` at the size of ``preset``; call it within ``style.drawing``.
 
-    Raises NotImplementedError for a kind of trace, or a second pair of axes, that has no drawing here.
+    Raises NotImplementedError for a kind of trace, or axes over others, that have no drawing here.
     """
     from matplotlib.figure import Figure
 
+    layout: dict[str, Any] = figure.layout.to_plotly_json()
+    panels = panels_of(traces_of(figure), layout)
+    names = len(panels) == 1 and _places(panels[0], "y") is not None
+    drawn = Figure(figsize=(preset.width * MM, _height(layout, preset, names=names) * MM), layout="constrained")
+    grid = drawn.add_gridspec(max(each.row for each in panels) + 1, max(each.column for each in panels) + 1)
+    entries: list[tuple[Any, str]] = []
+    every = [
+        _draw_panel(drawn.add_subplot(grid[panel.row, panel.column]), panel, preset, entries) for panel in panels
+    ]  # fmt: skip
+    if layout.get("showlegend", True) and entries:
+        _legend(drawn, entries, title)
+    elif title and len(panels) > 1:
+        drawn.suptitle(title, x=0.01, ha="left", fontsize=preset.text * 1.1)
+    elif title:
+        every[0].set_title(title, loc="left")
+    _settle(drawn, every)
+    return drawn
+
+
+def _draw_panel(axes: Axes, panel: Panel, preset: Preset, entries: list[tuple[Any, str]]) -> Axes:
+    """One chart with its axes, and its title where it is one of several."""
     from dashboard.paper.traces import Canvas, draw_traces
 
-    layout: dict[str, Any] = figure.layout.to_plotly_json()
-    x_places, y_places = _places(figure, layout, "x"), _places(figure, layout, "y")
-    size = preset.width * MM, _height(layout, preset, names=y_places is not None) * MM
-    drawn = Figure(figsize=size, layout="constrained")
-    axes = drawn.add_subplot()
-    canvas = Canvas(axes, preset, layout, x_places, y_places)
-    draw_traces(figure, canvas)
+    layout = panel.layout
+    canvas = Canvas(axes, preset, layout, _places(panel, "x"), _places(panel, "y"), entries)
+    draw_traces(panel.traces, canvas)
     # Before the axes: lines across the figure widen them, as on the page.
     _shapes(axes, layout, preset)
     for which in ("x", "y"):
         _axis(axes, layout.get(f"{which}axis", {}), which, canvas.places(which), preset)
     if layout.get("yaxis", {}).get("scaleanchor"):
         axes.set_aspect("equal", adjustable="datalim")
-    if layout.get("showlegend", True) and canvas.entries:
-        _legend(drawn, canvas.entries, title)
-    elif title:
-        axes.set_title(title, loc="left")
-    _settle(drawn, axes)
-    return drawn
+    if panel.title:
+        axes.set_title(plain(panel.title), fontsize=preset.text)
+    return axes
 
 
 def traces_of(figure: go.Figure) -> list[dict[str, Any]]:
@@ -75,12 +91,12 @@ def _height(layout: dict[str, Any], preset: Preset, *, names: bool) -> float:
     return min(preset.height * max(layout.get("height", PAGE_HEIGHT) / PAGE_HEIGHT, lowest), preset.tallest)
 
 
-def _places(figure: go.Figure, layout: dict[str, Any], which: str) -> list[Any] | None:
+def _places(panel: Panel, which: str) -> list[Any] | None:
     """The names along an axis of categories, in its order; None along an axis of numbers."""
-    axis = layout.get(f"{which}axis", {})
+    axis = panel.layout.get(f"{which}axis", {})
     if axis.get("categoryarray") is not None:
         return list(axis["categoryarray"])
-    values = [value for trace in traces_of(figure) for value in _values(trace.get(which))]
+    values = [value for trace in panel.traces for value in _values(trace.get(which))]
     if axis.get("type") == "category" or any(isinstance(value, str) for value in values):
         return list(dict.fromkeys(values))
     return None
@@ -200,14 +216,15 @@ def _shapes(axes: Axes, layout: dict[str, Any], preset: Preset) -> None:
         )  # fmt: skip
 
 
-def _settle(drawn: Figure, axes: Axes) -> None:
+def _settle(drawn: Figure, every: Sequence[Axes]) -> None:
     """Find the places of all parts, once, and mend what has too little room there."""
     drawn.draw_without_rendering()
-    if _wrapped(axes):
+    if any([_wrapped(axes) for axes in every]):
         drawn.draw_without_rendering()
     # Finding the places again for each format would take as long each time.
     drawn.set_layout_engine("none")
-    _thin_out(axes)
+    for axes in every:
+        _thin_out(axes)
 
 
 def _wrapped(axes: Axes) -> bool:

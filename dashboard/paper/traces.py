@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from dashboard.paper.cells import draw_cells
@@ -53,11 +52,8 @@ class Canvas:
             self.entries.append((artist, trace["name"]))
 
 
-def draw_traces(figure: go.Figure, canvas: Canvas) -> None:
-    """Draw all traces, in their order. Raises NotImplementedError for one that has no drawing here."""
-    from dashboard.paper.draw import traces_of
-
-    traces = traces_of(figure)
+def draw_traces(traces: list[Trace], canvas: Canvas) -> None:
+    """Draw the traces of one pair of axes. Raises NotImplementedError for one that has no drawing here."""
     _refuse_unknown(traces)
     bars = [trace for trace in traces if trace["type"] == "bar"]
     curves = [id(trace) for trace in traces if _is_plain_curve(trace)]
@@ -77,8 +73,6 @@ def _refuse_unknown(traces: list[Trace]) -> None:
         kind = trace["type"]
         if kind not in ("scatter", "scattergl", "bar", "heatmap"):
             raise NotImplementedError(f"a trace of type {kind} has no drawing for print (dashboard/paper/traces.py)")
-        if trace.get("xaxis", "x") != "x" or trace.get("yaxis", "y") != "y":
-            raise NotImplementedError("a second pair of axes has no drawing for print (dashboard/paper/draw.py)")
         if trace.get("fill", "none") not in ("none", "toself", "tozeroy"):
             raise NotImplementedError(f"fill = {trace['fill']} has no drawing for print: make the band one polygon")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from dashboard.paper.draw import draw
+from dashboard.paper.fonts import embedded_without_setting
 from dashboard.paper.style import PRESETS, Preset, drawing
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def _written(drawn: Figure, form: str) -> bytes:
     # PDF and SVG set 72, as their points are, and do not set it back.
     drawn.set_dpi(DPI)
     if form == "pdf":
-        FigureCanvasPdf(drawn).print_pdf(buffer, metadata=_METADATA[form])
+        with embedded_without_setting():
+            FigureCanvasPdf(drawn).print_pdf(buffer, metadata=_METADATA[form])
     elif form == "svg":
         FigureCanvasSVG(drawn).print_svg(buffer, metadata=_METADATA[form])
     else:

@@ -6,10 +6,12 @@ import zlib
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from fontTools.ttLib import TTFont
 from PIL import Image
 
 from dashboard.paper import PRESETS, figure_files
 from dashboard.paper.draw import draw
+from dashboard.paper.fonts import SETTING, embedded_without_setting
 from dashboard.paper.style import drawing
 from dashboard.paper.traces import HATCHES
 
@@ -113,7 +115,7 @@ def test_few_names_below_each_other_make_a_low_figure_without_marks_on_its_edges
     ("trace", "told"),
     [
         (go.Pie(values=[1, 2]), "type pie"),
-        (go.Scatter(x=[1], y=[1], yaxis="y2"), "second pair of axes"),
+        ([go.Scatter(x=[1], y=[1]), go.Scatter(x=[1], y=[1], yaxis="y2")], "second pair of axes"),
         (go.Scatter(x=[1, 2], y=[1, 2], fill="tonexty"), "tonexty"),
     ],
     ids=["kind", "axes", "fill"],
@@ -134,6 +136,27 @@ def test_long_titles_of_axes_are_broken_not_cut():
         assert label.get_window_extent().x0 >= 0
 
 
+def test_the_embedded_font_draws_the_same_glyphs_without_tables_for_setting_text():
+    """What Matplotlib embeds by itself holds the same outlines and widths."""
+    own = figure_files(lines(), ("pdf",))["pdf"]
+    buffer = io.BytesIO()
+    with drawing(PRESETS["single"]):
+        draw(lines(), PRESETS["single"]).savefig(buffer, format="pdf", dpi=300)
+    ours, theirs = font_of(own), font_of(buffer.getvalue())
+    assert set(theirs.keys()) - set(ours.keys()) <= set(SETTING)
+    assert "GPOS" in theirs and "GPOS" not in ours
+    assert ours.getGlyphOrder() == theirs.getGlyphOrder()
+    for name in ours.getGlyphOrder():
+        assert ours["glyf"][name] == theirs["glyf"][name]
+        assert ours["hmtx"][name] == theirs["hmtx"][name]
+
+
+def font_of(pdf: bytes) -> TTFont:
+    streams = [zlib.decompress(part) for part in re.findall(rb"stream\n(x.*?)\nendstream", pdf, re.DOTALL)]
+    (font,) = [stream for stream in streams if stream.startswith(b"\0\1\0\0")]
+    return TTFont(io.BytesIO(font))
+
+
 def test_text_of_a_pdf_can_be_searched():
     (content,) = [figure_files(lines(), ("pdf",))["pdf"]]
     streams = [zlib.decompress(part) for part in re.findall(rb"stream\n(x.*?)\nendstream", content, re.DOTALL)]
@@ -150,7 +173,7 @@ def test_the_files_are_those_that_matplotlib_itself_saves():
     assert list(files) == ["svg", "png", "pdf"]
     for form, content in files.items():
         buffer = io.BytesIO()
-        with drawing(PRESETS["single"]):
+        with drawing(PRESETS["single"]), embedded_without_setting():
             draw(lines(), PRESETS["single"]).savefig(buffer, format=form, dpi=300, metadata=made[form])
         assert content == buffer.getvalue(), form
 
