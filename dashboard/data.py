@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
@@ -26,7 +25,7 @@ from dashboard.sources import FileStamp, Reading, UploadFolder, clip_stamps, gro
 from rvq_core.clips import Clip, ClipSet, fingerprint, read_clips
 from rvq_core.clips.groups import group_clips, read_groups
 from rvq_core.clips.representations import UNDECODED
-from rvq_core.compare import Comparison, Matching, compare, match_pair, moments_of_pair
+from rvq_core.compare import Comparison, Matching, compare, match_pair
 from rvq_core.errors import ClipError
 from rvq_core.loading import Checkpoint, load_checkpoint
 from rvq_core.playback import Playback, motion_of
@@ -109,11 +108,6 @@ def comparison(reports: Mapping[str, Report]) -> Comparison:
 def matching(report: Report, baseline: Report, name: str, baseline_name: str) -> Matching:
     """Match the codes of a report and its baseline. Raises RVQLensError."""
     return _matching((_content(report), _content(baseline)), (name, baseline_name), report, baseline)
-
-
-def shared_moments(report: Report, baseline: Report, layer: int) -> pd.DataFrame:
-    """How often the codes of a layer of two reports came at the same moments. Raises RVQLensError."""
-    return _shared_moments((_content(report), _content(baseline)), layer, report, baseline)
 
 
 def held_out(ckpt: Checkpoint, chosen: ClipSet) -> ClipSet:
@@ -228,12 +222,6 @@ def _comparison(names: tuple[str, ...], contents: tuple[str, ...], _given: list[
 def _matching(contents: tuple[str, str], names: tuple[str, str], _report: Report, _baseline: Report) -> Matching:
     del contents  # part of the key: it stands for the reports
     return match_pair(_report, _baseline, names)
-
-
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _shared_moments(contents: tuple[str, str], layer: int, _report: Report, _baseline: Report) -> pd.DataFrame:
-    del contents  # part of the key: it stands for the reports
-    return moments_of_pair(_report, _baseline, layer)
 
 
 def _content(report: Report) -> str:

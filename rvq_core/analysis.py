@@ -38,6 +38,7 @@ from rvq_core.stats.usage import perplexity_as_logged
 from rvq_core.subset import limit_frames, subset_notes
 from rvq_core.sums import Sums
 from rvq_core.tokens import Pipeline
+from rvq_core.training.curves import curves
 from rvq_core.verdicts import Thresholds, verdicts
 
 Progress = Callable[[int, int, str], None]
@@ -186,6 +187,8 @@ def _build_report(
     tables["trustworthiness"] = trustworthiness_table("pca", plane, codebooks)
     tables |= layer_value_tables(errors, details, seed)
     tables["rate_distortion"] = rate_distortion(tables["rate"], overall(reconstruction))
+    if len(history := curves(pipeline.checkpoint.training)):
+        tables["training_curves"] = history
     if groups:
         of_clips = [groups.get(clip.name) for clip in clips]
         tables["group_usage"] = group_usage_table([layer.by_clip for layer in facts], of_clips, seed)

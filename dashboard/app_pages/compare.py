@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import components, data, state, watched_pair, words
 from dashboard.figures import compare as figures
 from dashboard.figures.reconstruction import METRIC_NAMES, metric_name
-from rvq_core.compare import Comparison
+from rvq_core.compare import Comparison, Matching
 from rvq_core.errors import RVQLensError
 from rvq_core.report import Report
 
@@ -305,7 +305,7 @@ def show_codes(reports: dict[str, Report]) -> None:
         if not matched.layers["reliable"].all():
             st.caption("Few tokens for so many codes: under ten for each pair in use, so these figures are uncertain.")
     with right:
-        show_matching(reports, name, baseline, matched.codes)
+        show_matching(matched, name, baseline)
 
 
 def open_pair(name: str) -> None:
@@ -313,7 +313,8 @@ def open_pair(name: str) -> None:
     st.session_state["compare"] = [name]
 
 
-def show_matching(reports: dict[str, Report], name: str, baseline: str, codes: pd.DataFrame) -> None:
+def show_matching(matched: Matching, name: str, baseline: str) -> None:
+    codes = matched.codes
     layers = sorted(int(layer) for layer in codes["layer"].unique())
     if not layers:
         st.info("No code of the one comes at the same moments as a code of the other.")
@@ -323,14 +324,14 @@ def show_matching(reports: dict[str, Report], name: str, baseline: str, codes: p
     )
     layer = layer or layers[0]
     own = codes[codes["layer"] == layer]
-    cells = data.shared_moments(reports[name], reports[baseline], layer)
-    total, matched = int(cells["tokens"].sum()), int(own["tokens"].sum())
+    cells, of_layer = (table[table["layer"] == layer] for table in (matched.moments, matched.layers))
+    total, together = int(of_layer["tokens"].iloc[0]), int(own["tokens"].sum())
     by = "by number: two steps of one run, or one codebook" if own["by"].iloc[0] == "number" else "by shared moments"
-    alt = f"Matrix of codes of layer {layer}; matched pairs share {matched:,} of {total:,} tokens"
-    components.chart(figures.matching_image(cells, own, name, baseline), alt=alt, key="matching")
-    shown = min(len(own), figures.MOST_CODES)
+    alt = f"Matrix of codes of layer {layer}; matched pairs share {together:,} of {total:,} tokens"
+    components.chart(figures.matching_image(cells, name, baseline), alt=alt, key="matching")
+    shown = int(cells["matched"].sum())
     st.caption(
-        f"Matched {by}. {len(own):,} pairs share {matched / total:.0%} of {total:,} tokens; the {shown} with most."
+        f"Matched {by}. {len(own):,} pairs share {together / total:.0%} of {total:,} tokens; the {shown} with most."
     )
     with st.expander("All pairs", icon=":material/table:"):
         st.dataframe(own.drop(columns=["checkpoint", "layer", "by"]), hide_index=True, column_config=PAIR_COLUMNS)

@@ -8,10 +8,11 @@ from functools import partial
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.export.registry import METRICS, FigureEntry
+from dashboard.export.numbers import METRICS
+from dashboard.export.registry import FigureEntry
 from dashboard.export.tables import TableEntry
 from dashboard.export.text_table import Column
-from dashboard.figures.compare import agreement_image, differences, overlaid_errors, overlaid_perplexity
+from dashboard.figures.compare import agreement_image, differences, matching_image, overlaid_errors, overlaid_perplexity
 from dashboard.figures.reconstruction import metric_name
 from rvq_core.compare import Comparison
 
@@ -51,12 +52,10 @@ def _draw_perplexity(table: pd.DataFrame, comparison: Comparison) -> go.Figure:
     return overlaid_perplexity(table)
 
 
-def _agreement(comparison: Comparison, number: int) -> pd.DataFrame | None:
-    """Agreement of the layers of the ``number``-th checkpoint with those of the baseline, which is number 0."""
-    if number >= len(comparison.names):
-        return None
+def _agreement(comparison: Comparison, name: str) -> pd.DataFrame | None:
+    """Agreement of the layers of a checkpoint with those of the baseline."""
     matching = comparison.tables["matching"]
-    rows = matching[matching["checkpoint"] == comparison.names[number]]
+    rows = matching[matching["checkpoint"] == name]
     return None if rows.empty or rows["ami"].isna().all() else rows
 
 
@@ -64,8 +63,19 @@ def _draw_agreement(table: pd.DataFrame, comparison: Comparison) -> go.Figure:
     return agreement_image(table, str(table["checkpoint"].iloc[0]), comparison.baseline)
 
 
-MOST_AGREEMENTS = 5
-"""Checkpoints whose agreement with the baseline has a figure; that of more stands in the comparison's table alone."""
+def _moments(comparison: Comparison, name: str, layer: int) -> pd.DataFrame | None:
+    """What the codes of a layer of a checkpoint share with those of the baseline."""
+    table = comparison.tables.get("shared_moments")
+    rows = None if table is None else table[(table["checkpoint"] == name) & (table["layer"] == layer)]
+    return None if rows is None or rows.empty else rows
+
+
+def _draw_moments(table: pd.DataFrame, comparison: Comparison) -> go.Figure:
+    return matching_image(table, str(table["checkpoint"].iloc[0]), comparison.baseline)
+
+
+MOST_PAIRS = 5
+"""Checkpoints whose codes are among the main figures; those of more are details."""
 
 _BY_METRIC = (
     ("compared", "Error with the first n quantizers", _curves, partial(_draw_errors, against="n_active")),
@@ -84,15 +94,30 @@ COMPARISON_FIGURES: tuple[FigureEntry[Comparison], ...] = (
         for name, title, of, draw in _BY_METRIC
         for metric in METRICS
     ),
-    *(
-        FigureEntry(
-            f"agreement_{number}", f"Layers that say the same, checkpoint {number} and the baseline", "agreement",
-            partial(_agreement, number=number), _draw_agreement,
-        )
-        for number in range(1, MOST_AGREEMENTS + 1)
-    ),
 )  # fmt: skip
-"""Every figure of a comparison."""
+"""The figures that any comparison may have."""
+
+
+def comparison_figures(comparison: Comparison) -> list[FigureEntry[Comparison]]:
+    """Those, and of each checkpoint how its layers and its codes agree with the baseline's."""
+    entries = list(COMPARISON_FIGURES)
+    depth = comparison.tables["usage"].groupby("checkpoint")["layer"].max()
+    for number, name in enumerate(comparison.names[1:], start=1):
+        whose = f"checkpoint {number} and the baseline"
+        entries.append(
+            FigureEntry(
+                f"agreement_{number}", f"Layers that say the same, {whose}", "agreement",
+                partial(_agreement, name=name), _draw_agreement, detail=number > MOST_PAIRS,
+            )
+        )  # fmt: skip
+        entries += [
+            FigureEntry(
+                f"matching_{number}_{layer}", f"Codes of layer {layer} that say the same, {whose}", "matching",
+                partial(_moments, name=name, layer=layer), _draw_moments, detail=layer > 1 or number > MOST_PAIRS,
+            )
+            for layer in range(1, int(depth.get(name, 0)) + 1)
+        ]  # fmt: skip
+    return entries
 
 
 def _full(comparison: Comparison) -> pd.DataFrame | None:

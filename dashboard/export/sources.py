@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from dashboard import words
-from dashboard.export.comparisons import COMPARISON_FIGURES, COMPARISON_TABLES
-from dashboard.export.registry import REPORT_FIGURES, FigureEntry
+from dashboard.export.comparisons import COMPARISON_TABLES, comparison_figures
+from dashboard.export.registry import FigureEntry, report_figures
 from dashboard.export.tables import REPORT_TABLES, TableEntry
 from rvq_core.compare import Comparison
 from rvq_core.compare.comparison import SCHEMA as COMPARISON_SCHEMA
@@ -20,8 +20,8 @@ from rvq_core.report import MANIFEST, Report
 
 Source = Report | Comparison
 
-TOLD = ("name", "file", "format", "sha256")
-"""What an export repeats of a checkpoint."""
+TOLD = ("name", "file", "format", "sha256", "clips_fingerprint")
+"""What an export repeats of a checkpoint; the last only a comparison tells of each."""
 
 
 def read_source(folder: Path) -> Source:
@@ -34,13 +34,18 @@ def read_source(folder: Path) -> Source:
     return Comparison.load(folder) if compared else Report.load(folder)
 
 
-def figures_of(source: Source, names: Sequence[str] | None = None) -> list[tuple[FigureEntry[Any], pd.DataFrame]]:
+def figures_of(
+    source: Source, names: Sequence[str] | None = None, further: Sequence[FigureEntry[Any]] = ()
+) -> list[tuple[FigureEntry[Any], pd.DataFrame]]:
     """The figures that this source can show, with their tables; ``names`` chooses some.
 
-    Raises SettingsError for a name that is not in the list, or that there are no numbers for.
+    ``further`` ones stand behind its own: those of a code that was asked for (``codes.code_figures``). Raises
+    SettingsError for a name that is not in the list, or that there are no numbers for.
     """
-    entries: tuple[FigureEntry[Any], ...] = COMPARISON_FIGURES if isinstance(source, Comparison) else REPORT_FIGURES
-    possible = [(entry, table) for entry in entries if (table := entry.table(source)) is not None]
+    entries: Sequence[FigureEntry[Any]] = (
+        comparison_figures(source) if isinstance(source, Comparison) else report_figures(source)
+    )
+    possible = [(entry, table) for entry in (*entries, *further) if (table := entry.table(source)) is not None]
     if names is None:
         return possible
     found = {entry.name: (entry, table) for entry, table in possible}
@@ -90,7 +95,7 @@ def provenance(source: Source) -> dict[str, Any]:
     return {
         "rvq_lens": manifest["rvq_lens"],
         "command": manifest["command"],
-        "checkpoints": [{name: each.get(name) for name in TOLD} for each in checkpoints],
+        "checkpoints": [{name: each[name] for name in TOLD if name in each} for each in checkpoints],
         "clips": manifest["clips"],
         "settings": manifest["settings"],
     }

@@ -24,9 +24,6 @@ AXES = {
 }
 """What an error can stand against: columns of the table of curves."""
 
-MOST_CODES = 40
-"""Codes of either side that the image of a matching shows; more would be too small to read."""
-
 
 def overlaid_errors(curves: pd.DataFrame, against: str, canonical: bool = False) -> go.Figure:
     """Error of one metric, a line a checkpoint with its 95 % interval, against a column of AXES."""
@@ -114,16 +111,19 @@ def agreement_image(matching: pd.DataFrame, name: str, baseline: str) -> go.Figu
     return figure
 
 
-def matching_image(cells: pd.DataFrame, matches: pd.DataFrame, name: str, baseline: str) -> go.Figure:
+def matching_image(cells: pd.DataFrame, name: str, baseline: str) -> go.Figure:
     """Moments that codes of one layer share, the matched pairs with the most of them along the diagonal.
 
-    ``cells`` (``code``, ``baseline_code``, ``tokens``) is the contingency table, ``matches`` its matched pairs.
+    ``cells`` of a ``shared_moments`` table: ``code``, ``baseline_code``, ``tokens``, ``share`` (of the code's tokens)
+    and ``matched``.
     """
-    pairs = matches.nlargest(MOST_CODES, "tokens")
+    pairs = cells[cells["matched"]].sort_values("tokens", ascending=False, kind="stable")
     rows, columns = pairs["code"].tolist(), pairs["baseline_code"].tolist()
-    wide = cells.pivot(index="code", columns="baseline_code", values="tokens")
-    shown = wide.reindex(index=rows, columns=columns).fillna(0)
-    share = shown.to_numpy() / cells.groupby("code")["tokens"].sum().reindex(rows).to_numpy()[:, None]
+    shown, shares = (
+        cells.pivot(index="code", columns="baseline_code", values=value).reindex(index=rows, columns=columns).fillna(0)
+        for value in ("tokens", "share")
+    )
+    share = shares.to_numpy()
     figure = go.Figure(
         go.Heatmap(
             x=[str(code) for code in columns], y=[str(code) for code in rows], z=share, zmin=0, zmax=1,

@@ -219,7 +219,8 @@ def _shapes(axes: Axes, layout: dict[str, Any], preset: Preset) -> None:
 def _settle(drawn: Figure, every: Sequence[Axes]) -> None:
     """Find the places of all parts, once, and mend what has too little room there."""
     drawn.draw_without_rendering()
-    if any([_wrapped(axes) for axes in every]):
+    wrapped = [_wrapped(axes) for axes in every]
+    if any(wrapped):
         drawn.draw_without_rendering()
     # Finding the places again for each format would take as long each time.
     drawn.set_layout_engine("none")

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from rvq_core.compare.codes import Matching as Matching
     from rvq_core.compare.comparison import Comparison as Comparison
     from rvq_core.compare.pair import match_pair as match_pair
-    from rvq_core.compare.pair import moments_of_pair as moments_of_pair
     from rvq_core.compare.run import compare as compare
 
 _HOMES = {
@@ -20,10 +19,9 @@ _HOMES = {
     "Matching": "rvq_core.compare.codes",
     "compare": "rvq_core.compare.run",
     "match_pair": "rvq_core.compare.pair",
-    "moments_of_pair": "rvq_core.compare.pair",
 }
 
-__all__ = ["Comparison", "Matching", "compare", "match_pair", "moments_of_pair"]
+__all__ = ["Comparison", "Matching", "compare", "match_pair"]
 
 
 def __getattr__(name: str) -> object:

@@ -24,7 +24,13 @@ MATCHES_COLUMNS = {
     "share": "float64", "baseline_share": "float64", "by": "string",
 }  # fmt: skip
 
-CELLS_COLUMNS = {"code": "int64", "baseline_code": "int64", "tokens": "int64"}
+MOMENTS_COLUMNS = {
+    "checkpoint": "string", "layer": "int64", "code": "int64", "baseline_code": "int64", "tokens": "int64",
+    "share": "float64", "matched": "bool",
+}  # fmt: skip
+
+MOST_PAIRS = 40
+"""Of each layer, the matched pairs of codes whose shared moments are kept: those with the most of them."""
 
 MOST_TOKENS = 200_000
 """Codes are matched on at most so many tokens, drawn by seed."""
@@ -41,10 +47,11 @@ class Aligned(NamedTuple):
 
 
 class Matching(NamedTuple):
-    """Agreement of every two layers, and the matched codes of equal layers."""
+    """Agreement of every two layers, the matched codes of equal layers, and what the most frequent of them share."""
 
     layers: pd.DataFrame
     codes: pd.DataFrame
+    moments: pd.DataFrame
 
 
 def align(subject: Subject, baseline: Subject, clips: Sequence[str], seed: int) -> Aligned:
@@ -79,7 +86,13 @@ def match(subject: Subject, baseline: Subject, clips: Sequence[str], seed: int) 
     chosen = numbers if by_number else matches
     rows = [row for layer in shared for row in _rows(subject.name, layer, chosen[layer], aligned, by_number)]
     layers = table[list(MATCHING_COLUMNS)].astype(MATCHING_COLUMNS)
-    return Matching(layers, table_of(rows, MATCHES_COLUMNS))
+    cells = [row for layer in shared for row in _cells(subject.name, layer, chosen[layer], best[layer])]
+    return Matching(layers, table_of(rows, MATCHES_COLUMNS), table_of(cells, MOMENTS_COLUMNS))
+
+
+def no_matching() -> Matching:
+    """Where codes were not to be matched."""
+    return Matching(*(table_of([], columns) for columns in (MATCHING_COLUMNS, MATCHES_COLUMNS, MOMENTS_COLUMNS)))
 
 
 def same_run(subject: Subject, baseline: Subject, matching: pd.DataFrame) -> bool:
@@ -89,12 +102,6 @@ def same_run(subject: Subject, baseline: Subject, matching: pd.DataFrame) -> boo
     """
     first = matching[(matching["layer"] == 1) & (matching["baseline_layer"] == 1)].iloc[0]
     return subject.codes == baseline.codes and bool(first["index_share"] >= SAME_NUMBERS * first["match_share"])
-
-
-def shared_moments(subject: Subject, baseline: Subject, clips: Sequence[str], layer: int, seed: int) -> pd.DataFrame:
-    """The contingency table of one layer (1-based): pairs of codes that came together, and how often."""
-    joint = _joint(align(subject, baseline, clips, seed), baseline, layer - 1)
-    return pd.DataFrame(dict(zip(CELLS_COLUMNS, joint, strict=True))).astype(CELLS_COLUMNS)
 
 
 def _joint(aligned: Aligned, baseline: Subject, layer: int) -> Joint:
@@ -107,4 +114,16 @@ def _rows(name: str, layer: int, matches: Matches, aligned: Aligned, by_number: 
     return [
         (name, layer + 1, code, other, times, times / own[code], times / theirs[other], by)
         for code, other, times in zip(*(column.tolist() for column in matches), strict=True)
+    ]
+
+
+def _cells(name: str, layer: int, matches: Matches, joint: Joint) -> list[tuple[object, ...]]:
+    """The part of the contingency table that the codes of the MOST_PAIRS most frequent pairs span."""
+    most = np.argsort(-matches.times, kind="stable")[:MOST_PAIRS]
+    partner = dict(zip(matches.code[most].tolist(), matches.other[most].tolist(), strict=True))
+    inside = np.isin(joint.row, matches.code[most]) & np.isin(joint.column, matches.other[most])
+    own = np.bincount(joint.row, weights=joint.times)
+    return [
+        (name, layer + 1, code, other, times, times / own[code], partner[code] == other)
+        for code, other, times in zip(*(column[inside].tolist() for column in joint), strict=True)
     ]

@@ -21,6 +21,8 @@ SCHEMA = "comparison-1"
 WRITTEN_BY = "rvq-lens compare"
 
 TABLES = ("curves", "usage", "metrics", "layers", "equal_rate", "config", "matching", "code_matches")
+LATER = ("shared_moments",)
+"""Tables that earlier versions of the schema's folders do not hold."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,8 +31,8 @@ class Comparison:
 
     ``tables``: ``curves`` and ``usage`` hold the figures of every checkpoint on the clips that all have; ``metrics``,
     ``layers`` and ``equal_rate`` the differences to the baseline; ``config`` the settings that are not the same;
-    ``matching`` and ``code_matches`` which layers and codes say the same. ``manifest`` holds the checkpoints, what was
-    refused and why, and a summary in words.
+    ``matching``, ``code_matches`` and ``shared_moments`` which layers and codes say the same. ``manifest`` holds the
+    checkpoints, what was refused and why, and a summary in words.
     """
 
     manifest: dict[str, Any]
@@ -69,7 +71,8 @@ class Comparison:
         """Read a comparison's folder. Raises ReportError naming the file that is missing or damaged."""
         source = Path(folder)
         manifest = read_manifest(source, SCHEMA, WRITTEN_BY)
-        return cls(manifest, {name: read_table(source / f"{name}.parquet", WRITTEN_BY) for name in TABLES})
+        names = [*TABLES, *(name for name in LATER if (source / f"{name}.parquet").exists())]
+        return cls(manifest, {name: read_table(source / f"{name}.parquet", WRITTEN_BY) for name in names})
 
     def _write_into(self, folder: Path) -> None:
         for name, table in self.tables.items():

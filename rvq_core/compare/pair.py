@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
-from rvq_core.compare.codes import Matching, match, shared_moments
+from rvq_core.compare.codes import Matching, match
 from rvq_core.compare.subjects import Subject, shared_clips
 from rvq_core.errors import ClipError
 from rvq_core.report import Report
@@ -14,12 +12,6 @@ def match_pair(report: Report, baseline: Report, names: tuple[str, str], seed: i
     """Match the codes of a report and its baseline, under ``names``. Raises ClipError without a clip in common."""
     own, base = (Subject(name, each) for name, each in zip(names, (report, baseline), strict=True))
     return match(own, base, _shared(own, base), seed)
-
-
-def moments_of_pair(report: Report, baseline: Report, layer: int, seed: int = 0) -> pd.DataFrame:
-    """The contingency table of a layer (1-based) of both: ``code``, ``baseline_code``, ``tokens``."""
-    own, base = Subject("report", report), Subject("baseline", baseline)
-    return shared_moments(own, base, _shared(own, base), layer, seed)
 
 
 def _shared(subject: Subject, baseline: Subject) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +14,7 @@ import rvq_core
 from rvq_core.analysis import Progress, analyze
 from rvq_core.clips.clip import Clip
 from rvq_core.clips.load import LeftOut
-from rvq_core.compare.codes import MATCHES_COLUMNS, MATCHING_COLUMNS, Matching, match, same_run
+from rvq_core.compare.codes import match, no_matching, same_run
 from rvq_core.compare.comparison import SCHEMA, Comparison
 from rvq_core.compare.pair import no_clip_in_common
 from rvq_core.compare.subjects import METRICS, Refusal, Subject, comparable_metrics, shared_clips
@@ -23,7 +25,6 @@ from rvq_core.compare.tables import (
     equal_rate_table,
     layers_table,
     metrics_table,
-    table_of,
     usage_table,
 )
 from rvq_core.errors import SettingsError
@@ -106,9 +107,7 @@ def _tables(
     for subject in subjects[1:]:
         metrics, not_comparable = comparable_metrics(subject, baseline)
         refused += not_comparable
-        matching = Matching(table_of([], MATCHING_COLUMNS), table_of([], MATCHES_COLUMNS))
-        if codes:
-            matching = match(subject, baseline, clips, seed)
+        matching = match(subject, baseline, clips, seed) if codes else no_matching()
         notes += _notes(subject, baseline, clips, matching.layers)
         tables = {
             "curves": curves_table(subject, metrics, clips, seed),
@@ -118,6 +117,7 @@ def _tables(
             "equal_rate": equal_rate_table(subject, baseline, metrics, clips, seed),
             "matching": matching.layers,
             "code_matches": matching.codes,
+            "shared_moments": matching.moments,
         }
         for name, table in tables.items():
             parts.setdefault(name, []).append(table)
@@ -171,13 +171,23 @@ def _manifest(subjects: Sequence[Subject], clips: Sequence[str], seed: int, comm
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": command,
         "baseline": subjects[0].name,
-        "checkpoints": [subject.checkpoint | {"name": subject.name} for subject in subjects],
+        "checkpoints": [
+            subject.checkpoint | {"name": subject.name, "clips_fingerprint": subject.clips_fingerprint}
+            for subject in subjects
+        ],
         "clips": {
             "count": len(clips),
             "seconds": round(sum(subjects[0].clips[clip].seconds for clip in clips), 6),
+            "fingerprint": _fingerprint(subjects, clips),
             "names": list(clips),
         },
         "settings": {"seed": seed},
         "left_out": [{"clip": clip, "reason": reason} for clip, reason in out],
         "warnings": warned,
     }
+
+
+def _fingerprint(subjects: Sequence[Subject], clips: Sequence[str]) -> str:
+    """sha256 of what tells the compared clips: their names, and the fingerprints of the clips of each report."""
+    told = [list(clips), [subject.clips_fingerprint for subject in subjects]]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()

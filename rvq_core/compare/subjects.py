@@ -93,6 +93,11 @@ class Subject:
         return self.report.manifest["checkpoint"]
 
     @property
+    def clips_fingerprint(self) -> str | None:
+        """Fingerprint of the report's clips."""
+        return self.report.manifest["clips"].get("fingerprint")
+
+    @property
     def normalizer(self) -> str | None:
         """Fingerprint of mean and scale, None for features taken as they are; UNKNOWN_NORMALIZER in older reports."""
         return self.checkpoint.get("normalizer_sha256", UNKNOWN_NORMALIZER)

@@ -46,9 +46,11 @@ def test_differences_stand_around_0_with_their_intervals():
 
 
 def test_matched_codes_stand_on_the_diagonal():
-    cells = pd.DataFrame({"code": [0, 0, 1, 2], "baseline_code": [5, 6, 6, 4], "tokens": [6, 2, 5, 9]})
-    matches = pd.DataFrame({"code": [0, 1, 2], "baseline_code": [5, 6, 4], "tokens": [6, 5, 9]})
-    (trace,) = figures.matching_image(cells, matches, "b", "a").data
+    cells = pd.DataFrame(
+        {"code": [0, 0, 1, 2], "baseline_code": [5, 6, 6, 4], "tokens": [6, 2, 5, 9], "share": [0.75, 0.25, 1, 1],
+         "matched": [True, False, True, True]}
+    )  # fmt: skip
+    (trace,) = figures.matching_image(cells, "b", "a").data
     assert list(trace.y) == ["2", "0", "1"]
     assert list(trace.x) == ["4", "5", "6"]
     np.testing.assert_allclose(trace.z, [[1, 0, 0], [0, 0.75, 0.25], [0, 0, 1]])

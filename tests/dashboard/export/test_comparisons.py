@@ -7,7 +7,7 @@ import pytest
 import reports
 
 from dashboard.export.build import Choice, export_files
-from dashboard.export.comparisons import COMPARISON_FIGURES
+from dashboard.export.comparisons import comparison_figures
 from dashboard.export.sources import figures_of, read_source
 from dashboard.paper.draw import draw
 from dashboard.paper.style import PRESETS, drawing
@@ -41,6 +41,7 @@ def test_all_formats_of_a_comparison(comparison, tmp_path):
         "compared_bits_feature_mse",
         "differences_feature_mse",
         "agreement_1",
+        "matching_1_1",
     ]
     # Plotly's own text is markup of few harmless tags; everywhere else names are escaped.
     assert "&lt;b&gt;other&lt;/b&gt;" in page
@@ -70,6 +71,38 @@ def test_the_agreement_of_layers_is_that_of_the_table_on_the_page_and_on_paper(c
     assert [text.get_text() for text in axes.texts] == [f"{value:.2f}" for value in np.ravel(image.z)]
 
 
-def test_names_are_unique():
-    names = [entry.name for entry in COMPARISON_FIGURES]
-    assert len(set(names)) == len(names)
+def test_matched_codes_are_those_of_the_table_on_the_page_and_on_paper(comparison):
+    ((entry, table),) = figures_of(comparison, ["matching_1_2"])
+    assert set(table["layer"]) == {2}
+    figure = entry.draw(table, comparison)
+    (image,) = figure.data
+    for row in table.itertuples():
+        place = list(image.y).index(str(row.code)), list(image.x).index(str(row.baseline_code))
+        assert image.z[place] == row.share
+        assert image.customdata[place] == row.tokens
+        assert row.matched == (place[0] == place[1])
+    with drawing(PRESETS["single"]):
+        axes = draw(figure, PRESETS["single"]).axes[0]
+    cells = np.concatenate([each.get_array() for each in axes.collections])
+    assert set(np.ravel(image.z)) == set(cells)
+
+
+def test_a_comparison_of_an_earlier_version_has_no_matching_and_is_read(comparison, tmp_path):
+    comparison.save(tmp_path / "c")
+    (tmp_path / "c/shared_moments.parquet").unlink()
+    names = [entry.name for entry, _ in figures_of(read_source(tmp_path / "c"))]
+    assert "agreement_1" in names
+    assert not [name for name in names if name.startswith("matching")]
+
+
+def test_the_manifest_tells_the_clips_by_their_fingerprints(comparison):
+    manifest = json.loads(export_files(comparison, Choice(("csv",), ("agreement_1",)), "x")["manifest.json"])
+    told = manifest["report"]
+    assert told["clips"]["fingerprint"] == comparison.manifest["clips"]["fingerprint"]
+    assert len(told["clips"]["fingerprint"]) == 64
+    assert [each["clips_fingerprint"] for each in told["checkpoints"]] == ["f"] * 2
+
+
+def test_names_are_unique(comparison):
+    entries = comparison_figures(comparison)
+    assert len({entry.name for entry in entries}) == len({entry.title for entry in entries}) == len(entries)

@@ -7,15 +7,25 @@ import pandas as pd
 import pytest
 
 from dashboard import words
-from dashboard.export.registry import REPORT_FIGURES
+from dashboard.export.registry import REPORT_FIGURES, report_figures
 from dashboard.export.sources import figures_of
 from dashboard.figures.theme import GREY
 from dashboard.paper.draw import draw, traces_of
 from dashboard.paper.style import PRESETS, drawing
 from rvq_core.errors import SettingsError
 from rvq_core.stats.projection import pca
+from rvq_core.training.curves import curves
 
 ROOT = Path(__file__).resolve().parents[3]
+
+
+HISTORY = [
+    {
+        "iteration": step, "reconstruction": 1.0 / step, "commit": 2.0 * step, "held_out_mpjpe": 90.0 - step,
+        "perplexity": [5.0 + step, 4.0], "unseen": [3, 7],
+    }
+    for step in (10, 20, 30)
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -50,6 +60,7 @@ def full(make_report):
             "perplexity_corrected": [3.25, 4.75, 5.5, 6.25], "distance": 0.4, "distance_chance": 0.1,
         }
     )  # fmt: skip
+    report.tables["training_curves"] = curves({"history": HISTORY})
     return dataclasses.replace(report, reconstruction=pd.concat([whole, *joints, *groups], ignore_index=True))
 
 
@@ -82,9 +93,8 @@ def test_names_are_unique_and_explained():
 
 def test_every_figure_of_the_pages_can_be_exported():
     pages = "".join(path.read_text() for path in (ROOT / "dashboard/app_pages").glob("*.py"))
-    drawn = set(
-        re.findall(r"\b(\w+_figure|usage_image|codebook_map|overlaid_\w+|differences|agreement_image)\(", pages)
-    )
+    names = r"\w+_figure|(?:usage|agreement|matching)_image|codebook_map|overlaid_\w+|differences|\w+_over_training"
+    drawn = set(re.findall(rf"\b({names})\(", pages))
     listed = "".join((ROOT / f"dashboard/export/{name}.py").read_text() for name in ("registry", "comparisons"))
     # Usage by status is drawn by status_bars there; a code's own figure is of one that is chosen on its page.
     assert {name for name in drawn if name not in listed} <= {"status_figure", "code_usage_figure"}
@@ -95,7 +105,7 @@ def test_a_report_shows_what_it_has(full):
     assert [entry.name for entry, _ in figures_of(full) if not entry.detail] == [
         "perplexity", "status", "usage_image", "usage_curves", "group_usage", "map_usage", "map_layer", "map_norm",
         "error", "gain", "leave_one_out", "bits", "joints", "groups", "clips", "discovery", "residual", "headroom",
-        "redundancy",
+        "redundancy", "training_error", "training_losses", "training_perplexity", "training_unseen",
     ]  # fmt: skip
     assert {"error_feature_mse", "gain_velocity_error", "clips_rotation_error"} <= set(shown)
     assert {"usage_image_training", "usage_curves_held_out", "map_ema_count", "bits_feature_mse"} <= set(shown)
@@ -116,6 +126,18 @@ def test_some_are_chosen_by_name(full):
         figures_of(full, ["nothing", "status", "pie"])
 
 
+def test_each_layer_has_its_groups(full):
+    tables = {entry.name: table for entry, table in figures_of(full)}
+    assert [name for name in tables if name.startswith("group_usage")] == ["group_usage", "group_usage_2"]
+    for layer, name in ((1, "group_usage"), (2, "group_usage_2")):
+        assert set(tables[name]["layer"]) == {layer}
+    ((entry, table),) = figures_of(full, ["group_usage_2"])
+    whole = next(trace for trace in entry.draw(table, full).data if trace.name == "all clips")
+    assert whole.x[0] == full.layers["perplexity"].iloc[1]
+    assert entry.detail
+    assert len({entry.title for entry in report_figures(full)}) == len(report_figures(full))
+
+
 @pytest.mark.parametrize("entry", REPORT_FIGURES, ids=lambda entry: entry.name)
 def test_page_and_paper_show_the_same_values(full, entry):
     """Every number of the Plotly figure is found again in what Matplotlib has drawn, and no other."""
@@ -125,14 +147,15 @@ def test_page_and_paper_show_the_same_values(full, entry):
         return
     figure = entry.draw(table, full)
     with drawing(PRESETS["single"]):
-        axes = draw(figure, PRESETS["single"]).axes[0]
+        first, *more = draw(figure, PRESETS["single"]).axes
+    panels = [first, *(axes for axes in more if axes.get_label() != "<colorbar>")]
     shown = [trace for trace in traces_of(figure) if np.size(trace.get("x")) and trace["x"][0] is not None]
     bars = [trace for trace in shown if trace["type"] == "bar"]
-    assert [len(group) for group in axes.containers if hasattr(group, "patches")] == [len(bar["x"]) for bar in bars]
+    assert [len(group) for group in first.containers if hasattr(group, "patches")] == [len(bar["x"]) for bar in bars]
     lying = [bar.get("orientation") == "h" for bar in bars]
     lengths = [
         (patch.get_width() if lies else patch.get_height())
-        for lies, group in zip(lying, (each for each in axes.containers if hasattr(each, "patches")), strict=True)
+        for lies, group in zip(lying, (each for each in first.containers if hasattr(each, "patches")), strict=True)
         for patch in group.patches
     ]
     assert lengths == pytest.approx(
@@ -142,10 +165,11 @@ def test_page_and_paper_show_the_same_values(full, entry):
     for number, which in enumerate("xy"):
         if not any(isinstance(value, str) for trace in points for value in trace[which]):
             values = [float(value) for trace in points for value in trace[which]]
-            assert np.sort(drawn(axes, number)) == pytest.approx(np.sort(values))
+            found = np.concatenate([drawn(axes, number) for axes in panels])
+            assert np.sort(found) == pytest.approx(np.sort(values))
     for trace in shown:
         if trace["type"] == "heatmap":
-            cells = np.unique(np.concatenate([collection.get_array() for collection in axes.collections]))
+            cells = np.unique(np.concatenate([collection.get_array() for collection in first.collections]))
             assert set(np.unique(np.asarray(trace["z"])[~np.isnan(trace["z"])])) <= set(cells)
 
 

@@ -260,6 +260,29 @@ class TestCodes:
         ]
         assert any("by number" in note for note in comparison.manifest["notes"])
 
+    def test_shared_moments_are_the_contingency_table_of_the_most_frequent_pairs(self):
+        first, second = tokens_of(), tokens_of(seed=3)
+        tables = compare([made("a", tokens=first), made("b", tokens=second)]).tables
+        cells = tables["shared_moments"]
+        own, theirs = np.concatenate(second)[:, 1], np.concatenate(first)[:, 1]
+        some = cells[cells["layer"] == 2]
+        for row in some.itertuples():
+            assert row.tokens == ((own == row.code) & (theirs == row.baseline_code)).sum() > 0
+            assert row.share == pytest.approx(row.tokens / (own == row.code).sum())
+        pairs = tables["code_matches"].query("layer == 2").set_index("code")["baseline_code"]
+        assert some[some["matched"]].set_index("code")["baseline_code"].to_dict() == pairs.to_dict()
+        inside = np.isin(own, pairs.index) & np.isin(theirs, pairs.to_numpy())
+        assert some["tokens"].sum() == inside.sum()
+        assert set(cells["checkpoint"]) == {"b"}
+
+    def test_of_many_pairs_the_most_frequent_keep_their_moments(self, monkeypatch):
+        monkeypatch.setattr("rvq_core.compare.codes.MOST_PAIRS", 3)
+        tables = compare([made("a"), made("b", tokens=tokens_of(seed=3))]).tables
+        for layer, matches in tables["code_matches"].groupby("layer"):
+            cells = tables["shared_moments"]
+            cells = cells[(cells["layer"] == layer) & cells["matched"]]
+            assert sorted(cells["tokens"]) == sorted(matches["tokens"])[-3:]
+
     def test_every_pair_of_layers_has_its_agreement(self):
         table = compare([made("a"), made("b", depth=2, seed=4)]).tables["matching"]
         assert table[["layer", "baseline_layer"]].to_numpy().tolist() == [[a, b] for a in (1, 2) for b in (1, 2, 3)]
