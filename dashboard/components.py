@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from typing import overload
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -14,9 +15,11 @@ from streamlit.errors import StreamlitAPIException
 
 from dashboard import data, docs, links, state, words
 from dashboard.figures.theme import CONFIG
+from dashboard.opened import Analysed, Opened, Subject, of_part
 from rvq_core.clips import ClipSet
 from rvq_core.errors import RVQLensError
 from rvq_core.loading import Checkpoint
+from rvq_core.parts import PartSet, PartsReport
 from rvq_core.report import Report
 
 logger = logging.getLogger(__name__)
@@ -44,8 +47,8 @@ OPENED_COLUMNS = {
 """Columns of tables that lead to the pages of their codes."""
 
 
-def checkpoint_or_stop() -> Checkpoint:
-    """Open the chosen checkpoint, or say why not and end the page."""
+def subject_or_stop() -> Subject:
+    """Open what is chosen, a checkpoint or a set of body parts, or say why not and end the page."""
     path = state.current().checkpoint
     if path is None:
         st.info(
@@ -55,42 +58,76 @@ def checkpoint_or_stop() -> Checkpoint:
         )
         st.stop()
     try:
-        return data.checkpoint(path, state.current().reading)
+        return data.subject(path, state.current().reading)
     except RVQLensError as error:
         error_box(error)
         st.stop()
 
 
-def report_or_stop(ckpt: Checkpoint) -> Report:
-    """Analyse the chosen clips with ``ckpt``, showing the progress; or say why not and end the page."""
-    report = report_or_none(ckpt)
-    if report is None:
-        st.stop()
-    return report
-
-
-def report_or_none(ckpt: Checkpoint) -> Report | None:
-    """Analyse the chosen clips with ``ckpt``, showing the progress; where that cannot be, say why and return None."""
+def opened_or_stop() -> Opened:
+    """The checkpoint that this page shows, of a set the part that the sidebar names; or say why not and end it."""
+    subject = subject_or_stop()
     try:
-        return _analysed(ckpt)
+        return of_part(subject, state.current().part)
+    except RVQLensError as error:
+        error_box(error)
+        st.stop()
+
+
+def report_or_stop(opened: Opened) -> Report:
+    """Analyse the chosen clips, showing the progress; or say why not and end the page."""
+    return opened.report_in(analysed_or_stop(opened.subject))
+
+
+def report_or_none(opened: Opened) -> Report | None:
+    """Analyse the chosen clips, showing the progress; where that cannot be, say why and return None."""
+    found = analysed_or_none(opened.subject)
+    return None if found is None else opened.report_in(found)
+
+
+@overload
+def analysed_or_stop(subject: Checkpoint) -> Report: ...
+@overload
+def analysed_or_stop(subject: PartSet) -> PartsReport: ...
+@overload
+def analysed_or_stop(subject: Subject) -> Analysed: ...
+def analysed_or_stop(subject: Subject) -> Analysed:
+    """Analyse the chosen clips with a checkpoint or a set; or say why not and end the page."""
+    found = analysed_or_none(subject)
+    if found is None:
+        st.stop()
+    return found
+
+
+def analysed_or_none(subject: Subject) -> Analysed | None:
+    """Analyse the chosen clips with a checkpoint or a set; where that cannot be, say why and return None."""
+    try:
+        return _analysed(subject)
     except RVQLensError as error:
         error_box(error)
         return None
 
 
-def report_beside(name: str) -> Report | None:
+def opened_beside(name: str, part: str | None) -> Opened:
+    """Open another checkpoint than the chosen one, by its name in links; of a set, ``part``. Raises RVQLensError."""
+    return of_part(data.subject(state.checkpoints()[name], state.current().reading), part)
+
+
+def report_beside(name: str, part: str | None) -> Report | None:
     """The report of another checkpoint than the chosen one, by its name in links; None, and why, where there is none.
 
-    A warning, not an error: the page goes on without it.
+    Of a set it is that of ``part``. A warning, not an error: the page goes on without it.
     """
     try:
-        report = _analysed(data.checkpoint(state.checkpoints()[name], state.current().reading))
+        opened = opened_beside(name, part)
+        found = _analysed(opened.subject)
     except RVQLensError as error:
         left_out(name, str(error))
         return None
-    if report is None:
+    if found is None:
         st.caption(f"{escaped(name)} is left out.")
-    return report
+        return None
+    return opened.report_in(found)
 
 
 def left_out(name: str, reason: str) -> None:
@@ -98,12 +135,12 @@ def left_out(name: str, reason: str) -> None:
     st.warning(f"**{escaped(name)}** is left out. {escaped(_uploads_by_name(reason))}", icon=":material/warning:")
 
 
-def _analysed(ckpt: Checkpoint) -> Report | None:
+def _analysed(ckpt: Subject) -> Analysed | None:
     """The report; None where this page has said why there is none. Raises RVQLensError."""
     place = st.empty()
     try:
         chosen = chosen_clips(ckpt)
-        if ckpt.model is None and not data.need_no_encoder(chosen):
+        if isinstance(ckpt, Checkpoint) and ckpt.model is None and not data.need_no_encoder(chosen):
             codebooks_only()
             return None
         if st.session_state.get(CANCELLED) == _analysis(ckpt):
@@ -112,7 +149,9 @@ def _analysed(ckpt: Checkpoint) -> Report | None:
             st.button("Analyse after all", key=key, on_click=_cancel, args=(None,), type="primary")
             return None
         groups = data.groups(state.current().clips, chosen)
-        return data.report(ckpt, chosen, Progress(place, _analysis(ckpt)), groups)
+        return data.report(
+            ckpt, chosen, Progress(place, _analysis(ckpt), "clips" if isinstance(ckpt, Checkpoint) else "steps"), groups
+        )
     finally:
         place.empty()
 
@@ -217,8 +256,9 @@ def open_code(layer: int, code: int) -> None:
 class Progress:
     """A bar with what is being done and, once it can be told, the time left; and a button to cancel."""
 
-    def __init__(self, place: DeltaGenerator, analysis: str) -> None:
+    def __init__(self, place: DeltaGenerator, analysis: str, unit: str = "clips") -> None:
         self._place = place
+        self._unit = unit
         self._analysis = analysis
         self._started = time.monotonic()
         self._bar: DeltaGenerator | None = None
@@ -232,16 +272,18 @@ class Progress:
                 if done < total:
                     st.button("Cancel", key=f"cancel_{self._analysis}", on_click=_cancel, args=(self._analysis,))
         if done == total:
-            self._bar.progress(1.0, text=f"Analysed {total} clips; putting the tables together")
+            self._bar.progress(1.0, text="Analysed; putting the tables together")
             return
         left = f", about {spent / done * (total - done):.0f} s left" if done and spent > 1 else ""
-        self._bar.progress(done / max(total, 1), text=f"Analysing {escaped(what)}: {done} of {total} clips{left}")
+        self._bar.progress(
+            done / max(total, 1), text=f"Analysing {escaped(what)}: {done} of {total} {self._unit}{left}"
+        )
 
 
 CANCELLED = "_cancelled_analysis"
 
 
-def _analysis(ckpt: Checkpoint) -> str:
+def _analysis(ckpt: Subject) -> str:
     """What is analysed: as long as nothing else is chosen, a cancelled analysis stays cancelled."""
     selection = state.current()
     return f"{data.identity(ckpt)} {selection.clips} {selection.held_out_only}"
@@ -251,7 +293,7 @@ def _cancel(analysis: str | None) -> None:
     st.session_state[CANCELLED] = analysis
 
 
-def chosen_clips(ckpt: Checkpoint) -> ClipSet:
+def chosen_clips(ckpt: Subject) -> ClipSet:
     """The clips that the sidebar names, of them the held-out ones where those are asked for. Raises RVQLensError."""
     selection = state.current()
     chosen = data.clips(selection.clips)

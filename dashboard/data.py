@@ -11,6 +11,7 @@ import json
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,13 +22,24 @@ from numpy.typing import NDArray
 import rvq_core
 from dashboard import projection_store
 from dashboard.background import BackgroundJobs, Job
-from dashboard.sources import FileStamp, Reading, UploadFolder, clip_stamps, groups_file, split_file, stamp
+from dashboard.opened import Analysed, Subject
+from dashboard.sources import (
+    FileStamp,
+    Reading,
+    UploadFolder,
+    clip_stamps,
+    groups_file,
+    set_stamps,
+    split_file,
+    stamp,
+)
 from rvq_core.clips import Clip, ClipSet, fingerprint, read_clips
 from rvq_core.clips.groups import group_clips, read_groups
 from rvq_core.clips.representations import UNDECODED
 from rvq_core.compare import Comparison, Matching, compare, match_pair
-from rvq_core.errors import ClipError
+from rvq_core.errors import ClipError, SettingsError
 from rvq_core.loading import Checkpoint, load_checkpoint
+from rvq_core.parts import PartSet, WholeBody, analyze_parts, load_part_set
 from rvq_core.playback import Playback, motion_of
 from rvq_core.report import Report
 from rvq_core.residuals import residual_sample
@@ -47,9 +59,16 @@ class Groups(NamedTuple):
     refused: str | None = None
 
 
-def checkpoint(path: Path, reading: Reading) -> Checkpoint:
-    """Open a checkpoint, read as the user says. Raises RVQLensError."""
-    return _checkpoint(stamp(path), reading)
+def subject(path: Path, reading: Reading) -> Subject:
+    """Open a checkpoint, or the folder of a set of body parts, read as the user says. Raises RVQLensError."""
+    if not path.is_dir():
+        return _checkpoint(stamp(path), reading)
+    if reading.mean is not None or reading.std is not None:
+        raise SettingsError(
+            "mean and std", expected="one checkpoint", found="a set of body parts",
+            do="choose the file of one part in the sidebar, or take the statistics away",
+        )  # fmt: skip
+    return _part_set(str(path), set_stamps(path), reading)
 
 
 def need_no_encoder(chosen: ClipSet) -> bool:
@@ -57,8 +76,10 @@ def need_no_encoder(chosen: ClipSet) -> bool:
     return all(clip.representation in UNDECODED for clip in chosen.clips)
 
 
-def identity(ckpt: Checkpoint) -> str:
-    """What the figures depend on: the file, and how it was read."""
+def identity(ckpt: Subject) -> str:
+    """What the figures depend on: the file, and how it was read; of a set, its parts."""
+    if isinstance(ckpt, PartSet):
+        return hashlib.sha256(" ".join(map(identity, ckpt.parts.values())).encode()).hexdigest()
     digest = hashlib.sha256(f"{ckpt.sha256} {ckpt.config!r}".encode())
     if ckpt.normalizer is not None:
         digest.update(ckpt.normalizer.mean.numpy().tobytes() + ckpt.normalizer.std.numpy().tobytes())
@@ -84,8 +105,8 @@ def groups(paths: Sequence[Path], chosen: ClipSet) -> Groups:
     return Groups(named)
 
 
-def report(ckpt: Checkpoint, chosen: ClipSet, progress: Progress, grouped: Groups) -> Report:
-    """Analyse the clips with the checkpoint, unless that was done before. Raises RVQLensError.
+def report(ckpt: Subject, chosen: ClipSet, progress: Progress, grouped: Groups) -> Analysed:
+    """Analyse the clips with a checkpoint or a set, unless that was done before. Raises RVQLensError.
 
     Not a cached function: the progress that it draws must not be recorded and drawn again on a hit.
     """
@@ -110,7 +131,7 @@ def matching(report: Report, baseline: Report, name: str, baseline_name: str) ->
     return _matching((_content(report), _content(baseline)), (name, baseline_name), report, baseline)
 
 
-def held_out(ckpt: Checkpoint, chosen: ClipSet) -> ClipSet:
+def held_out(ckpt: Subject, chosen: ClipSet) -> ClipSet:
     """Those of the clips that the checkpoint names as held out. Raises ClipError where there is none."""
     kept: list[Clip] = [clip for clip in chosen.clips if ckpt.held_out(clip.name)]
     if not kept:
@@ -124,8 +145,8 @@ def held_out(ckpt: Checkpoint, chosen: ClipSet) -> ClipSet:
     return ClipSet(kept, chosen.left_out, chosen.warnings)
 
 
-def playback(ckpt: Checkpoint, clip: Clip) -> Playback:
-    """Original and reconstructions of one clip as motion. Raises RVQLensError."""
+def playback(ckpt: Subject, clip: Clip) -> Playback:
+    """Original and reconstructions of one clip as motion, of a set those of the whole body. Raises RVQLensError."""
     return _playback(identity(ckpt), clip.fingerprint, _unfeatured(clip), ckpt, clip)
 
 
@@ -188,6 +209,14 @@ def _checkpoint(file: FileStamp, reading: Reading) -> Checkpoint:
     )
 
 
+@st.cache_resource(max_entries=2, show_spinner="Opening the checkpoints of the body parts …")
+def _part_set(path: str, stamps: tuple[FileStamp, ...], reading: Reading) -> PartSet:
+    del stamps  # part of the key: they change with the files
+    return load_part_set(
+        path, activation=reading.activation, norm=reading.norm, dilation_growth_rate=reading.dilation_growth_rate
+    )
+
+
 @st.cache_resource(max_entries=8, show_spinner="Reading the clips …")
 def _clips(paths: tuple[str, ...], stamps: tuple[FileStamp, ...], split: FileStamp | None) -> ClipSet:
     del stamps  # part of the key: they change with the files
@@ -201,9 +230,9 @@ def _residuals(checkpoint: str, clips: str, _ckpt: Checkpoint, _chosen: ClipSet)
 
 
 @st.cache_resource(max_entries=3, show_spinner="Decoding the clip …")
-def _playback(checkpoint: str, motion: str, unfeatured: str, _ckpt: Checkpoint, _clip: Clip) -> Playback:
+def _playback(checkpoint: str, motion: str, unfeatured: str, _ckpt: Subject, _clip: Clip) -> Playback:
     del checkpoint, motion, unfeatured  # parts of the key: they stand for the objects
-    return motion_of(Pipeline(_ckpt), _clip)
+    return motion_of(WholeBody(_ckpt) if isinstance(_ckpt, PartSet) else Pipeline(_ckpt), _clip)
 
 
 def _unfeatured(clip: Clip) -> str:
@@ -231,16 +260,16 @@ def _content(report: Report) -> str:
 
 
 @st.cache_resource(show_spinner=False)
-def _reports() -> OrderedDict[tuple[object, ...], Report]:
+def _reports() -> OrderedDict[tuple[object, ...], Analysed]:
     return OrderedDict()
 
 
-def _analyse(ckpt: Checkpoint, chosen: ClipSet, progress: Progress, grouped: Groups) -> Report:
+def _analyse(ckpt: Subject, chosen: ClipSet, progress: Progress, grouped: Groups) -> Analysed:
+    measure = partial(analyze_parts, ckpt) if isinstance(ckpt, PartSet) else partial(rvq_core.analyze, ckpt)
     with warnings.catch_warnings():
         # Clips left out stand in the manifest, and the page lists them.
         warnings.filterwarnings("ignore", message="left out")
-        return rvq_core.analyze(
-            ckpt,
+        return measure(
             chosen.clips,
             progress=progress,
             left_out=chosen.left_out,

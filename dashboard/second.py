@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, data, state
+from dashboard import components, state
 from rvq_core.errors import RVQLensError
 from rvq_core.loading import Checkpoint
 
@@ -28,8 +28,11 @@ class Second(NamedTuple):
     codebooks: list[np.ndarray]
 
 
-def choose_second(own: list[np.ndarray], layers: tuple[int, ...]) -> Second | None:
-    """Another checkpoint to draw into the picture; None, and why, where there is none or its latents do not compare."""
+def choose_second(own: list[np.ndarray], layers: tuple[int, ...], part: str | None) -> Second | None:
+    """Another checkpoint to draw into the picture; None, and why, where there is none or its latents do not compare.
+
+    Of a set of body parts it is ``part``.
+    """
     names = [name for name in state.checkpoints() if name != state.checkpoint_name()]
     if not names:
         return None
@@ -40,7 +43,7 @@ def choose_second(own: list[np.ndarray], layers: tuple[int, ...]) -> Second | No
     if name == ALONE:
         return None
     try:
-        other = data.checkpoint(state.checkpoints()[name], state.current().reading)
+        other = components.opened_beside(name, part).checkpoint
     except RVQLensError as error:
         components.left_out(name, str(error))
         return None

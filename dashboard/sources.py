@@ -7,12 +7,13 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from rvq_core.bundled import bundled_checkpoints, bundled_clips
 from rvq_core.clips.load import READERS
+from rvq_core.parts import checkpoint_files, parts_named
 
 CHECKPOINTS_VARIABLE = "RVQ_LENS_CHECKPOINTS"
 CLIPS_VARIABLE = "RVQ_LENS_CLIPS"
@@ -27,6 +28,9 @@ GROUPS_FILE = "groups.csv"
 CHECKPOINT_ENDINGS = (".safetensors", ".pt", ".pth", ".tar", ".ckpt", ".bin")
 CLIP_ENDINGS = tuple(reader.extension for reader in READERS)
 
+
+SET = "(body parts)"
+"""Ends the name of a folder whose checkpoints are opened together."""
 
 COMPANIONS = (".asf",)
 """Files that are no clips themselves but that a clip beside them needs."""
@@ -59,6 +63,11 @@ def stamp(path: Path) -> FileStamp:
     return FileStamp(str(path), found.st_mtime_ns, found.st_size)
 
 
+def set_stamps(folder: Path) -> tuple[FileStamp, ...]:
+    """Stamps of the checkpoints of a set: they change when one is added, removed or written again."""
+    return tuple(stamp(file) for path in checkpoint_files(folder) for file in _checkpoints_in(path).values())
+
+
 def given_checkpoints() -> Path | None:
     """Folder (or file) of checkpoints named at start."""
     return _named_by(CHECKPOINTS_VARIABLE)
@@ -70,9 +79,14 @@ def given_clips() -> Path | None:
 
 
 def list_checkpoints() -> dict[str, Path]:
-    """Checkpoints to choose from by name: those of the folder given at start, then the bundled ones."""
+    """Checkpoints to choose from by name: those of the folder given at start, sets first, then the bundled ones.
+
+    A set of body parts is one choice, a folder; its files can be chosen by themselves as well.
+    """
     given = given_checkpoints()
     found = {} if given is None else _checkpoints_in(given)
+    if given is not None and given.is_dir():
+        found = _sets_in(given, found.values()) | found
     bundled = {path.stem: path for path in _checkpoints_in(bundled_checkpoints()).values()}
     return found | {name: path for name, path in sorted(bundled.items(), key=_healthy_first) if name not in found}
 
@@ -141,6 +155,13 @@ def _checkpoints_in(folder: Path) -> dict[str, Path]:
     files = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(CHECKPOINT_ENDINGS))
     shown = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     return {path.relative_to(folder).as_posix(): path for path in shown if path.is_file()}
+
+
+def _sets_in(folder: Path, files: Iterable[Path]) -> dict[str, Path]:
+    """Folders of ``files``, by their path in ``folder``, whose names tell a set of body parts."""
+    near = {above for file in files for above in (file.parent, file.parent.parent) if above.is_relative_to(folder)}
+    found = {above.relative_to(folder).as_posix(): above for above in sorted(near) if parts_named(above)}
+    return {f"{folder.resolve().name if name == '.' else name} {SET}": path for name, path in found.items()}
 
 
 def _healthy_first(entry: tuple[str, Path]) -> tuple[bool, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import data, links, memory, sources
+from rvq_core.parts import parts_named
 
 ALL, HELD_OUT = "all", "held-out"
 SPLITS = [ALL, HELD_OUT]
@@ -18,7 +19,7 @@ ACTIVATIONS = ("relu", "silu", "gelu")
 TOLD_IN_SIDEBAR = ("checkpoint", "clips")
 """Keys of the address whose lost values the sidebar tells of."""
 
-IN_EVERY_LINK = ("checkpoint", "clips", "split")
+IN_EVERY_LINK = ("checkpoint", "part", "clips", "split")
 
 OPENED_CODE = "_opened_code"
 """Where a click leaves the layer and code that it leads to, until the Code page has taken them."""
@@ -28,9 +29,13 @@ _SELECTION = "_selection"
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Paths of the chosen checkpoint and clips; ``checkpoint`` is None where there is none to choose."""
+    """Paths of the chosen checkpoint and clips; ``checkpoint`` is None where there is none to choose.
+
+    Where it is the folder of a set of body parts, ``part`` is the one that pages show which show only one.
+    """
 
     checkpoint: Path | None
+    part: str | None
     clips: tuple[Path, ...]
     held_out_only: bool
     reading: sources.Reading
@@ -56,6 +61,7 @@ def choose(page: str = "") -> None:
     links.remember_opened()
     with st.sidebar:
         checkpoint = _choose_checkpoint()
+        part = _choose_part(checkpoint)
         clips = _choose_clips()
         held_out_only = _choose_split() == HELD_OUT
         chosen = {key: str(st.session_state[key]) for key in IN_EVERY_LINK if st.session_state.get(key)}
@@ -64,7 +70,7 @@ def choose(page: str = "") -> None:
         reading = _choose_reading()
     if not any(UPLOADED in value for value in chosen.values()):  # uploads go with the session
         memory.remember(chosen)
-    st.session_state[_SELECTION] = Selection(checkpoint, clips, held_out_only, reading)
+    st.session_state[_SELECTION] = Selection(checkpoint, part, clips, held_out_only, reading)
 
 
 def _chosen_code() -> dict[str, str]:
@@ -89,6 +95,18 @@ def _choose_checkpoint() -> Path | None:
         on_change=_forget_lost_link, args=("checkpoint",),
     )  # fmt: skip
     return found.get(name) if name else None
+
+
+def _choose_part(checkpoint: Path | None) -> str | None:
+    """Part of a set of body parts; None where one checkpoint is chosen."""
+    if checkpoint is None or not checkpoint.is_dir():
+        return None
+    parts = list(parts_named(checkpoint))
+    first = parts[_recalled("part", parts)]
+    return st.segmented_control(
+        "Body part", parts, default=first, required=True, key="part", bind="query-params",
+        help="The part of the set that the pages show.",
+    )  # fmt: skip
 
 
 def _choose_clips() -> tuple[Path, ...]:

@@ -22,15 +22,17 @@ from dashboard.player import (
 )
 from rvq_core.clips import Clip
 from rvq_core.errors import RVQLensError
-from rvq_core.loading import Checkpoint
 from rvq_core.playback import Playback
 from rvq_core.report import Report
 
 PLAYER = "pair_player"
 
 
-def show(reports: dict[str, Report]) -> None:
-    """The player with what chooses clip and checkpoint; ``reports`` by name in links, the baseline first."""
+def show(reports: dict[str, Report], part: str | None) -> None:
+    """The player with what chooses clip and checkpoint; ``reports`` by name in links (of sets: of ``part``).
+
+    The baseline stands first.
+    """
     baseline, *others = reports
     components.heading("One clip, both reconstructions", "pair")
     name, clip = _choose(reports, others)
@@ -38,7 +40,8 @@ def show(reports: dict[str, Report]) -> None:
         st.info("The two checkpoints measure no clip in common.")
         return
     try:
-        playback, other = (data.playback(_opened(own), clip) for own in (name, baseline))
+        opened = [components.opened_beside(each, part).checkpoint for each in (name, baseline)]
+        playback, other = (data.playback(ckpt, clip) for ckpt in opened)
     except RVQLensError as error:
         components.error_box(error)
         return
@@ -70,10 +73,6 @@ def _choose(reports: dict[str, Report], others: list[str]) -> tuple[str, Clip | 
             st.selectbox("Clip", list(clips), key="watched_clip", bind="query-params", width=420) if clips else None
         )
     return name, None if chosen is None else clips[chosen]
-
-
-def _opened(name: str) -> Checkpoint:
-    return data.checkpoint(state.checkpoints()[name], state.current().reading)
 
 
 def _shown(playback: Playback, other: Playback) -> Window:

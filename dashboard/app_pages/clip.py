@@ -37,8 +37,8 @@ MARKS = {
 
 def main() -> None:
     st.title("Clip", anchor=False)
-    ckpt = components.checkpoint_or_stop()
-    report = components.report_or_stop(ckpt)
+    opened = components.opened_or_stop()
+    ckpt, report = opened.checkpoint, components.report_or_stop(opened)
     playback = data.playback(ckpt, choose_clip(ckpt, report))
     show_player(playback, report)
     show_captions(playback, report)

@@ -29,8 +29,8 @@ SECONDS_AROUND = 1.0
 
 def main() -> None:
     st.title("Code", anchor=False)
-    ckpt = components.checkpoint_or_stop()
-    report = components.report_or_stop(ckpt)
+    opened = components.opened_or_stop()
+    ckpt, report = opened.checkpoint, components.report_or_stop(opened)
     layer, code = choose_code(report)
     row = report.codes[(report.codes["layer"] == layer) & (report.codes["code"] == code)].iloc[0]
     components.measured_on(report)

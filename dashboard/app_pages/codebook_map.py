@@ -49,14 +49,14 @@ class Picture(NamedTuple):
 
 def main() -> None:
     st.title("Codebook map", anchor=False)
-    ckpt = components.checkpoint_or_stop()
-    report = components.report_or_none(ckpt)
+    opened = components.opened_or_stop()
+    ckpt, report = opened.checkpoint, components.report_or_none(opened)
     codes = usage_not_known(ckpt) if report is None else report.codes
     if report is not None:
         components.measured_on(report)
     own = arrays(ckpt)
     choice = choose(len(own), [name for name in COLOURS if is_known(codes, name)])
-    second = choose_second(own, choice.layers)
+    second = choose_second(own, choice.layers, opened.part)
     codebooks, shas = own, ckpt.sha256
     if second is not None:
         codebooks, shas = own + second.codebooks, f"{shas} {second.sha256}"

@@ -28,8 +28,9 @@ SWEEP = 3
 
 def main() -> None:
     st.title("Compare", anchor=False)
-    baseline = components.report_or_stop(components.checkpoint_or_stop())
-    reports = {state.checkpoint_name(): baseline} | other_reports()
+    opened = components.opened_or_stop()
+    baseline = components.report_or_stop(opened)
+    reports = {state.checkpoint_name(): baseline} | other_reports(opened.part)
     if len(reports) == 1:
         return
     try:
@@ -44,12 +45,12 @@ def main() -> None:
     show_curves(comparison, rows, canonical)
     show_config(comparison)
     show_codes(reports)
-    watched_pair.show(reports)
+    watched_pair.show(reports, opened.part)
     tell_refused(comparison)
 
 
-def other_reports() -> dict[str, Report]:
-    """Reports of the checkpoints to compare, analysed; those that cannot be are told."""
+def other_reports(part: str | None) -> dict[str, Report]:
+    """Reports of the checkpoints to compare (of sets: of ``part``), analysed; those that cannot be are told."""
     names = [name for name in state.checkpoints() if name != state.checkpoint_name()]
     if not names:
         st.info(
@@ -68,7 +69,7 @@ def other_reports() -> dict[str, Report]:
         st.info("Choose at least one checkpoint to compare with the baseline.", icon=":material/compare_arrows:")
     found: dict[str, Report] = {}
     for name in wanted:
-        report = components.report_beside(name)
+        report = components.report_beside(name, part)
         if report is not None:
             found[name] = report
     return found

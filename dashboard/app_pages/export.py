@@ -18,8 +18,8 @@ from rvq_core.report import Report
 
 def main() -> None:
     st.title("Export", anchor=False)
-    ckpt = components.checkpoint_or_stop()
-    report = components.report_or_stop(ckpt)
+    opened = components.opened_or_stop()
+    ckpt, report = opened.checkpoint, components.report_or_stop(opened)
     components.measured_on(report)
     choice = choose(report)
     if choice is None:

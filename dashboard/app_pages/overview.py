@@ -15,9 +15,10 @@ from rvq_core.report import Report
 
 def main() -> None:
     st.title("Overview", anchor=False)
-    ckpt = components.checkpoint_or_stop()
+    opened = components.opened_or_stop()
+    ckpt = opened.checkpoint
     describe(ckpt)
-    report = components.report_or_stop(ckpt)
+    report = components.report_or_stop(opened)
     components.measured_on(report)
     rows = words.headline_metric(report.overall)
     told_apart = words.split_sentence(report.clips, report.clip_errors, rows)

@@ -21,7 +21,7 @@ from rvq_core.report import Report
 
 def main() -> None:
     st.title("Reconstruction", anchor=False)
-    report = components.report_or_stop(components.checkpoint_or_stop())
+    report = components.report_or_stop(components.opened_or_stop())
     components.measured_on(report)
     if report.overall.empty:
         st.info("Latents were quantized as they are: there is no motion to compare with, so no error.")

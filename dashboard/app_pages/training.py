@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, data, state
+from dashboard import components, state
 from dashboard.figures.training import error_over_training, losses_over_training, usage_over_training
 from rvq_core.errors import RVQLensError
 from rvq_core.loading import Checkpoint
@@ -14,8 +14,9 @@ from rvq_core.training.curves import ERROR, curves, losses
 
 def main() -> None:
     st.title("Training", anchor=False)
-    chosen = components.checkpoint_or_stop()
-    runs = {state.checkpoint_name(): chosen} | others()
+    opened = components.opened_or_stop()
+    chosen = opened.checkpoint
+    runs = {state.checkpoint_name(): chosen} | others(opened.part)
     table = pd.concat([curves(ckpt.training).assign(run=name) for name, ckpt in runs.items()], ignore_index=True)
     tell_without_history(runs, table)
     describe(chosen)
@@ -26,8 +27,8 @@ def main() -> None:
     show_settings(runs)
 
 
-def others() -> dict[str, Checkpoint]:
-    """Checkpoints to lay over the chosen one, opened; those that cannot be are told."""
+def others(part: str | None) -> dict[str, Checkpoint]:
+    """Checkpoints to lay over the chosen one, opened (of a set, ``part``); those that cannot be are told."""
     names = [name for name in state.checkpoints() if name != state.checkpoint_name()]
     if not names:
         return {}
@@ -38,7 +39,7 @@ def others() -> dict[str, Checkpoint]:
     opened: dict[str, Checkpoint] = {}
     for name in wanted:
         try:
-            opened[name] = data.checkpoint(state.checkpoints()[name], state.current().reading)
+            opened[name] = components.opened_beside(name, part).checkpoint
         except RVQLensError as error:
             components.error_box(error)
     return opened

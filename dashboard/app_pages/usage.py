@@ -21,7 +21,7 @@ ORDER_NAMES = {"most used first": "usage", "code number": "code"}
 
 def main() -> None:
     st.title("Usage", anchor=False)
-    report = components.report_or_stop(components.checkpoint_or_stop())
+    report = components.report_or_stop(components.opened_or_stop())
     components.measured_on(report)
     show_status(report)
     show_certainty(report)

@@ -13,7 +13,8 @@ from rvq_core.errors import SettingsError
 if TYPE_CHECKING:
     from rvq_core.parts import PartSet, PartsReport
 
-OF_ONE_FILE = ("activation", "norm", "dilation_growth_rate", "mean", "std")
+OF_ONE_FILE = ("mean", "std")
+OF_ALL = ("activation", "norm", "dilation_growth_rate")
 SHOWN = ("mpjpe", "mpjpe_hands", "rotation_error")
 
 
@@ -35,7 +36,7 @@ def open_part_set(options: argparse.Namespace) -> PartSet:
         raise SettingsError(
             ", ".join(given), expected="one checkpoint", found="a folder of several", do="name the file that is meant"
         )
-    return load_part_set(options.checkpoint)
+    return load_part_set(options.checkpoint, **{name: getattr(options, name) for name in OF_ALL})
 
 
 def parts_summary(report: PartsReport, out: Path | None) -> str:

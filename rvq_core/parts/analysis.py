@@ -125,18 +125,12 @@ def _clips_table(part_set: PartSet, clips: list[Clip], rows: pd.DataFrame, group
             "frames": [clip.frames for clip in clips],
             "seconds": [clip.seconds for clip in clips],
             "fps": [clip.fps for clip in clips],
-            "held_out": pd.array([_held_out(part_set, clip.name) for clip in clips], dtype="boolean"),
+            "held_out": pd.array([part_set.held_out(clip.name) for clip in clips], dtype="boolean"),
             "group": pd.array([groups.get(clip.name) for clip in clips], dtype="string"),
             "notes": ["; ".join(clip.notes) for clip in clips],
         }
     )
     return table.join(clip_columns(rows, part_set.depth), on="clip")
-
-
-def _held_out(part_set: PartSet, clip: str) -> bool | None:
-    """False where one part was trained on the clip, True where all were not, None where one does not tell."""
-    known = {checkpoint.held_out(clip) for checkpoint in part_set.parts.values()}
-    return False if False in known else None if None in known else True
 
 
 def _warnings_of(parts: Mapping[str, Report]) -> list[str]:

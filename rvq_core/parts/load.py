@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +23,39 @@ PARTS: Mapping[str, str] = {
 }
 """Parts in the order that tables list them, and the representation that a checkpoint of each takes."""
 
+_WORDS: Mapping[str, str] = {"upper": "upper", "hand": "hands", "hands": "hands", "lower": "lower"}
+_NO_PART = {"trans", "face"}
+"""What names say of models with columns beside a part's rotations, as in ``net_300000_lower_trans.pth``."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PartSet:
-    """Checkpoints by part, in the order of ``PARTS``; ``notes`` tell what else was found and left aside."""
+    """Checkpoints by part, in the order of ``PARTS``; ``notes`` tell what else was found and left aside.
+
+    ``path`` is the folder that they were found in, or of the first of those that were named.
+    """
 
     name: str
+    path: Path
     parts: dict[str, Checkpoint]
     notes: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Of the parts' names and files."""
+        told = " ".join(f"{part} {checkpoint.sha256}" for part, checkpoint in self.parts.items())
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    @property
+    def trained_on(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Names of the clips that any part was trained on, and of those that any part held out."""
+        told = [checkpoint.trained_on for checkpoint in self.parts.values()]
+        return frozenset().union(*(train for train, _ in told)), frozenset().union(*(held for _, held in told))
+
+    def held_out(self, clip: str) -> bool | None:
+        """False where a part was trained on a clip of that name, True where none was, None where one does not tell."""
+        known = {checkpoint.held_out(clip) for checkpoint in self.parts.values()}
+        return False if False in known else None if None in known else True
 
     @property
     def depth(self) -> int:
@@ -51,9 +79,28 @@ def checkpoint_files(folder: Path) -> list[Path]:
     return files or sorted(path for path in folder.iterdir() if path.is_dir() and _holds_weights(path))
 
 
-def load_part_set(paths: str | Path | Iterable[str | Path]) -> PartSet:
+def parts_named(folder: Path) -> tuple[str, ...]:
+    """Parts that the names in a folder tell of, where they tell of two or more, each once; nothing is opened.
+
+    So a list of checkpoints can offer a folder as a set; what each file takes is known when it is opened.
+    """
+    words = [set(re.split(r"[^a-z0-9]+", path.stem.lower())) for path in checkpoint_files(folder)]
+    named = [{_WORDS[word] for word in of if word in _WORDS} for of in words if not of & _NO_PART]
+    times = Counter(next(iter(parts)) for parts in named if len(parts) == 1)
+    once = len(times) > 1 and set(times.values()) == {1}
+    return tuple(part for part in PARTS if part in times) if once else ()
+
+
+def load_part_set(
+    paths: str | Path | Iterable[str | Path],
+    *,
+    activation: str | None = None,
+    norm: str | None = None,
+    dilation_growth_rate: int | None = None,
+) -> PartSet:
     """Open the checkpoints of a folder, or those that are named, and sort them by the part that each was trained on.
 
+    ``activation``, ``norm`` and ``dilation_growth_rate`` override what the files say, as in ``load_checkpoint``.
     Raises CheckpointError where fewer than two are of a part, where two are of the same part, or where one that was
     named cannot be opened; in a folder such ones, and models of other motion, are left aside with a note.
     """
@@ -64,7 +111,9 @@ def load_part_set(paths: str | Path | Iterable[str | Path]) -> PartSet:
     notes: list[str] = []
     for path in given:
         try:
-            checkpoint = load_checkpoint(path)
+            checkpoint = load_checkpoint(
+                path, activation=activation, norm=norm, dilation_growth_rate=dilation_growth_rate
+            )
         except CheckpointError as error:
             if named:
                 raise
@@ -85,7 +134,8 @@ def load_part_set(paths: str | Path | Iterable[str | Path]) -> PartSet:
     if len(parts) < 2:
         raise _no_set(where, parts, notes, given)
     name = Path(paths).resolve().name if isinstance(paths, str | Path) else " + ".join(c.name for c in parts.values())
-    return PartSet(name, {part: parts[part] for part in PARTS if part in parts}, tuple(notes))
+    folder = Path(paths) if isinstance(paths, str | Path) else given[0].parent
+    return PartSet(name, folder, {part: parts[part] for part in PARTS if part in parts}, tuple(notes))
 
 
 def part_of(checkpoint: Checkpoint) -> str | None:

@@ -182,6 +182,44 @@ def save_checkpoint() -> Callable[..., Path]:
     return save_tiny_checkpoint
 
 
+PART_WIDTHS = {"upper": 78, "hands": 180, "lower": 54}
+
+
+@pytest.fixture
+def part_set(tmp_path: Path) -> Path:
+    """A folder ``body`` of three checkpoints of body parts, the hands with fewer quantizers and a longer stride."""
+    folder = tmp_path / "sets" / "body"
+    folder.mkdir(parents=True)
+    for number, (part, width) in enumerate(PART_WIDTHS.items()):
+        torch.manual_seed(number)
+        quantizers, down = (2, 2) if part == "hands" else (3, 1)
+        config = RVQVAEConfig(
+            input_dim=width, width=8, code_dim=4, nb_code=12, num_quantizers=quantizers, down_t=down, depth=1
+        )
+        model = RVQVAE(config)
+        for depth, layer in enumerate(model.quantizer.ema_layers()):
+            layer.codebook.copy_(torch.randn(12, 4) * 0.3 / 2**depth)
+            layer.init.fill_(True)
+        normalizer = Normalizer(torch.zeros(width), torch.ones(width))
+        training = {"train_clips": ["walk"], "held_out_clips": ["wave"], "history": HISTORY}
+        header = NativeHeader(config, f"smplx_rot6d_{part}", 30.0, training)
+        save_native(folder / f"{part}.safetensors", model, normalizer, header)
+    return folder
+
+
+@pytest.fixture
+def body_clips(tmp_path: Path) -> Path:
+    """A folder of three clips of the whole body, as BEAT2 writes them."""
+    folder = tmp_path / "body_clips"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, frames in (("walk", 40), ("wave", 64), ("turn", 36)):
+        time = np.arange(frames)[:, None] / 30
+        poses = 0.4 * np.sin(2 * np.pi * (rng.uniform(0.2, 2, 165) * time + rng.random(165)))
+        np.savez(folder / f"{name}.npz", poses=poses, trans=np.zeros((frames, 3)), mocap_frame_rate=30.0)
+    return folder
+
+
 # The support imports Playwright, which only browser tests need.
 @pytest.fixture(scope="session")
 def chromium() -> str:

@@ -8,7 +8,7 @@ from rvq_core import Report, analyze, load_checkpoint
 from rvq_core.clips.representations import SMPLX_ROT6D
 from rvq_core.clips.smplx import HANDS, LOWER, UPPER, canonical_skeleton
 from rvq_core.errors import CheckpointError, ClipError, ReportError
-from rvq_core.parts import PartsReport, WholeBody, analyze_parts, checkpoint_files, load_part_set
+from rvq_core.parts import PartsReport, WholeBody, analyze_parts, checkpoint_files, load_part_set, parts_named
 from rvq_core.playback import motion_of
 
 QUICK = ("--device", "cpu", "--detail-frames", "0")
@@ -59,6 +59,38 @@ class TestLoading:
 
     def test_the_folder_of_one_checkpoint_is_no_set(self, write_part):
         assert checkpoint_files(write_part("upper", name="model").parent) == []
+
+    def test_what_is_said_of_the_files_is_said_of_all(self, folder):
+        parts = load_part_set(folder, activation="gelu").parts
+        assert {checkpoint.config.activation for checkpoint in parts.values()} == {"gelu"}
+
+    def test_names_tell_a_set_before_anything_is_opened(self, tmp_path):
+        def named(*names: str) -> tuple[str, ...]:
+            folder = tmp_path / "_".join(names).replace("/", "_")
+            for name in names:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).touch()
+            return parts_named(folder)
+
+        published = [f"net_300000_{part}.pth" for part in ("upper", "lower_trans", "hands", "lower")]
+        assert named(*published) == ("upper", "hands", "lower")
+        assert named("RVQVAE_lower/net_1.pth", "RVQVAE_hands/net_1.pth", "face/x.bin") == ("hands", "lower")
+        assert named("upper.pth", "whole.pth") == ()  # one part is no set
+        assert named("upper_1.pth", "upper_2.pth", "lower.pth") == ()  # nor is a choice between two
+        assert named("flower.pth", "uppercase.pth") == ()
+
+    def test_a_clip_is_held_out_where_no_part_was_trained_on_it(self, write_part):
+        write_part("upper", training={"train_clips": ["a"], "held_out_clips": ["b", "c"]})
+        write_part("hands", training={"train_clips": ["b"], "held_out_clips": ["a", "c"]})
+        found = load_part_set(write_part("lower", training={"train_clips": [], "held_out_clips": ["c"]}).parent)
+        assert [found.held_out(name) for name in "abcd"] == [False, False, True, None]
+        assert found.trained_on == ({"a", "b"}, {"a", "b", "c"})
+
+    def test_it_is_known_by_its_files(self, folder, write_part):
+        before = load_part_set(folder)
+        assert (before.path, before.sha256) == (folder, load_part_set(folder).sha256)
+        write_part("lower", seed=9)
+        assert load_part_set(folder).sha256 != before.sha256
 
     def test_two_of_one_part_are_refused(self, folder, write_part):
         write_part("upper", name="upper_later")
@@ -210,6 +242,6 @@ class TestCommand:
         assert list(json.loads(text)["parts"]) == ["upper", "hands", "lower"]
 
     def test_options_of_one_file_are_refused(self, run_cli, folder, write_clips):
-        code, _, err = run_cli("analyze", folder, write_clips(1), "--json", "--activation", "silu")
+        code, _, err = run_cli("analyze", folder, write_clips(1), "--json", "--mean", "mean.npy")
         assert (code, err.count("\n")) == (2, 1)
-        assert "--activation: expected one checkpoint, found a folder of several" in err
+        assert "--mean: expected one checkpoint, found a folder of several" in err

@@ -1,0 +1,126 @@
+"""A set of body parts in the dashboard: one choice in the sidebar, of which pages show one part or all."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import app, sources
+from dashboard.launch import APP
+from rvq_core import Report, analyze, load_checkpoint, load_clips
+from rvq_core.parts import analyze_parts, load_part_set
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_places")]
+
+PAGES = [file.removesuffix(".py") for file, *_ in app.PAGES]
+NAME = "body (body parts)"
+
+
+@pytest.fixture(autouse=True)
+def given(part_set: Path, body_clips: Path, own_places, monkeypatch) -> Path:
+    """The set and its clips are given at start; the bundled checkpoints are of raw features."""
+    monkeypatch.setenv(sources.CHECKPOINTS_VARIABLE, str(part_set.parent))
+    monkeypatch.setenv(sources.CLIPS_VARIABLE, str(body_clips))
+    return part_set
+
+
+def open_page(page: str, **query: str) -> AppTest:
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    for name, value in query.items():
+        at.query_params[name] = value
+    at.run()
+    if page != "overview":
+        at.switch_page(f"app_pages/{page}.py").run()
+    assert not at.exception and not at.error, (at.exception, at.error)
+    return at
+
+
+def of_parts(given: Path, body_clips: Path):
+    return analyze_parts(load_part_set(given), load_clips(body_clips), device="cpu")
+
+
+def part_choice(at: AppTest):
+    return next((choice for choice in at.sidebar.button_group if choice.label == "Body part"), None)
+
+
+def test_a_folder_of_parts_is_one_choice_before_its_files(given: Path):
+    at = open_page("docs")
+    (choice,) = [box for box in at.selectbox if box.label == "Checkpoint"]
+    assert choice.value == NAME
+    assert choice.options[:4] == [NAME, "body/hands.safetensors", "body/lower.safetensors", "body/upper.safetensors"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens(page):
+    at = open_page(page)
+    assert not [box.value for box in at.warning if "is left out" not in box.value]
+
+
+def test_the_part_is_chosen_in_the_sidebar_and_kept_in_the_link(given: Path, body_clips: Path):
+    report = of_parts(given, body_clips)
+    at = open_page("usage")
+    assert part_choice(at).value == "upper" and list(part_choice(at).options) == ["upper", "hands", "lower"]
+    assert shown_perplexity(at) == pytest.approx(report.parts["upper"].layers["perplexity"].tolist())
+    part_choice(at).set_value("hands").run()
+    assert shown_perplexity(at) == pytest.approx(report.parts["hands"].layers["perplexity"].tolist())
+    at = open_page("usage", checkpoint=NAME, part="lower")
+    assert shown_perplexity(at) == pytest.approx(report.parts["lower"].layers["perplexity"].tolist())
+    # Kept from page to page.
+    at.switch_page("app_pages/code.py").run()
+    assert part_choice(at).value == "lower"
+
+
+def shown_perplexity(at: AppTest) -> list[float]:
+    return next(table.value for table in at.dataframe if "perplexity_corrected" in table.value)["perplexity"].tolist()
+
+
+def test_one_part_is_as_its_own_file_is(given: Path, body_clips: Path):
+    part = analyze(load_checkpoint(given / "upper.safetensors"), load_clips(body_clips), device="cpu")
+    at = open_page("usage", checkpoint="body/upper.safetensors")
+    assert part_choice(at) is None
+    assert shown_perplexity(at) == pytest.approx(part.layers["perplexity"].tolist())
+    assert isinstance(part, Report)
+
+
+def test_a_set_of_other_statistics_is_refused(given: Path, tmp_path: Path):
+    from dashboard import data
+    from dashboard.sources import Reading
+    from rvq_core.errors import SettingsError
+
+    with pytest.raises(SettingsError, match="expected one checkpoint, found a set of body parts"):
+        data.subject(given, Reading(mean="mean.npy", std="std.npy"))
+
+
+class TestBeside:
+    """Where checkpoints are compared, a set stands for its part."""
+
+    @pytest.fixture
+    def second(self, given: Path) -> str:
+        import shutil
+
+        shutil.copytree(given, given.parent / "later")
+        (given.parent / "later" / "hands.safetensors").unlink()
+        return "later (body parts)"
+
+    def test_of_two_sets_the_same_part_is_compared(self, second):
+        at = open_page("compare", compare=second, part="lower", checkpoint=NAME)
+        assert part_choice(at).value == "lower"
+        table = next(frame.value for frame in at.dataframe if "delta" in frame.value)
+        assert table["checkpoint"].tolist() == [NAME, second]
+        assert table["delta"].iloc[1] == 0  # the same file
+
+    def test_a_part_that_the_other_set_has_not_is_told(self, second):
+        at = open_page("compare", compare=second, part="hands", checkpoint=NAME)
+        (told,) = [box.value for box in at.warning if "left out" in box.value]
+        assert "a set with the part hands" in told and "upper, lower" in told
+
+    def test_a_set_is_not_compared_with_one_file(self, second):
+        at = open_page("compare", compare=second, checkpoint="body/lower.safetensors")
+        (told,) = [box.value for box in at.warning if "left out" in box.value]
+        assert "choose a set in the sidebar too, or the file of one part" in told
+
+    def test_the_map_and_the_training_page_too(self, second):
+        at = open_page("codebook_map", checkpoint=NAME, second=second, part="lower")
+        assert any("Outlined" in caption.value for caption in at.caption)
+        at = open_page("training", checkpoint=NAME, overlay=second, part="lower")
+        assert any("have the same settings" in box.value for box in at.info)
