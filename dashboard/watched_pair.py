@@ -53,7 +53,7 @@ def show(reports: dict[str, Report], part: str | None) -> None:
     shares = [group["share"].fillna(0.0).to_numpy() for _, group in codes]
     content = payload(
         playback, _shown(playback, other), shares, opened_with(PLAYER), metric_name(playback.metric, canonical),
-        Beside(f"{baseline} (baseline)", other, name),
+        Beside.of(f"{baseline} (baseline)", other, name),
     )  # fmt: skip
     clip_player(content, key=PLAYER, on_view_change=partial(remember_view, PLAYER))
     st.caption(f"Quantizers, tokens and the line of errors are of {components.escaped(name)}.")

@@ -149,12 +149,14 @@ WHAT = {
         "near it or come with it. Codes of deep layers refine what the layers above chose, so alone they say little."
     ),
     "code_poses": (
-        "The decoder gets this one code, held for 12 tokens, and nothing of the other layers, or the average of their "
-        "codes by use. Grey is the same without the code: what differs is what the code stands for."
+        "The decoder gets this one code for 12 tokens, with nothing of the other layers, or with the average of their "
+        "codes by use. Grey is the same without the code: what differs is what the code stands for, though no clip "
+        "ever held it so; below it plays where clips really chose it."
     ),
     "code_windows": (
         "Of each run of tokens on this code the one whose residual lay nearest to it, from different clips where there "
-        "are. The player shows a second on either side, as the clip is and as its codes have it."
+        "are. In context means a real window with all its codes: beside the reconstruction plays the same with this "
+        "code alone taken out of the sum, and what differs is what it does there."
     ),
     "code_clips": (
         "The share of each clip's tokens that is on this code, the largest first. A code that one clip alone uses may "
@@ -166,8 +168,9 @@ WHAT = {
         "often than if the layers were independent: near 1, they do not care. Select a row to go there."
     ),
     "code_line": (
-        "Points evenly along the line between two codes' vectors, each held and decoded; grey is the start. A smooth "
-        "way says that the space between them means something to the decoder."
+        "What the decoder makes of points along the straight line between two codes, or between what the encoder makes "
+        "of two clips. A smooth way through possible poses says that the space between them means something to the "
+        "decoder."
     ),
     "verdicts": (
         "Rules look at the report and say what stands out, the worst first: each with its figure, what it was measured "
@@ -222,6 +225,10 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "matching": ("metrics", "Comparing checkpoints"),
     "pair": ("clip_page",),
     "code": ("code_page",),
+    "code_poses": ("code_page",),
+    "code_clips": ("code_page",),
+    "code_neighbours": ("code_page",),
+    "code_line": ("code_page",),
     "code_windows": ("metrics", "Sequences"),
     "code_partners": ("metrics", "Sequences"),
     "verdicts": ("verdicts",),

@@ -1,4 +1,4 @@
-"""What a code looks like as movement: a latent held for a while, and the way from one latent to another."""
+"""What a code looks like as movement: it comes and goes, is held for a while, or becomes another one on a line."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ from rvq_core.tokens import Pipeline
 HELD_TOKENS = 12
 """Tokens for which a latent is held: the decoder sees further than one, and the middle is free of the ends."""
 
+AROUND_TOKENS = 4
+"""Tokens before a code comes and after it went, so that the movement to it and from it is seen."""
+
+WAY_TOKENS = 16
+"""Tokens that the way from one latent to another takes."""
+
 Vectors = NDArray[np.floating[Any]]
 Joints = NDArray[np.float32]
 
@@ -27,12 +33,38 @@ def decode_held(
 
     None where nothing can be decoded, or where ``representation`` does not tell joint positions.
     """
+    vectors = np.asarray(vectors, dtype=np.float32)
+    return decode_joints(pipeline, np.repeat(vectors[:, :, None], tokens, axis=2), representation, skeleton)
+
+
+def decode_joints(
+    pipeline: Pipeline, latents: Vectors, representation: str, skeleton: Skeleton | None
+) -> Joints | None:
+    """Joints [N, T, J, 3] in metres of latents [N, C, T'] in the codes' space; None as for ``decode_held``."""
     if pipeline.model is None:
         return None
-    raw = _decode(pipeline, torch.from_numpy(np.asarray(vectors, dtype=np.float32))[:, :, None].expand(-1, -1, tokens))
+    raw = _decode(pipeline, torch.from_numpy(np.asarray(latents, dtype=np.float32)))
     kind = get_representation(representation)
     joints = kind.joints(raw, kind.default_skeleton() or skeleton)
     return None if joints is None else joints.cpu().numpy().astype(np.float32)
+
+
+def come_and_go(code: Vectors, without: Vectors, held: int = HELD_TOKENS) -> NDArray[np.float64]:
+    """Latents [C, T'] in which ``code`` [C] comes onto ``without`` [C], is held for ``held`` tokens, and goes."""
+    on = np.zeros(held + 2 * AROUND_TOKENS)
+    on[AROUND_TOKENS : AROUND_TOKENS + held] = 1.0
+    return without.astype(np.float64)[:, None] + code.astype(np.float64)[:, None] * on
+
+
+def share_of_way() -> NDArray[np.float64]:
+    """How far each token of a way is along the line, 0 to 1 [T']: it stays at both ends for a while."""
+    return np.concatenate([np.zeros(AROUND_TOKENS), np.linspace(0.0, 1.0, WAY_TOKENS), np.ones(AROUND_TOKENS)])
+
+
+def way_in_time(start: Vectors, end: Vectors) -> NDArray[np.float64]:
+    """Latents [C, T'] that go along the line from ``start`` [C] to ``end`` [C], as ``share_of_way`` has it."""
+    begin = start.astype(np.float64)[:, None]
+    return begin + (end.astype(np.float64)[:, None] - begin) * share_of_way()
 
 
 def average_of_others(codebooks: Sequence[Vectors], shares: Sequence[Vectors], layer: int) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -81,7 +81,7 @@ def motion_of(pipeline: Codec, clip: Clip) -> Playback:
     """
     fitted = pipeline.fit(clip)
     encoded = pipeline.encode(fitted)
-    poser = _Poser.of(pipeline, fitted)
+    poser = Poser.of(pipeline, fitted)
     truth = None if encoded.features is None else poser.pose(torch.from_numpy(fitted.features).to(pipeline.device))
     depths: list[int] = []
     frames: list[NDArray[np.float64]] = []
@@ -115,8 +115,8 @@ def _decoded(pipeline: Codec, encoded: Encoded) -> Iterator[tuple[list[int], Ten
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Poser:
-    """Poses a clip and its reconstructions alike: on one skeleton, with the clip's path under both."""
+class Poser:
+    """Poses features of a clip and its reconstructions alike: on one skeleton, with the clip's path under both."""
 
     kind: Representation
     skeleton: Skeleton | None
@@ -124,7 +124,8 @@ class _Poser:
     body: tuple[int, ...]
 
     @classmethod
-    def of(cls, pipeline: Codec, clip: Clip) -> _Poser:
+    def of(cls, pipeline: Codec, clip: Clip) -> Poser:
+        """The one for a fitted clip."""
         kind = get_representation(clip.representation)
         # The clip's own only where the kind has none: reconstructions say nothing of the body that moved.
         skeleton = kind.default_skeleton() or clip.skeleton
@@ -144,7 +145,12 @@ class _Poser:
         placed = joints if self.path is None else joints + self.path[:, None]
         return placed.cpu().numpy()
 
+    def without_path(self) -> Poser:
+        """The same, with the root where the features alone put it."""
+        return replace(self, path=None)
+
     def figure(self, original: Positions, reconstructions: Positions) -> Figure:
+        """The joints with what is known of them."""
         names = self.kind.joint_names or (self.skeleton.names if self.skeleton else ())
         parents = self.kind.parents or (self.skeleton.parents if self.skeleton else ())
         path_of_clip = self.path is not None

@@ -8,17 +8,18 @@ from dashboard.player.packing import Window
 from dashboard.player.view import View
 
 
-def opened_with(player: str) -> View:
+def opened_with(player: str, default: View | None = None) -> View:
     """The view that the address told when the player of this key was opened: it keeps its own from then on."""
     kept = f"_{player}_opened_with"
     if player not in st.session_state:
-        st.session_state[kept] = View.read(st.query_params)
+        st.session_state[kept] = View.read(st.query_params, default)
     return st.session_state[kept]
 
 
-def remember_view(player: str) -> None:
+def remember_view(player: str, default: View | None = None) -> None:
     """Put what was chosen in the player of this key into the address."""
-    for name, value in View.read(st.session_state[player].get("view") or {}).address().items():
+    chosen = View.read(st.session_state[player].get("view") or {}, default)
+    for name, value in chosen.address(default).items():
         if value is not None:
             st.query_params[name] = value
         elif name in st.query_params:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from plotly.colors import sequential
 
 from dashboard.figures import theme
+from dashboard.player.skeleton import bones, camera, facing, floor_of
 from dashboard.player.view import View
 from rvq_core.playback import Figure, Playback
 
@@ -29,15 +30,6 @@ TYPES = {"int16": "<i2", "uint16": "<u2", "float32": "<f4"}
 MILLIMETRES = 1000.0
 FARTHEST_MM = 32_767
 """Joints farther than this from their root (32.8 m, in int16) are drawn there: only a broken decoder puts them so."""
-
-FACE = ("jaw", "eye")
-FINGERS = ("index", "middle", "ring", "pinky", "thumb")
-FEET = ("foot", "ankle", "toe", "LA", "RA")
-BODY_VIEW = {"centre": [0.0, 0.85, 0.0], "tall": 2.35}
-"""Where the camera looks at a whole body, from under its root on the floor, and the metres that fit its picture."""
-
-HIPS = (("left_hip", "right_hip"), ("LH", "RH"))
-HEADS = ("head", "Head", "BUN")
 
 COLOURS = {
     "light": {"original": theme.BLUE, "reconstruction": theme.VERMILLION, "beside": theme.GREEN},
@@ -64,25 +56,29 @@ class Window:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Beside:
-    """Another checkpoint's reconstruction, drawn with all its quantizers; ``reconstruction`` names the first's."""
+    """A third figure between the original and the reconstruction: joints [T, J, 3] in metres of the whole clip.
+
+    ``detail`` says which codes it is made of; ``error`` is its own, None where none is told. The reconstruction
+    beside it is then called ``other``.
+    """
 
     name: str
-    playback: Playback
-    reconstruction: str
+    detail: str
+    joints: NDArray[np.float32]
+    error: float | None
+    other: str = "Reconstruction"
+
+    @classmethod
+    def of(cls, name: str, playback: Playback, other: str) -> Beside:
+        """Another checkpoint's reconstruction with all its quantizers, and its error over the whole clip."""
+        assert playback.figure is not None
+        full = playback.depths.index(max(playback.depths))
+        return cls(name, "all quantizers", playback.figure.reconstructions[full], float(playback.errors[full]), other)
 
     @property
     def told(self) -> dict[str, Any]:
-        """What the player writes of it: its name, that of the other reconstruction, its error over the whole clip."""
-        return {"name": self.name, "error": float(self.playback.errors[self._full]), "other": self.reconstruction}
-
-    def joints(self, kept: slice) -> NDArray[np.float32]:
-        """Joints [1, T, J, 3] of the frames ``kept``."""
-        assert self.playback.figure is not None
-        return self.playback.figure.reconstructions[self._full : self._full + 1, kept]
-
-    @property
-    def _full(self) -> int:
-        return self.playback.depths.index(max(self.playback.depths))
+        """What the player writes of it."""
+        return {"name": self.name, "detail": self.detail, "error": self.error, "other": self.other}
 
 
 def not_beside(playback: Playback, other: Playback) -> str | None:
@@ -143,7 +139,7 @@ def payload(
         "colours": COLOURS,
     }
     # The view is no part of the identity: it may change while the motion plays on.
-    return pack(header | {"id": _identity(header, arrays), "view": view.told()}, arrays)
+    return pack(header | {"id": identity(header, arrays), "view": view.told()}, arrays)
 
 
 def pack(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -200,64 +196,35 @@ def _arrays(
 
 
 def _joints(figure: Figure, shown: Window, beside: Beside | None) -> dict[str, NDArray[Any]]:
-    """Roots [M, T, 3] in metres from where the original starts, joints [M, T, J, 3] in mm from their root."""
     kept = slice(shown.start, shown.stop)
-    others = [] if beside is None else [beside.joints(kept)]
+    others = [] if beside is None else [beside.joints[None, kept]]
     motions = np.concatenate([figure.original[None, kept], figure.reconstructions[:, kept], *others])
+    # Not the height: the floor stays where it is.
+    return moving(motions - motions[0, 0, 0] * np.array([1, 0, 1], dtype=np.float32))
+
+
+def moving(motions: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    """Roots [M, T, 3] in metres and joints [M, T, J, 3] in mm from their root, of motions [M, T, J, 3] in metres."""
     roots = motions[:, :, :1]
     local = np.rint((motions - roots) * MILLIMETRES).clip(-FARTHEST_MM, FARTHEST_MM)
-    # Not the height: the floor stays where it is.
-    start = roots[0, 0, 0] * np.array([1, 0, 1], dtype=np.float32)
-    return {"roots": (roots[:, :, 0] - start).astype(np.float32), "joints": local.astype(np.int16)}
+    return {"roots": roots[:, :, 0].astype(np.float32), "joints": local.astype(np.int16)}
 
 
 def _figure(figure: Figure, shown: Window) -> dict[str, Any]:
-    names = figure.names
-    drawn = [joint for joint, name in enumerate(names) if not _is_one_of(name, FACE)]
-    floor = _floor(figure.original)
-    whole = any(_is_one_of(name, FEET) for name in names)
+    floor = floor_of(figure.original)
     roots = figure.reconstructions[:, :, 0] - figure.original[:, 0]
     return {
-        "names": list(names),
-        "parents": list(figure.parents),
-        "drawn": drawn,
-        "thin": [joint for joint in drawn if _is_one_of(names[joint], FINGERS)],
-        "head": next((names.index(name) for name in HEADS if name in names), None),
+        **bones(figure.names, figure.parents),
+        **camera(figure.names, figure.original, floor),
         "floor": floor,
-        "facing": facing(figure.original[shown.start], names),
+        "facing": facing(figure.original[shown.start], figure.names),
         "travels": figure.travels,
         "drifts": bool(np.abs(roots).max(initial=0.0) > 1 / MILLIMETRES),
-        **(BODY_VIEW if whole else _part_view(figure.original, floor)),
     }
 
 
-def _is_one_of(name: str, words: Sequence[str]) -> bool:
-    return any(word in name.lower() or word == name for word in words)
-
-
-def _part_view(joints: NDArray[np.float32], floor: float) -> dict[str, Any]:
-    """The camera's place for a part of a body: on the middle of its joints, near enough to fill the picture."""
-    local = (joints - joints[:, :1]).mean(axis=(0, 1))
-    height = joints[..., 1].mean() - floor
-    reach = np.linalg.norm(joints - joints.mean(axis=1, keepdims=True), axis=-1).max()
-    return {"centre": [float(local[0]), float(height), float(local[2])], "tall": max(0.5, 2.4 * float(reach))}
-
-
-def _floor(joints: NDArray[np.float32]) -> float:
-    """Height of the floor: what the lowest joint of a frame is above in nine of ten frames, so one dip is none."""
-    return float(np.quantile(joints[..., 1].min(axis=-1), 0.1))
-
-
-def facing(joints: NDArray[np.float32], names: Sequence[str]) -> float:
-    """Angle about y, from +z towards +x, in which the hips face; 0 where the skeleton does not name them."""
-    for left, right in HIPS:
-        if left in names and right in names:
-            across = joints[names.index(left)] - joints[names.index(right)]
-            return float(np.arctan2(-across[2], across[0]))
-    return 0.0
-
-
-def _identity(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+def identity(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+    """What tells one payload from another: the player begins anew when it changes."""
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for array in arrays.values():
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -33,20 +33,21 @@ class View:
     tokens: str = CHOICES["tokens"][0]
 
     @classmethod
-    def read(cls, told: Mapping[str, Any]) -> View:
-        """The view that an address or the player tells; what it tells wrong is left at its default."""
-        kept = {name: str(told[name]) for name, allowed in CHOICES.items() if told.get(name) in allowed}
-        n = str(told.get("n", ALL_LAYERS))
+    def read(cls, told: Mapping[str, Any], default: View | None = None) -> View:
+        """The view that an address or the player tells; what it does not tell, or tells wrong, is as in ``default``."""
+        kept = asdict(default or cls())
+        kept |= {name: str(told[name]) for name, allowed in CHOICES.items() if told.get(name) in allowed}
+        n = str(told.get("n", kept["n"]))
         known = n in (ALL_LAYERS, UNQUANTISED) or (n.isascii() and n.isdigit() and len(n) < 4)
-        return cls(n=n if known else ALL_LAYERS, **kept)
+        return cls(**kept | ({"n": n} if known else {}))
 
     def told(self) -> dict[str, str]:
         """The view by name."""
         return asdict(self)
 
-    def address(self) -> dict[str, str | None]:
-        """The address's parameters; None where the choice is the default, which needs none."""
-        default = View()
+    def address(self, default: View | None = None) -> dict[str, str | None]:
+        """The address's parameters; None where the choice is that of ``default``, which needs none."""
+        default = default or View()
         return {
             field.name: None if getattr(self, field.name) == getattr(default, field.name) else getattr(self, field.name)
             for field in fields(self)

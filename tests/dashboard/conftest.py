@@ -259,7 +259,7 @@ def own_places(tmp_path: Path, monkeypatch, checkpoints: Path, clips: Path):
 
 
 @pytest.fixture
-def smplx(tmp_path: Path, monkeypatch) -> Path:
+def smplx(tmp_path: Path, monkeypatch, own_places) -> Path:
     """Two checkpoints on 330 features, and an empty folder for their clips, which is returned; all given at start."""
     config = RVQVAEConfig(input_dim=330, width=8, code_dim=4, nb_code=16, num_quantizers=2, depth=1)
     (tmp_path / "models").mkdir()

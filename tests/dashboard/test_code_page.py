@@ -3,9 +3,11 @@
 import json
 from functools import partial
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.code_windows import run_around
 from dashboard.figures import usage_image
 from dashboard.launch import APP
 from dashboard.player import unpack
@@ -132,3 +134,81 @@ def test_a_row_of_a_table_leads_to_its_code_whatever_the_link_named():
     assert at.title[0].value == "Code"
     assert at.selectbox(key="checkpoint").value == "b"
     assert (at.selectbox(key="layer").value, at.number_input(key="code").value) == (2, codes[3])
+
+
+def played(at: AppTest) -> dict[str, tuple]:
+    """What the players of the page are sent: the scenes by what they say they show, the clip's under its name."""
+    sent = [unpack(one.proto.bytes) for one in at.get("bidi_component") if one.proto.bytes]
+    return {one[0]["scene"]["alt"] if "scene" in one[0] else one[0]["clip"]["name"]: one for one in sent}
+
+
+@pytest.fixture
+def moving(smplx, save_motion):
+    for seed, name in enumerate(("run", "walk")):
+        save_motion(smplx / f"{name}.npz", 90, seed)
+
+
+def used_code(at: AppTest, windows: int = 1) -> int:
+    """The first code that has so many windows."""
+    code = 0
+    while not any(len(one[0]["scene"]["places"]) >= windows for alt, one in played(at).items() if "nearest" in alt):
+        code += 1
+        at.number_input(key="code").set_value(code)
+        healthy(at.run())
+    return code
+
+
+@pytest.mark.usefixtures("moving")
+def test_a_code_moves_alone_in_context_in_its_windows_and_on_the_way_to_another():
+    at = open_code(layer="2")
+    code = used_code(at)
+    sent = played(at)
+    assert [next((name for name in sent if part in name), None) is not None for part in
+            ("coming and going", "nearest to code", "of the way to code")] == [True] * 3  # fmt: skip
+    held, arrays = next(both for name, both in sent.items() if "coming and going" in name)
+    labels = [[actor["label"] for actor in place] for place in held["scene"]["places"]]
+    assert labels == [["decoder on zeros", f"code {code} alone"],
+                      ["their average", f"code {code} on the average of the other layers"]]  # fmt: skip
+    assert arrays["joints"].shape == (4, 40, 55, 3)
+    assert arrays["marked"].sum(axis=1).tolist() == [0, 24, 0, 24]
+    # The code is all that differs, and the decoder sees a few tokens of it before it comes.
+    apart = np.abs(arrays["joints"][2].astype(int) - arrays["joints"][3])
+    assert apart[:2].max() < apart[20].max()
+
+    windows, marked = next(both for name, both in sent.items() if "nearest to code" in name)
+    middle = windows["clip"]["frames"] // 2
+    assert marked["marked"][:, middle].all() and not marked["marked"].all()
+    window = next(header for name, (header, _) in sent.items() if name in ("run", "walk"))
+    assert window["beside"]["name"] == f"without code {code}"
+    assert any("taken out of the sum" in caption.value and "mm without it" in caption.value for caption in at.caption)
+    # All that the page sends to play is small.
+    assert sum(len(one.proto.bytes) for one in at.get("bidi_component")) < 1_500_000
+
+
+@pytest.mark.usefixtures("moving")
+def test_the_way_between_two_clips_plays_and_a_link_restores_it():
+    at = open_code(between="clips", from_clip="walk", from_second="1", to_clip="run")
+    way, arrays = next(both for name, both in played(at).items() if "points on the way" in name)
+    labels = [actor["label"] for place in way["scene"]["places"] for actor in place]
+    assert labels == ["walk", "25% of the way", "50% of the way", "75% of the way", "run"]
+    assert arrays["joints"].shape == (5, 60, 55, 3)  # 90 frames less a second
+    assert at.number_input(key="from_second").value == 1
+    assert not at.main.warning
+
+
+@pytest.mark.usefixtures("moving")
+def test_a_link_restores_window_and_view():
+    at = open_code(layer="1")
+    code = used_code(at, windows=2)
+    gallery = next(one[0] for alt, one in played(at).items() if "nearest" in alt)
+    label = gallery["scene"]["places"][1][0]["label"]
+    linked = open_code(layer="1", code=str(code), window=label, n="0", layout="over")
+    assert linked.session_state["window"] == label and not linked.main.warning
+    header, _ = next(both for name, both in played(linked).items() if name in ("run", "walk"))
+    assert header["clip"]["name"] == label.split(" at ")[0]
+    assert (header["view"]["n"], header["view"]["layout"], header["view"]["tokens"]) == ("0", "over", "code")
+
+
+def test_the_run_of_a_token_is_found_at_both_ends():
+    tokens = np.array([3, 3, 5, 5, 5, 3])
+    assert [run_around(tokens, token) for token in range(6)] == [(0, 2)] * 2 + [(2, 5)] * 3 + [(5, 6)]

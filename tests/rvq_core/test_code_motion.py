@@ -3,7 +3,15 @@ import pytest
 import torch
 
 from rvq_core.clips.smplx import canonical_skeleton
-from rvq_core.code_motion import average_of_others, decode_held, line_between
+from rvq_core.code_motion import (
+    average_of_others,
+    come_and_go,
+    decode_held,
+    decode_joints,
+    line_between,
+    share_of_way,
+    way_in_time,
+)
 from rvq_core.loading import load_checkpoint
 from rvq_core.tokens import Pipeline
 
@@ -46,3 +54,32 @@ def test_a_line_holds_both_ends_and_even_steps(steps):
     line = line_between(start, end, steps)
     np.testing.assert_array_equal(line[[0, -1]], [start, end])
     np.testing.assert_allclose(np.diff(line, axis=0), np.tile((end - start) / (steps - 1), (steps - 1, 1)))
+
+
+def test_a_code_comes_onto_what_is_there_and_goes_again():
+    code, without = np.array([1.0, 2.0, 3.0]), np.array([0.5, 0.0, -0.5])
+    latents = come_and_go(code, without, held=2)
+    expected = np.tile(without, (10, 1))
+    expected[4:6] += code
+    np.testing.assert_array_equal(latents, expected.T)
+
+
+def test_a_way_stays_at_its_ends_and_is_straight_between_them():
+    start, end = np.array([0.0, 2.0]), np.array([4.0, -2.0])
+    share, way = share_of_way(), way_in_time(start, end)
+    assert way.shape == (2, len(share))
+    assert (share[:4] == 0).all() and (share[-4:] == 1).all()
+    np.testing.assert_allclose(np.diff(share[4:-4]), 1 / (len(share) - 9))
+    np.testing.assert_allclose(way, start[:, None] * (1 - share) + end[:, None] * share)
+
+
+def test_latents_that_change_are_decoded_in_their_order(make_checkpoint, oracle, numpy_joints):
+    path = make_checkpoint()
+    ckpt = load_checkpoint(path)
+    plain = oracle(path)
+    latents = np.random.default_rng(0).normal(size=(2, 8, 5))
+    joints = decode_joints(Pipeline(ckpt, "cpu"), latents, "smplx_rot6d", None)
+    assert joints is not None
+    for one, latent in zip(joints, latents, strict=True):
+        expected = numpy_joints(plain.decode(latent.T) * plain.scale + plain.mean)
+        np.testing.assert_allclose(one[:, :22] - one[:, :1], expected - expected[:, :1], atol=2e-4)

@@ -7,39 +7,17 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from turning import checkpoint, turning
 
 from rvq_core import load_checkpoint
-from rvq_core.autoencoder import RVQVAE, RVQVAEConfig
 from rvq_core.clips import Clip
 from rvq_core.clips.smplx import canonical_skeleton
-from rvq_core.loading import Checkpoint, Normalizer
 from rvq_core.measure import measure_clip
 from rvq_core.playback import motion_of
 from rvq_core.tokens import Pipeline
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 MOMASK = SHARED / "fixtures/momask/t2m/rvq_nq4_dc32_nc64_noshare_qdp0.2"
-
-
-def checkpoint(dim: int, quantizers: int = 3, representation: str | None = None) -> Checkpoint:
-    config = RVQVAEConfig(input_dim=dim, width=8, code_dim=4, nb_code=16, num_quantizers=quantizers, depth=1)
-    model = RVQVAE(config).eval()
-    for number, layer in enumerate(model.quantizer.ema_layers()):
-        layer.codebook.copy_(torch.randn(16, 4) * 0.3 / 2**number)
-        layer.init.fill_(True)
-    normalizer = Normalizer(torch.randn(dim) * 0.1, torch.rand(dim) + 0.5)
-    return Checkpoint(
-        Path("x"), "x", "rvq-lens", "0" * 64, model.quantizer, config, model, normalizer, representation, 30.0
-    )
-
-
-def turning(frames: int, translation: bool = True) -> Clip:
-    """Random rotations, and a walk along x."""
-    features = np.random.default_rng(0).normal(size=(frames, 330)).astype(np.float32)
-    path = np.zeros((frames, 3), np.float32)
-    path[:, 0] = np.arange(frames) / 30
-    skeleton = canonical_skeleton()
-    return Clip("walk", 30.0, features, "smplx_rot6d", skeleton, translation=path if translation else None)
 
 
 def test_shapes_and_depths():

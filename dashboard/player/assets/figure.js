@@ -7,16 +7,31 @@ function drawStage(canvas, motion, state, camera, theme) {
   const surface = contextOf(canvas);
   if (!surface) return;
   const { context, width, height } = surface;
-  const figures = figuresOf(motion, state, theme);
-  const share = width / figures.length;
-  const places = state.layout === "over"
-    ? [{ x: 0, y: 0, width, height, figures: figures.map((figure, i) => ({ ...figure, solid: i ? 0.62 : 1 })) }]
-    : figures.map((figure, i) => ({ x: i * share, y: 0, width: share, height, figures: [figure] }));
+  const places = placesOf(motion, state, theme).map((figures, i, all) => {
+    const share = width / all.length;
+    return { x: i * share, y: 0, width: share, height, figures };
+  });
   for (const place of places) drawPlace(context, place, motion, state, camera, theme);
   for (const place of places) labelPlace(context, place, theme);
 }
 
-// The original, the reconstruction of another checkpoint where there is one, and the reconstruction.
+// Which figures stand beside each other, and which of them over one another.
+function placesOf(motion, state, theme) {
+  if (motion.scene) return motion.scene.places.map((actors) => actors.map((actor) => actorOf(actor, motion, state.frame, theme)));
+  const figures = figuresOf(motion, state, theme);
+  return state.layout === "over" ? [figures.map((figure, i) => ({ ...figure, solid: i ? 0.62 : 1 }))] : figures.map((figure) => [figure]);
+}
+
+function actorOf({ motion: number, label, tone }, motion, frame, theme) {
+  const marked = motion.marked[number * motion.frames + frame];
+  const colour = marked ? theme.reconstruction : tone === "grey" ? mixed(theme.grey, theme.background, 0.35) : theme[tone];
+  return {
+    motion: number, root: motion.root(number, frame), path: motion.paths[number], colour, mark: colour,
+    solid: tone === "grey" ? 0.62 : 1, label: [label], errors: null,
+  };
+}
+
+// The original, a third figure where there is one (of another checkpoint, or of other codes), and the reconstruction.
 function figuresOf(motion, state, theme) {
   const painted = state.paint === "error", together = state.place === "together";
   const own = motion.root(0, state.frame);
@@ -30,7 +45,7 @@ function figuresOf(motion, state, theme) {
   const name = motion.beside ? motion.beside.other : "Reconstruction";
   const chosen = reconstruction(motion.motionOf(state.depth), [name, depthName(state.depth, motion.layers)], theme.reconstruction);
   if (!motion.beside) return [original, chosen];
-  return [original, reconstruction(motion.besideMotion(), [motion.beside.name, "all quantizers"], theme.beside), chosen];
+  return [original, reconstruction(motion.besideMotion(), [motion.beside.name, motion.beside.detail], theme.beside), chosen];
 }
 
 function drawPlace(context, place, motion, state, camera, theme) {

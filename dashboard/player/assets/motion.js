@@ -20,12 +20,12 @@ class Motion {
     Object.assign(this, header);
     this.frames = header.clip.frames;
     this.fps = header.clip.fps;
-    this.layers = header.arrays.tokens.shape[1];
-    this.positions = header.arrays.tokens.shape[0];
+    // A scene shows figures alone: it has neither tokens nor errors.
+    [this.positions, this.layers] = header.scene ? [0, 0] : header.arrays.tokens.shape;
     this.joint_count = header.figure ? header.figure.names.length : 0;
     this.paths = header.figure ? Array.from({ length: header.arrays.joints.shape[0] }, (_, motion) => this.smoothPath(motion)) : [];
-    this.share_decades = this.shareDecades();
-    this.error_top = header.figure ? this.jointErrorTop() : 1;
+    this.share_decades = header.scene ? [-1, 0] : this.shareDecades();
+    this.error_top = header.figure && !header.scene ? this.jointErrorTop() : 1;
   }
 
   // Motion 0 is the original, the others stand in the order of the depths; that of another checkpoint comes last.

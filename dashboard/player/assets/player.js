@@ -11,7 +11,7 @@ class Player {
     this.element = element;
     this.parts = Object.fromEntries(
       ["numbers", "depth", "depth-range", "depth-name", "stage", "figures", "scale", "scale-top", "none", "play", "frame",
-        "readout", "speed", "key", "timeline", "tip", "legend", "notes", "under"]
+        "readout", "speed", "key", "timeline", "tip", "legend", "notes", "under", "lines"]
         .map((name) => [name, element.querySelector(`.${name}`)]));
     this.loop = element.querySelector(".loop input");
     this.timeline = new Timeline(this.parts.timeline, this.parts.tip);
@@ -19,6 +19,13 @@ class Player {
     this.listen();
     this.resizing = new ResizeObserver(() => this.draw());
     this.resizing.observe(element);
+    // Out of sight nothing is drawn: a page may hold several players.
+    this.seen = true;
+    this.watching = new IntersectionObserver((entries) => {
+      this.seen = entries[entries.length - 1].isIntersecting;
+      this.draw();
+    });
+    this.watching.observe(element);
   }
 
   // Called at every run of the page: with the same motion only the theme can have changed.
@@ -44,11 +51,19 @@ class Player {
     this.parts.depth.hidden = this.parts.numbers.hidden = !motion.depths.length;
     for (const choice of ["layout", "paint"]) this.choice(choice).hidden = !known;
     this.choice("place").hidden = !motion.figure?.drifts;
-    this.parts.figures.setAttribute("aria-label", "Figures of the original and of the reconstruction. Space plays, arrow keys step.");
+    this.showScene(motion.scene);
     this.parts.notes.replaceChildren(...motion.clip.notes.map((note) => withText("li", note)));
-    this.timeline.fit(motion);
+    if (!motion.scene) this.timeline.fit(motion);
     this.setDepth(this.state.n);
     this.play(first ? !matchMedia("(prefers-reduced-motion: reduce)").matches : this.state.playing);
+  }
+
+  // A scene has figures and a clock, and nothing to choose.
+  showScene(scene) {
+    const alt = scene ? scene.alt : "Figures of the original and of the reconstruction";
+    this.parts.figures.setAttribute("aria-label", `${alt}. Space plays, arrow keys step.`);
+    for (const name of ["under", "lines", "legend"]) this.parts[name].hidden = Boolean(scene);
+    if (scene) for (const name of ["layout", "paint"]) this.choice(name).hidden = true;
   }
 
   choice(name) {
@@ -193,6 +208,7 @@ class Player {
 
   // Asks for one picture; while it plays, each asks for the next.
   draw() {
+    if (!this.seen) return;
     this.waiting ??= requestAnimationFrame((now) => {
       this.waiting = null;
       if (!this.motion || !this.element.isConnected) return;
@@ -206,7 +222,7 @@ class Player {
     const { motion, state, parts } = this;
     const theme = themeOf(this.element, motion.colours);
     if (motion.figure) drawStage(parts.figures, motion, state, this.camera, theme);
-    this.timeline.draw(motion, state, theme);
+    if (!motion.scene) this.timeline.draw(motion, state, theme);
     parts.frame.value = state.frame;
     parts.readout.textContent = this.readout();
     parts.frame.setAttribute("aria-valuetext", parts.readout.textContent);
@@ -217,6 +233,7 @@ class Player {
     const { motion, state } = this;
     const frame = motion.clip.start + state.frame;
     const words = [`frame ${frame + 1} / ${motion.clip.total}`, `${(frame / motion.fps).toFixed(2)} s`];
+    if (motion.progress) words.push(`${Math.round(100 * motion.progress[state.frame])} % of the way`);
     if (motion.depths.length) words.push(`error ${shown(motion.frameError(state.depth, state.frame), motion.metric.unit)}`);
     if (motion.figure?.drifts) {
       const [a, b] = [motion.root(0, state.frame), motion.root(motion.motionOf(state.depth), state.frame)];
@@ -256,7 +273,7 @@ class Player {
     const numbers = [[`${name}, ${depthName(state.depth, motion.layers)}`, value(state.depth)]];
     if (state.depth !== motion.layers) numbers.push([`${depthName(motion.layers, motion.layers)}`, value(motion.layers)]);
     if (state.depth !== UNQUANTISED) numbers.push(["unquantised", value(UNQUANTISED)]);
-    if (motion.beside) numbers.push([`${motion.beside.name}, all quantizers`, shown(motion.beside.error, unit)]);
+    if (motion.beside && motion.beside.error !== null) numbers.push([`${motion.beside.name}, ${motion.beside.detail}`, shown(motion.beside.error, unit)]);
     parts.numbers.replaceChildren(...numbers.map(([term, number]) => {
       const pair = document.createElement("div");
       pair.append(withText("dt", term), withText("dd", number));
@@ -269,6 +286,7 @@ class Player {
 
   close() {
     this.resizing.disconnect();
+    this.watching.disconnect();
     cancelAnimationFrame(this.waiting);
     this.state.playing = false;
   }

@@ -199,9 +199,10 @@ def test_latents_have_neither_errors_nor_figure():
 
 def test_another_checkpoint_s_reconstruction_stands_last_about_the_same_start():
     one, other = moving(40), moving(44, quantizers=3, seed=1, drift=0.25)
-    beside = Beside("base (baseline)", other, "mine")
+    beside = Beside.of("base (baseline)", other, "mine")
     header, arrays = unpack(payload(one, Window(10, 20), shares(), View(), "MPJPE", beside))
     assert header["beside"] == {
+        "detail": "all quantizers",
         "name": "base (baseline)", "error": pytest.approx(other.errors[3]), "other": "mine",
     }  # fmt: skip
     assert arrays["joints"].shape == (1 + 8 + 1, 20, 55, 3)

@@ -21,3 +21,13 @@ def test_what_an_address_tells_wrong_is_left_at_its_default():
     assert View.read({"n": "99999999999"}).n == "all"
     assert View.read({"n": "²"}).n == "all"
     assert View.read({"n": "unquantised"}).n == "unquantised"
+
+
+def test_another_default_is_what_an_address_without_choices_means():
+    default = View(tokens="code")
+    assert View.read({}, default) == default
+    assert set(default.address(default).values()) == {None}
+    chosen = View(n="1", tokens="share")
+    address = {name: value for name, value in chosen.address(default).items() if value is not None}
+    assert address == {"n": "1", "tokens": "share"}
+    assert View.read(address, default) == chosen
