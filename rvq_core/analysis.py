@@ -18,6 +18,7 @@ from rvq_core.clips.clip import Clip, fingerprint
 from rvq_core.clips.groups import Grouped, group_clips, read_groups
 from rvq_core.clips.load import LeftOut
 from rvq_core.clips.representations import UNDECODED
+from rvq_core.clips.shelf import Shelf, one_by_one
 from rvq_core.errors import ClipError, SettingsError
 from rvq_core.layer_value import encoding_errors
 from rvq_core.loading.checkpoint import Checkpoint
@@ -86,7 +87,7 @@ def analyze(
     )
     grouped = grouped_clips(fitted, groups)
     sums = Sums([len(codebook) for codebook in ckpt.codebooks], seed)
-    for done, clip in enumerate(fitted):
+    for done, clip in enumerate(one_by_one(fitted)):
         if progress is not None:
             progress(done, len(fitted), clip.name)
         encoded = pipeline.encode(clip)
@@ -116,14 +117,15 @@ def fit_all(fit: Callable[[Clip], Clip], clips: Sequence[Clip]) -> tuple[list[Cl
     _refuse_equal_names(clips)
     fitted: list[Clip] = []
     refused: list[LeftOut] = []
-    for clip in clips:
-        try:
-            fitted.append(fit(clip))
-        except ClipError as error:
-            if len(clips) == 1:
-                raise
-            refused.append(LeftOut(clip.source or Path(clip.name), str(error)))
-            warnings.warn(f"left out {clip.name}: {error}", stacklevel=3)
+    with Shelf() as shelf:
+        for clip in one_by_one(clips):
+            try:
+                fitted.append(shelf.place(fit(clip)))
+            except ClipError as error:
+                if len(clips) == 1:
+                    raise
+                refused.append(LeftOut(clip.source or Path(clip.name), str(error)))
+                warnings.warn(f"left out {clip.name}: {error}", stacklevel=3)
     if not fitted:
         raise ClipError(
             "clips", expected="at least one that fits the checkpoint", found=f"{len(refused)} and none that fits",
@@ -306,7 +308,7 @@ def _manifest(
             "count": len(clips),
             "frames": sum(clip.frames for clip in clips),
             "seconds": round(sum(clip.seconds for clip in clips), 6),
-            "fingerprint": fingerprint(clips),
+            "fingerprint": fingerprint(one_by_one(clips)),
         },
         "settings": {
             "device": pipeline.device.type,

@@ -13,6 +13,9 @@ from rvq_core.nearest import CHUNK_SCORES
 from rvq_core.stats.geometry import Margins
 from rvq_core.stats.sample import Latents, Tokens
 
+MOST_ROWS = 4096
+"""Latents in a chunk, however few the codes: differences in float64 are as large as the chunk."""
+
 
 @torch.inference_mode()
 def unseen_margins(
@@ -47,7 +50,7 @@ def _smallest(residuals: Tensor, winners: Tensor, codes: Tensor) -> tuple[NDArra
     exact_codes = codes.double()
     lengths = exact_codes.square().sum(dim=1)
     best = torch.full((2, len(codes)), torch.inf, dtype=torch.float64, device=codes.device)
-    rows = max(1, CHUNK_SCORES // (2 * len(codes)))
+    rows = max(1, min(MOST_ROWS, CHUNK_SCORES // (2 * len(codes))))
     for start in range(0, len(residuals), rows):
         x = residuals[start : start + rows].double()
         to_winner = (x - winners[start : start + rows].double()).square().sum(dim=1)

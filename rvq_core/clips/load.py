@@ -18,6 +18,7 @@ from rvq_core.clips.npy import read_npy
 from rvq_core.clips.npz import read_npz
 from rvq_core.clips.pt import read_pt
 from rvq_core.clips.representations import get_representation
+from rvq_core.clips.shelf import Shelf
 from rvq_core.clips.split import choose, missing_note, read_split
 from rvq_core.errors import ClipError
 
@@ -132,20 +133,24 @@ def read_clips(
     bone_map: BoneMap | None = None,
     split: str | Path | None = None,
 ) -> ClipSet:
-    """Read like ``load_clips``, but list the files that were left out instead of warning."""
+    """Read like ``load_clips``, but list the files that were left out instead of warning.
+
+    Clips beyond the first few lie on disk, in temporary files: memory does not grow with their number.
+    """
     bones = None if bone_map is None else read_bone_map(bone_map)
     given = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     files, told = _of_split(_list_files(given), split)
     clips: list[Clip] = []
     left_out: list[LeftOut] = []
-    for path in files:
-        try:
-            clips += _read(path, representation, fps, bones)
-        except ClipError as error:
-            # Alone means: the user named this very file and no other.
-            if given == [path]:
-                raise
-            left_out.append(LeftOut(path, str(error)))
+    with Shelf() as shelf:
+        for path in files:
+            try:
+                clips += map(shelf.place, _read(path, representation, fps, bones))
+            except ClipError as error:
+                # Alone means: the user named this very file and no other.
+                if given == [path]:
+                    raise
+                left_out.append(LeftOut(path, str(error)))
     if not clips:
         raise _nothing_read(given, left_out)
     return ClipSet(_with_unique_names(clips), left_out, (*_missing_paths(given), *told))

@@ -13,6 +13,7 @@ import rvq_core
 from rvq_core.analysis import DETAIL_FRAMES, Progress, analyze, fit_all, grouped_clips
 from rvq_core.clips.clip import Clip, fingerprint
 from rvq_core.clips.load import LeftOut
+from rvq_core.clips.shelf import one_by_one
 from rvq_core.clips.smplx import JOINT_NAMES
 from rvq_core.errors import SettingsError
 from rvq_core.measure import CAVEATS, ClipErrors, ErrorRow, measure_clip
@@ -54,7 +55,7 @@ def analyze_parts(
     grouped = grouped_clips(fitted, groups)
     steps = len(fitted) * (1 + len(part_set.parts))
     measured: list[ClipErrors] = []
-    for done, clip in enumerate(fitted):
+    for done, clip in enumerate(one_by_one(fitted)):
         if progress is not None:
             progress(done, steps, clip.name)
         measured.append(measure_clip(body, body.encode(clip)))
@@ -161,7 +162,7 @@ def _manifest(body: WholeBody, clips: list[Clip], left_out: Sequence[LeftOut], c
             "count": len(clips),
             "frames": sum(clip.frames for clip in clips),
             "seconds": round(sum(clip.seconds for clip in clips), 6),
-            "fingerprint": fingerprint(clips),
+            "fingerprint": fingerprint(one_by_one(clips)),
         },
         "left_out": [{"clip": str(path), "reason": reason} for path, reason in left_out],
         "notes": [CAVEATS["smplx_rot6d"]],
