@@ -25,6 +25,16 @@ def told(value: str) -> str:
     return "".join(character if character.isprintable() and character != "`" else " " for character in short)
 
 
+def lost() -> dict[str, str]:
+    """What the sidebar tells that the link named and is not here, by key; it is told until something is chosen."""
+    return st.session_state.setdefault("_lost_links", {})
+
+
+def forget_lost(key: str) -> None:
+    """Something was chosen for this key."""
+    lost().pop(key, None)
+
+
 def not_followed(*, told_elsewhere: tuple[str, ...] = ()) -> list[str]:
     """Sentences on what the link asked for and the page does not show; gone once something else is chosen.
 

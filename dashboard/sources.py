@@ -7,9 +7,9 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from rvq_core.bundled import bundled_checkpoints, bundled_clips
 from rvq_core.clips.load import READERS
@@ -34,6 +34,10 @@ SET = "(body parts)"
 
 COMPANIONS = (".asf",)
 """Files that are no clips themselves but that a clip beside them needs."""
+
+
+PIECE = 1 << 24
+"""Bytes of an upload that are written at once."""
 
 
 class FileStamp(NamedTuple):
@@ -123,13 +127,28 @@ class UploadFolder:
         self.path = Path(tempfile.mkdtemp(prefix="rvq-lens-uploads-"))
         self.close = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
-    def keep(self, kind: str, name: str, file_id: str, content: memoryview | bytes) -> Path:
-        """Write an uploaded file under a safe name, once; ``file_id`` tells uploads of one name apart."""
+    def keep(
+        self, kind: str, name: str, file_id: str, content: BinaryIO, copied: Callable[[int], None] = lambda _size: None
+    ) -> Path:
+        """Write an uploaded file under a safe name, once; ``file_id`` tells uploads of one name apart.
+
+        In pieces, without a second copy in memory; ``copied`` is told how many bytes each had. Raises OSError.
+        """
         folder = self.path / kind / re.sub(r"[^A-Za-z0-9-]", "", file_id)
         target = folder / safe_name(name)
-        if not target.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
+        if target.exists():
+            return target
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / ".part"
+        content.seek(0)
+        try:
+            with part.open("wb") as file:
+                while piece := content.read(PIECE):
+                    file.write(piece)
+                    copied(len(piece))
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
         return target
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
 
-from dashboard import data, links, memory, sources
+from dashboard import data, links, memory, sources, uploads
 from rvq_core.parts import parts_named
 
 ALL, HELD_OUT = "all", "held-out"
 SPLITS = [ALL, HELD_OUT]
-UPLOADED = "uploaded"
 AS_TOLD = "as the file tells"
 ACTIVATIONS = ("relu", "silu", "gelu")
 TOLD_IN_SIDEBAR = ("checkpoint", "clips")
@@ -48,7 +46,7 @@ def current() -> Selection:
 
 def checkpoints() -> dict[str, Path]:
     """All checkpoints that can be chosen, by the name that links give them."""
-    return _uploads("checkpoint") | sources.list_checkpoints()
+    return uploads.named("checkpoint") | sources.list_checkpoints()
 
 
 def checkpoint_name() -> str:
@@ -60,15 +58,17 @@ def choose(page: str = "") -> None:
     """Draw the sidebar and remember what is chosen for the page of this run, named by its address."""
     links.remember_opened()
     with st.sidebar:
-        checkpoint = _choose_checkpoint()
-        part = _choose_part(checkpoint)
-        clips = _choose_clips()
-        held_out_only = _choose_split() == HELD_OUT
-        chosen = {key: str(st.session_state[key]) for key in IN_EVERY_LINK if st.session_state.get(key)}
-        links.copy_button(chosen | (_chosen_code() if page == "code" else {}))
-        _upload()
+        choices = st.container()
+        uploads.show()  # first, as it may choose what is new
+        with choices:
+            checkpoint = _choose_checkpoint()
+            part = _choose_part(checkpoint)
+            clips = _choose_clips()
+            held_out_only = _choose_split() == HELD_OUT
+            chosen = {key: str(st.session_state[key]) for key in IN_EVERY_LINK if st.session_state.get(key)}
+            links.copy_button(chosen | (_chosen_code() if page == "code" else {}))
         reading = _choose_reading()
-    if not any(UPLOADED in value for value in chosen.values()):  # uploads go with the session
+    if not any(uploads.UPLOADED in value for value in chosen.values()):  # uploads go with the session
         memory.remember(chosen)
     st.session_state[_SELECTION] = Selection(checkpoint, part, clips, held_out_only, reading)
 
@@ -87,12 +87,12 @@ def _choose_checkpoint() -> Path | None:
         st.warning(f"No checkpoint in `{given}`: expected files ending in {', '.join(sources.CHECKPOINT_ENDINGS)}.")
     if not found:
         return None
-    _tell_lost_link("checkpoint", list(found))
+    _tell_lost("checkpoint", list(found))
     first = _recalled("checkpoint", list(found), _first_not_uploaded(found))
     name = st.selectbox(
         "Checkpoint", list(found), index=first, key="checkpoint", bind="query-params",
         help="Bundled checkpoints, those of the folder given at start, and your uploads.",
-        on_change=_forget_lost_link, args=("checkpoint",),
+        on_change=links.forget_lost, args=("checkpoint",),
     )  # fmt: skip
     return found.get(name) if name else None
 
@@ -111,15 +111,19 @@ def _choose_part(checkpoint: Path | None) -> str | None:
 
 def _choose_clips() -> tuple[Path, ...]:
     folders = {name: (path,) for name, path in sources.clip_folders().items()}
-    uploaded = tuple(path for path in _uploads("clips").values() if path.suffix.lower() not in sources.COMPANIONS)
-    options = folders | ({UPLOADED: uploaded} if uploaded else {})
-    labels = {"bundled": "bundled clips", "folder": "folder given at start", UPLOADED: f"uploaded ({len(uploaded)})"}
+    uploaded = tuple(path for path in uploads.named("clips").values() if path.suffix.lower() not in sources.COMPANIONS)
+    options = folders | ({uploads.UPLOADED: uploaded} if uploaded else {})
+    labels = {
+        "bundled": "bundled clips",
+        "folder": "folder given at start",
+        uploads.UPLOADED: f"uploaded ({len(uploaded)})",
+    }
     names = [labels[option] for option in options]
-    _tell_lost_link("clips", names)
+    _tell_lost("clips", names)
     name = st.selectbox(
         "Clips", names, index=_recalled("clips", names), key="clips", bind="query-params",
         help="The motion that is run through the checkpoint: all figures are measured on it.",
-        on_change=_forget_lost_link, args=("clips",),
+        on_change=links.forget_lost, args=("clips",),
     )  # fmt: skip
     return next(paths for option, paths in options.items() if labels[option] == name)
 
@@ -135,19 +139,6 @@ def _choose_split() -> str:
     )  # fmt: skip
 
 
-def _upload() -> None:
-    with st.expander("Your own files", icon=":material/upload:"):
-        st.file_uploader(
-            "Checkpoint", key="checkpoint_upload", on_change=_take_checkpoint,
-            help=f"A file of any format that rvq-lens opens, ending in {', '.join(sources.CHECKPOINT_ENDINGS)}.",
-        )  # fmt: skip
-        st.file_uploader(
-            "Clips", key="clips_upload", accept_multiple_files=True, on_change=_take_clips,
-            help=f"Motion files ending in {', '.join(sources.CLIP_ENDINGS)}.",
-        )  # fmt: skip
-        st.caption("Uploads stay on the machine that runs this page and are removed when the page is closed.")
-
-
 def _choose_reading() -> sources.Reading:
     """What the user says of the model; the Overview's notes tell what was assumed."""
     with st.expander("How the file is read", icon=":material/tune:"):
@@ -160,7 +151,7 @@ def _choose_reading() -> sources.Reading:
         }
         st.caption("Weights cannot tell these. What was taken, and why, stands in the notes of the Overview.")
     kept = {
-        name.lower(): str(data.upload_folder().keep("statistics", file.name, file.file_id, file.getbuffer()))
+        name.lower(): str(data.upload_folder().keep("statistics", file.name, file.file_id, file))
         for name, file in statistics.items()
         if file is not None
     }
@@ -172,46 +163,8 @@ def _choose_reading() -> sources.Reading:
     )
 
 
-def _take_checkpoint() -> None:
-    """Keep a new upload and choose it; when it was taken away, fall back to the first choice."""
-    file = st.session_state["checkpoint_upload"]
-    kept: dict[str, Path] = {}
-    if file is not None:
-        path = data.upload_folder().keep("checkpoints", file.name, file.file_id, file.getbuffer())
-        kept[f"{path.name} ({UPLOADED})"] = path
-    st.session_state["_uploads_checkpoint"] = kept
-    _select("checkpoint", next(iter(kept), None))
-
-
-def _take_clips() -> None:
-    folder = data.upload_folder()
-    files = st.session_state["clips_upload"] or []
-    # One folder for the files of one upload, so that an AMC finds its ASF; a second file of one name stands apart.
-    together = hashlib.sha256(" ".join(file.file_id for file in files).encode()).hexdigest()[:16]
-    kept: dict[str, Path] = {}
-    for file in files:
-        taken = file.name.lower() in {path.name.lower() for path in kept.values()}
-        place = file.file_id if taken else together
-        kept[file.file_id] = folder.keep("clips", file.name, place, file.getbuffer())
-    st.session_state["_uploads_clips"] = kept
-    count = sum(path.suffix.lower() not in sources.COMPANIONS for path in kept.values())
-    _select("clips", f"uploaded ({count})" if count else None)
-
-
-def _select(key: str, value: str | None) -> None:
-    _forget_lost_link(key)
-    if value is None:
-        st.session_state.pop(key, None)
-    else:
-        st.session_state[key] = value
-
-
-def _uploads(kind: str) -> dict[str, Path]:
-    return st.session_state.get(f"_uploads_{kind}", {})
-
-
 def _first_not_uploaded(found: dict[str, Path]) -> int:
-    return next((i for i, name in enumerate(found) if not name.endswith(f"({UPLOADED})")), 0)
+    return next((i for i, name in enumerate(found) if not name.endswith(f"({uploads.UPLOADED})")), 0)
 
 
 def _recalled(key: str, options: list[str], otherwise: int = 0) -> int:
@@ -220,9 +173,9 @@ def _recalled(key: str, options: list[str], otherwise: int = 0) -> int:
     return options.index(recalled[key]) if recalled.get(key) in options else otherwise
 
 
-def _tell_lost_link(key: str, options: list[str]) -> None:
+def _tell_lost(key: str, options: list[str]) -> None:
     """Say so, until something is chosen, where the link that was opened names something that is not here."""
-    lost: dict[str, str] = st.session_state.setdefault("_lost_links", {})
+    lost = links.lost()
     wanted = st.query_params.get(key)
     if _SELECTION not in st.session_state and wanted and wanted not in options:
         lost[key] = wanted
@@ -230,7 +183,3 @@ def _tell_lost_link(key: str, options: list[str]) -> None:
         st.warning(
             f"The link asks for the {key} `{links.told(lost[key])}`, which is not here; another choice is shown."
         )
-
-
-def _forget_lost_link(key: str) -> None:
-    st.session_state.get("_lost_links", {}).pop(key, None)

@@ -1,4 +1,5 @@
 import gc
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def test_uploaded_names_become_safe(name, kept):
 def test_uploads_stay_in_their_folder_and_go_with_it():
     folder = sources.UploadFolder()
     root = folder.path
-    path = folder.keep("clips", "../../x.npz", "id/../1", b"abc")
+    path = folder.keep("clips", "../../x.npz", "id/../1", BytesIO(b"abc"))
     assert path.is_relative_to(root)
     assert path.read_bytes() == b"abc"
     del folder
@@ -36,8 +37,24 @@ def test_uploads_stay_in_their_folder_and_go_with_it():
 
 def test_uploads_of_one_name_stay_apart():
     folder = sources.UploadFolder()
-    first, second = (folder.keep("clips", "x.npz", number, number.encode()) for number in ("1", "2"))
+    first, second = (folder.keep("clips", "x.npz", number, BytesIO(number.encode())) for number in ("1", "2"))
     assert (first.read_bytes(), second.read_bytes()) == (b"1", b"2")
+
+
+def test_an_upload_is_copied_in_pieces_that_are_told_and_a_broken_one_leaves_nothing(monkeypatch):
+    monkeypatch.setattr(sources, "PIECE", 4)
+    folder, told = sources.UploadFolder(), []
+    content = BytesIO(b"0123456789")
+    content.read()  # as a file that was read before
+    path = folder.keep("clips", "x.npy", "1", content, told.append)
+    assert path.read_bytes() == b"0123456789" and told == [4, 4, 2]
+
+    def stopped(_size: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        folder.keep("clips", "y.npy", "2", content, stopped)
+    assert [file.name for file in folder.path.rglob("*") if file.is_file()] == ["x.npy"]
 
 
 def test_the_folder_given_at_start_comes_before_the_bundled_one(tmp_path: Path, monkeypatch):
