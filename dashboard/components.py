@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
-import time
-from typing import overload
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 from streamlit.errors import StreamlitAPIException
 
 from dashboard import data, docs, links, state, words
 from dashboard.figures.theme import CONFIG
-from dashboard.opened import Analysed, Opened, Subject, of_part
+from dashboard.opened import Opened, Subject, of_part
 from rvq_core.clips import ClipSet
 from rvq_core.errors import RVQLensError
-from rvq_core.loading import Checkpoint
-from rvq_core.parts import PartSet, PartsReport
 from rvq_core.report import Report
 
 logger = logging.getLogger(__name__)
@@ -74,86 +69,14 @@ def opened_or_stop() -> Opened:
         st.stop()
 
 
-def report_or_stop(opened: Opened) -> Report:
-    """Analyse the chosen clips, showing the progress; or say why not and end the page."""
-    return opened.report_in(analysed_or_stop(opened.subject))
-
-
-def report_or_none(opened: Opened) -> Report | None:
-    """Analyse the chosen clips, showing the progress; where that cannot be, say why and return None."""
-    found = analysed_or_none(opened.subject)
-    return None if found is None else opened.report_in(found)
-
-
-@overload
-def analysed_or_stop(subject: Checkpoint) -> Report: ...
-@overload
-def analysed_or_stop(subject: PartSet) -> PartsReport: ...
-@overload
-def analysed_or_stop(subject: Subject) -> Analysed: ...
-def analysed_or_stop(subject: Subject) -> Analysed:
-    """Analyse the chosen clips with a checkpoint or a set; or say why not and end the page."""
-    found = analysed_or_none(subject)
-    if found is None:
-        st.stop()
-    return found
-
-
-def analysed_or_none(subject: Subject) -> Analysed | None:
-    """Analyse the chosen clips with a checkpoint or a set; where that cannot be, say why and return None."""
-    try:
-        return _analysed(subject)
-    except RVQLensError as error:
-        error_box(error)
-        return None
-
-
 def opened_beside(name: str, part: str | None) -> Opened:
     """Open another checkpoint than the chosen one, by its name in links; of a set, ``part``. Raises RVQLensError."""
     return of_part(data.subject(state.checkpoints()[name], state.current().reading), part)
 
 
-def report_beside(name: str, part: str | None) -> Report | None:
-    """The report of another checkpoint than the chosen one, by its name in links; None, and why, where there is none.
-
-    Of a set it is that of ``part``. A warning, not an error: the page goes on without it.
-    """
-    try:
-        opened = opened_beside(name, part)
-        found = _analysed(opened.subject)
-    except RVQLensError as error:
-        left_out(name, str(error))
-        return None
-    if found is None:
-        st.caption(f"{escaped(name)} is left out.")
-        return None
-    return opened.report_in(found)
-
-
 def left_out(name: str, reason: str) -> None:
     """Warn that another checkpoint than the chosen one is not shown."""
     st.warning(f"**{escaped(name)}** is left out. {escaped(_uploads_by_name(reason))}", icon=":material/warning:")
-
-
-def _analysed(ckpt: Subject) -> Analysed | None:
-    """The report; None where this page has said why there is none. Raises RVQLensError."""
-    place = st.empty()
-    try:
-        chosen = chosen_clips(ckpt)
-        if isinstance(ckpt, Checkpoint) and ckpt.model is None and not data.need_no_encoder(chosen):
-            codebooks_only()
-            return None
-        if st.session_state.get(CANCELLED) == _analysis(ckpt):
-            st.info("The analysis was cancelled: this page has nothing to show without it.", icon=":material/block:")
-            key = f"analyse_{ckpt.sha256}"  # several may be cancelled on one page
-            st.button("Analyse after all", key=key, on_click=_cancel, args=(None,), type="primary")
-            return None
-        groups = data.groups(state.current().clips, chosen)
-        return data.report(
-            ckpt, chosen, Progress(place, _analysis(ckpt), "clips" if isinstance(ckpt, Checkpoint) else "steps"), groups
-        )
-    finally:
-        place.empty()
 
 
 def codebooks_only() -> None:
@@ -251,46 +174,6 @@ def open_code(layer: int, code: int) -> None:
     except StreamlitAPIException:
         # A widget of this page is bound to one of them: only that widget may write it into the address.
         st.switch_page(page, query_params={})
-
-
-class Progress:
-    """A bar with what is being done and, once it can be told, the time left; and a button to cancel."""
-
-    def __init__(self, place: DeltaGenerator, analysis: str, unit: str = "clips") -> None:
-        self._place = place
-        self._unit = unit
-        self._analysis = analysis
-        self._started = time.monotonic()
-        self._bar: DeltaGenerator | None = None
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        """Draw that ``done`` of ``total`` are done and ``what`` comes now."""
-        spent = time.monotonic() - self._started
-        if self._bar is None:
-            with self._place.container():
-                self._bar = st.empty()
-                if done < total:
-                    st.button("Cancel", key=f"cancel_{self._analysis}", on_click=_cancel, args=(self._analysis,))
-        if done == total:
-            self._bar.progress(1.0, text="Analysed; putting the tables together")
-            return
-        left = f", about {spent / done * (total - done):.0f} s left" if done and spent > 1 else ""
-        self._bar.progress(
-            done / max(total, 1), text=f"Analysing {escaped(what)}: {done} of {total} {self._unit}{left}"
-        )
-
-
-CANCELLED = "_cancelled_analysis"
-
-
-def _analysis(ckpt: Subject) -> str:
-    """What is analysed: as long as nothing else is chosen, a cancelled analysis stays cancelled."""
-    selection = state.current()
-    return f"{data.identity(ckpt)} {selection.clips} {selection.held_out_only}"
-
-
-def _cancel(analysis: str | None) -> None:
-    st.session_state[CANCELLED] = analysis
 
 
 def chosen_clips(ckpt: Subject) -> ClipSet:

@@ -1,45 +1,48 @@
-"""All that is cached, and nothing else caches: checkpoints, clips, reports and coordinates of codes.
+"""All that is cached in memory, and nothing else caches: checkpoints, clips, reports and coordinates of codes.
 
-Keys are the sha256 of the checkpoint, the fingerprint of the clips and the parameters. Arrays go in as ``_arguments``,
+What takes long is computed by ``jobs`` and kept on disk by ``store``. Keys are the sha256 of the checkpoint and how it
+was read, the identity of the clips, and the parameters. Arrays go in as ``_arguments``,
 which Streamlit does not hash: it would hash a sample of a large array, and show the old result for a changed one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-import rvq_core
-from dashboard import projection_store
-from dashboard.background import BackgroundJobs, Job
-from dashboard.opened import Analysed, Subject
-from dashboard.sources import (
-    FileStamp,
-    Reading,
-    UploadFolder,
-    clip_stamps,
-    groups_file,
-    set_stamps,
-    split_file,
-    stamp,
+from dashboard import analyses, projection_store
+from dashboard.analyses import (
+    Facts,
+    Groups,
+    facts_of,
+    find_report,
+    groups_from,
+    identity,
+    identity_of_clip,
+    identity_of_clips,
+    need_no_encoder,
+    report_key,
+    trained_on_of,
 )
-from rvq_core.clips import Clip, ClipSet, fingerprint, read_clips
-from rvq_core.clips.groups import group_clips, read_groups
-from rvq_core.clips.representations import UNDECODED
+from dashboard.jobs import Analysis, Job, Jobs, Source, State, Umap
+from dashboard.opened import Analysed, Subject, open_subject
+from dashboard.projection_store import UmapSettings
+from dashboard.sources import FileStamp, Reading, UploadFolder, clip_stamps, groups_file, set_files, split_file, stamp
+from dashboard.store import Store, open_store
+from rvq_core.clips import Clip, ClipSet, read_clips
 from rvq_core.compare import Comparison, Matching, compare, match_pair
-from rvq_core.errors import ClipError, SettingsError
-from rvq_core.loading import Checkpoint, load_checkpoint
-from rvq_core.parts import PartSet, WholeBody, analyze_parts, load_part_set
+from rvq_core.loading import Checkpoint
+from rvq_core.loading.sidecars import files_beside
+from rvq_core.parts import PartSet, WholeBody
 from rvq_core.playback import Playback, motion_of
 from rvq_core.report import Report
 from rvq_core.residuals import residual_sample
@@ -47,43 +50,29 @@ from rvq_core.stats.projection import Projection, pca
 from rvq_core.stats.trustworthiness import with_trustworthiness
 from rvq_core.tokens import Pipeline
 
-Progress = Callable[[int, int, str], None]
-KEPT_REPORTS = 64
-"""Reports that are kept: the 50 checkpoints that can be compared, and some."""
+Found = TypeVar("Found")
+
+KEPT_RESULTS = 64
+"""Results that are kept in memory: reports of the 50 checkpoints that can be compared, and some."""
 
 
-class Groups(NamedTuple):
-    """Groups by the names that their file gives to clips, and why there are none where a file does not suit."""
+class Asked(NamedTuple):
+    """A report that a page wants: its key, what to call the job, what to ask of the worker, and of which checkpoint."""
 
-    named: Mapping[str, str] = {}
-    refused: str | None = None
+    key: str
+    title: str
+    request: Analysis
+    facts: Facts
 
 
 def subject(path: Path, reading: Reading) -> Subject:
     """Open a checkpoint, or the folder of a set of body parts, read as the user says. Raises RVQLensError."""
-    if not path.is_dir():
-        return _checkpoint(stamp(path), reading)
-    if reading.mean is not None or reading.std is not None:
-        raise SettingsError(
-            "mean and std", expected="one checkpoint", found="a set of body parts",
-            do="choose the file of one part in the sidebar, or take the statistics away",
-        )  # fmt: skip
-    return _part_set(str(path), set_stamps(path), reading)
+    return _set(str(path), _stamps(path), reading) if path.is_dir() else _checkpoint(str(path), _stamps(path), reading)
 
 
-def need_no_encoder(chosen: ClipSet) -> bool:
-    """Whether all clips are latents or indices."""
-    return all(clip.representation in UNDECODED for clip in chosen.clips)
-
-
-def identity(ckpt: Subject) -> str:
-    """What the figures depend on: the file, and how it was read; of a set, its parts."""
-    if isinstance(ckpt, PartSet):
-        return hashlib.sha256(" ".join(map(identity, ckpt.parts.values())).encode()).hexdigest()
-    digest = hashlib.sha256(f"{ckpt.sha256} {ckpt.config!r}".encode())
-    if ckpt.normalizer is not None:
-        digest.update(ckpt.normalizer.mean.numpy().tobytes() + ckpt.normalizer.std.numpy().tobytes())
-    return digest.hexdigest()
+def facts(path: Path, reading: Reading) -> Facts:
+    """What must be known of a subject to find its report; it is opened once for it, not each time. RVQLensError."""
+    return _facts(str(path), _stamps(path), reading)
 
 
 def clips(paths: Sequence[Path]) -> ClipSet:
@@ -94,31 +83,67 @@ def clips(paths: Sequence[Path]) -> ClipSet:
 
 def groups(paths: Sequence[Path], chosen: ClipSet) -> Groups:
     """The groups of the clips of these paths; pages go on without those of a file that does not suit."""
-    path = groups_file(paths)
-    if path is None:
-        return Groups()
-    try:
-        named = read_groups(path)
-        group_clips(chosen.clips, named, str(path))
-    except ClipError as error:
-        return Groups(refused=f"No groups are shown. {error}")
-    return Groups(named)
+    return groups_from(groups_file(paths), chosen)
 
 
-def report(ckpt: Subject, chosen: ClipSet, progress: Progress, grouped: Groups) -> Analysed:
-    """Analyse the clips with a checkpoint or a set, unless that was done before. Raises RVQLensError.
+def held_out(ckpt: Subject, chosen: ClipSet) -> ClipSet:
+    """Those of the clips that the checkpoint names as held out. Raises ClipError where there is none."""
+    return analyses.held_out(ckpt.name, trained_on_of(ckpt), chosen)
 
-    Not a cached function: the progress that it draws must not be recorded and drawn again on a hit.
+
+def asked(path: Path, reading: Reading, paths: Sequence[Path], held_out_only: bool) -> Asked | None:
+    """The report of a checkpoint on clips; None where it holds codebooks alone, and the clips need an encoder.
+
+    Raises RVQLensError where one of the files cannot be read.
     """
-    kept = _reports()
-    left_out = tuple(str(path) for path, _ in chosen.left_out)
-    key = (identity(ckpt), fingerprint(chosen.clips), left_out, tuple(sorted(grouped.named.items())), grouped.refused)
-    if key not in kept:
-        kept[key] = _analyse(ckpt, chosen, progress, grouped)
-        while len(kept) > KEPT_REPORTS:
-            kept.popitem(last=False)
-    kept.move_to_end(key)
-    return kept[key]
+    told = facts(path, reading)
+    chosen = clips(paths)
+    if held_out_only:
+        chosen = analyses.held_out(told.name, told.trained_on, chosen)
+    if not (told.runs_motion or need_no_encoder(chosen)):
+        return None
+    split, grouping = split_file(paths), groups_file(paths)
+    request = Analysis(
+        Source(str(path), reading),
+        tuple(map(str, paths)),
+        None if split is None else str(split),
+        None if grouping is None else str(grouping),
+        held_out_only,
+    )
+    key = report_key(told.identity, chosen, groups(paths, chosen))
+    return Asked(key, f"Analysis of {told.name}", request, told)
+
+
+def report(wanted: Asked) -> Analysed | None:
+    """The report, from memory or from the store; None where it was not computed yet."""
+    own = (wanted.key, wanted.facts.name, wanted.facts.file)  # one content may lie under two names
+    return _kept(own, lambda: find_report(store(), wanted.key, wanted.facts))
+
+
+def ask(wanted: Asked) -> Job:
+    """The job of a report that is not there: a new one, the one on its way, or the one that gave none."""
+    job = jobs().find(wanted.key)
+    # One that is done, and no result: it was cleared away since.
+    if job is None or job.state is State.DONE:
+        return jobs().submit(wanted.key, wanted.title, wanted.request)
+    return job
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> Store:
+    """Return the results on disk."""
+    return open_store()
+
+
+@st.cache_resource(show_spinner=False, on_release=lambda running: running.close())
+def jobs() -> Jobs:
+    """Return the queue of computations, of all sessions."""
+    return Jobs(store().folder)
+
+
+def forget_results() -> None:
+    """Forget what was read from the store: it was cleared."""
+    _memory().clear()
 
 
 def comparison(reports: Mapping[str, Report]) -> Comparison:
@@ -131,23 +156,9 @@ def matching(report: Report, baseline: Report, name: str, baseline_name: str) ->
     return _matching((_content(report), _content(baseline)), (name, baseline_name), report, baseline)
 
 
-def held_out(ckpt: Subject, chosen: ClipSet) -> ClipSet:
-    """Those of the clips that the checkpoint names as held out. Raises ClipError where there is none."""
-    kept: list[Clip] = [clip for clip in chosen.clips if ckpt.held_out(clip.name)]
-    if not kept:
-        names = ckpt.trained_on[1]
-        raise ClipError(
-            f"clips held out from {ckpt.name}",
-            expected="at least one of these clips",
-            found=f"none of the {len(names)} it names" if names else "no list of them in this checkpoint",
-            do="choose 'all' in the sidebar, or other clips",
-        )
-    return ClipSet(kept, chosen.left_out, chosen.warnings)
-
-
 def playback(ckpt: Subject, clip: Clip) -> Playback:
     """Original and reconstructions of one clip as motion, of a set those of the whole body. Raises RVQLensError."""
-    return _playback(identity(ckpt), clip.fingerprint, _unfeatured(clip), ckpt, clip)
+    return _playback(identity(ckpt), identity_of_clip(clip), ckpt, clip)
 
 
 @st.cache_resource(scope="session", on_release=lambda folder: folder.close(), show_spinner=False)
@@ -166,29 +177,24 @@ def pca_of(sha256: str, scale: str, layers: tuple[int, ...], _codebooks: list[ND
 
 def residuals(ckpt: Checkpoint, chosen: ClipSet) -> list[NDArray[np.float32]]:
     """What each layer gets to quantize, a sample over the clips: arrays [N, C]. Raises RVQLensError."""
-    return _residuals(identity(ckpt), fingerprint(chosen.clips), ckpt, chosen)
+    return _residuals(identity(ckpt), identity_of_clips(chosen.clips), ckpt, chosen)
 
 
-def umap_of(settings: projection_store.UmapSettings, codebooks: list[NDArray[np.float32]]) -> Projection | None:
+def umap_key(shas: str, settings: UmapSettings, codebooks: list[NDArray[np.float32]]) -> str:
+    """Key of UMAP coordinates; ``shas`` stands for the codebooks."""
+    return _umap_key(shas, settings, codebooks)
+
+
+def umap_of(shas: str, settings: UmapSettings, codebooks: list[NDArray[np.float32]]) -> Projection | None:
     """Coordinates computed earlier with these settings, in this run or another one; None where there are none."""
-    return projection_store.find(settings, codebooks)
+    key = umap_key(shas, settings, codebooks)
+    return _kept((key,), lambda: projection_store.find(store(), settings, codebooks))
 
 
-def umap_name(settings: projection_store.UmapSettings, codebooks: list[NDArray[np.float32]]) -> str:
-    """Name of the job that computes these coordinates."""
-    return projection_store.key(settings, codebooks)
-
-
-def start_umap(settings: projection_store.UmapSettings, codebooks: list[NDArray[np.float32]]) -> Job:
-    """Begin computing UMAP coordinates behind the page, or join the job that already does."""
-    name = umap_name(settings, codebooks)
-    return umap_jobs().start(name, lambda: projection_store.compute(settings, codebooks))
-
-
-@st.cache_resource(show_spinner=False)
-def umap_jobs() -> BackgroundJobs:
-    """Return the computations going on behind the pages, of all sessions."""
-    return BackgroundJobs()
+def ask_umap(key: str, paths: Sequence[Path], reading: Reading, settings: UmapSettings) -> Job:
+    """Begin to compute UMAP coordinates of the codes of these checkpoints, or join the job that already does."""
+    codes = "UMAP of " + " and ".join(facts(path, reading).name for path in paths)
+    return jobs().submit(key, codes, Umap(tuple(Source(str(path), reading) for path in paths), settings))
 
 
 def relabelled(projection: Projection, layers: Sequence[int]) -> Projection:
@@ -198,23 +204,33 @@ def relabelled(projection: Projection, layers: Sequence[int]) -> Projection:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the checkpoint …")
-def _checkpoint(file: FileStamp, reading: Reading) -> Checkpoint:
-    return load_checkpoint(
-        file.path,
-        activation=reading.activation,
-        norm=reading.norm,
-        dilation_growth_rate=reading.dilation_growth_rate,
-        mean=reading.mean,
-        std=reading.std,
-    )
+def _checkpoint(path: str, stamps: tuple[FileStamp, ...], reading: Reading) -> Subject:
+    del stamps  # part of the key: they change with the files
+    return open_subject(path, reading)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Opening the checkpoints of the body parts …")
-def _part_set(path: str, stamps: tuple[FileStamp, ...], reading: Reading) -> PartSet:
+def _set(path: str, stamps: tuple[FileStamp, ...], reading: Reading) -> Subject:
     del stamps  # part of the key: they change with the files
-    return load_part_set(
-        path, activation=reading.activation, norm=reading.norm, dilation_growth_rate=reading.dilation_growth_rate
-    )
+    return open_subject(path, reading)
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def _facts(path: str, stamps: tuple[FileStamp, ...], reading: Reading) -> Facts:
+    del stamps  # part of the key: they change with the files
+    return facts_of(subject(Path(path), reading))
+
+
+def _stamps(path: Path) -> tuple[FileStamp, ...]:
+    """Stamps of all files that are read for a subject: its own, and options, mean and std that lie beside them."""
+    files = set_files(path) if path.is_dir() else [path]
+    return tuple(stamp(each) for file in files for each in (file, *files_beside(file)))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _umap_key(shas: str, settings: UmapSettings, _codebooks: list[NDArray[np.float32]]) -> str:
+    del shas  # part of the key: it stands for the codebooks
+    return projection_store.key(settings, _codebooks)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the clips …")
@@ -230,15 +246,9 @@ def _residuals(checkpoint: str, clips: str, _ckpt: Checkpoint, _chosen: ClipSet)
 
 
 @st.cache_resource(max_entries=3, show_spinner="Decoding the clip …")
-def _playback(checkpoint: str, motion: str, unfeatured: str, _ckpt: Subject, _clip: Clip) -> Playback:
-    del checkpoint, motion, unfeatured  # parts of the key: they stand for the objects
+def _playback(checkpoint: str, motion: str, _ckpt: Subject, _clip: Clip) -> Playback:
+    del checkpoint, motion  # parts of the key: they stand for the objects
     return motion_of(WholeBody(_ckpt) if isinstance(_ckpt, PartSet) else Pipeline(_ckpt), _clip)
-
-
-def _unfeatured(clip: Clip) -> str:
-    """Identity of what a clip's fingerprint leaves out: path and skeleton."""
-    parts = (clip.translation, None if clip.skeleton is None else clip.skeleton.offsets)
-    return hashlib.sha256(b"\0".join(b"" if part is None else part.tobytes() for part in parts)).hexdigest()
 
 
 @st.cache_resource(max_entries=8, show_spinner="Comparing …")
@@ -260,20 +270,21 @@ def _content(report: Report) -> str:
 
 
 @st.cache_resource(show_spinner=False)
-def _reports() -> OrderedDict[tuple[object, ...], Analysed]:
+def _memory() -> OrderedDict[tuple[str, ...], Any]:
     return OrderedDict()
 
 
-def _analyse(ckpt: Subject, chosen: ClipSet, progress: Progress, grouped: Groups) -> Analysed:
-    measure = partial(analyze_parts, ckpt) if isinstance(ckpt, PartSet) else partial(rvq_core.analyze, ckpt)
-    with warnings.catch_warnings():
-        # Clips left out stand in the manifest, and the page lists them.
-        warnings.filterwarnings("ignore", message="left out")
-        return measure(
-            chosen.clips,
-            progress=progress,
-            left_out=chosen.left_out,
-            warned=chosen.warnings if grouped.refused is None else (*chosen.warnings, grouped.refused),
-            groups=grouped.named or None,
-            command="rvq-lens dash",
-        )
+def _kept(key: tuple[str, ...], find: Callable[[], Found | None]) -> Found | None:
+    """A result from memory, else what ``find`` finds, which is kept in memory if there is any."""
+    memory = _memory()
+    found: Found | None = memory.get(key)
+    if found is None:
+        found = find()
+        if found is None:
+            return None
+        memory[key] = found
+    with contextlib.suppress(KeyError):  # another session may have made room just now
+        memory.move_to_end(key)
+    while len(memory) > KEPT_RESULTS:
+        memory.popitem(last=False)
+    return found

@@ -10,6 +10,7 @@ from typing import Any
 
 from dashboard import memory
 from dashboard.sources import CHECKPOINTS_VARIABLE, CLIPS_VARIABLE, GROUPS_VARIABLE, SPLIT_VARIABLE
+from dashboard.store import VARIABLE as STORE_VARIABLE
 from rvq_core.errors import SettingsError
 
 ADDRESS = "127.0.0.1"
@@ -23,12 +24,14 @@ def launch(
     *,
     groups: Path | None = None,
     split: Path | None = None,
+    store: Path | None = None,
 ) -> None:
     """Serve the dashboard on 127.0.0.1 until it is stopped; prints the address and asks nothing.
 
     ``checkpoints`` and ``clips`` are folders (or files) to choose from beside the bundled ones. ``groups`` (a CSV of
-    clip, group) and ``split`` (a list of names) count for ``clips``, or for the bundled ones. Without a ``port`` the
-    first free one from 8501 on is taken; raises SettingsError where the one that is given cannot be had.
+    clip, group) and ``split`` (a list of names) count for ``clips``, or for the bundled ones.
+    Results are kept in the folder ``store``. Without a ``port`` the first free one from 8501 on is taken; raises
+    SettingsError where the one that is given cannot be had.
     """
     import streamlit as st
 
@@ -37,6 +40,7 @@ def launch(
 
     handed = {
         CHECKPOINTS_VARIABLE: checkpoints, CLIPS_VARIABLE: clips, GROUPS_VARIABLE: groups, SPLIT_VARIABLE: split,
+        STORE_VARIABLE: store,
     }  # fmt: skip
     for variable, path in handed.items():
         if path is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,8 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import components, state
+from dashboard.analyses import codebooks as codebooks_of
 from rvq_core.errors import RVQLensError
-from rvq_core.loading import Checkpoint
 
 ALONE = "no other"
 JOINT = (
@@ -24,6 +25,7 @@ class Second(NamedTuple):
     """Another checkpoint in the same picture."""
 
     name: str
+    path: Path
     sha256: str
     codebooks: list[np.ndarray]
 
@@ -47,20 +49,15 @@ def choose_second(own: list[np.ndarray], layers: tuple[int, ...], part: str | No
     except RVQLensError as error:
         components.left_out(name, str(error))
         return None
-    codebooks = arrays(other)
+    codebooks = codebooks_of(other)
     here, there = own[0].shape[1], codebooks[0].shape[1]
     if here != there:
         components.left_out(name, f"Its codes have {there} dimensions, those of this checkpoint {here}.")
     elif len(own) > len(layers) and layers[0] > len(codebooks):
         components.left_out(name, f"It has no layer {layers[0]}, only {len(codebooks)}.")
     else:
-        return Second(name, other.sha256, codebooks)
+        return Second(name, other.path, other.sha256, codebooks)
     return None
-
-
-def arrays(ckpt: Checkpoint) -> list[np.ndarray]:
-    """The codebooks [K_q, C] of a checkpoint."""
-    return [codebook.detach().cpu().float().numpy() for codebook in ckpt.codebooks]
 
 
 def joined(layers: tuple[int, ...], before: int, there: int) -> list[int]:

@@ -41,11 +41,15 @@ PIECE = 1 << 24
 
 
 class FileStamp(NamedTuple):
-    """A file as it is now: a changed file has another stamp, so nothing cached under the old one is shown."""
+    """A file as it is now: a changed file has another stamp, so nothing cached under the old one is shown.
+
+    ``changed_ns`` is when the system last saw it change: copying tools set ``modified_ns`` back.
+    """
 
     path: str
     modified_ns: int
     size: int
+    changed_ns: int = -1
 
 
 class Reading(NamedTuple):
@@ -64,12 +68,12 @@ def stamp(path: Path) -> FileStamp:
         found = path.stat()
     except OSError:
         return FileStamp(str(path), -1, -1)
-    return FileStamp(str(path), found.st_mtime_ns, found.st_size)
+    return FileStamp(str(path), found.st_mtime_ns, found.st_size, found.st_ctime_ns)
 
 
-def set_stamps(folder: Path) -> tuple[FileStamp, ...]:
-    """Stamps of the checkpoints of a set: they change when one is added, removed or written again."""
-    return tuple(stamp(file) for path in checkpoint_files(folder) for file in _checkpoints_in(path).values())
+def set_files(folder: Path) -> list[Path]:
+    """The checkpoints of a set."""
+    return [file for path in checkpoint_files(folder) for file in _checkpoints_in(path).values()]
 
 
 def given_checkpoints() -> Path | None:

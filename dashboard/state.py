@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import data, links, memory, sources, uploads
+from dashboard import data, links, memory, sources, store_box, uploads
 from rvq_core.parts import parts_named
 
 ALL, HELD_OUT = "all", "held-out"
@@ -68,6 +68,7 @@ def choose(page: str = "") -> None:
             chosen = {key: str(st.session_state[key]) for key in IN_EVERY_LINK if st.session_state.get(key)}
             links.copy_button(chosen | (_chosen_code() if page == "code" else {}))
         reading = _choose_reading()
+        store_box.show()
     if not any(uploads.UPLOADED in value for value in chosen.values()):  # uploads go with the session
         memory.remember(chosen)
     st.session_state[_SELECTION] = Selection(checkpoint, part, clips, held_out_only, reading)

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import streamlit as st
 
-from dashboard import components, data, state, words
+from dashboard import components, data, obtain, state, words
 from dashboard.figures.reconstruction import metric_name
 from dashboard.player import choose_start, clip_player, opened_with, payload, remember_view, window
 from rvq_core.clips import Clip
@@ -38,7 +38,7 @@ MARKS = {
 def main() -> None:
     st.title("Clip", anchor=False)
     opened = components.opened_or_stop()
-    ckpt, report = opened.checkpoint, components.report_or_stop(opened)
+    ckpt, report = opened.checkpoint, obtain.report_or_stop(opened)
     playback = data.playback(ckpt, choose_clip(ckpt, report))
     show_player(playback, report)
     show_captions(playback, report)

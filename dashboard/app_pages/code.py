@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import code_facts, code_movement, code_way, code_windows, components, data, state
+from dashboard import code_facts, code_movement, code_way, code_windows, components, data, obtain, state
 from dashboard.code_movement import Held
 from dashboard.figures.code_usage import code_usage_figure, usage_over_clips
 from rvq_core.report import Report
@@ -18,7 +18,7 @@ NEIGHBOURS = 8
 def main() -> None:
     st.title("Code", anchor=False)
     opened = components.opened_or_stop()
-    ckpt, report = opened.checkpoint, components.report_or_stop(opened)
+    ckpt, report = opened.checkpoint, obtain.report_or_stop(opened)
     layer, code = choose_code(report)
     row = report.codes[(report.codes["layer"] == layer) & (report.codes["code"] == code)].iloc[0]
     components.measured_on(report)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,11 +11,13 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import components, data, state, words
+from dashboard import components, data, job_box, obtain, state, words
+from dashboard.analyses import codebooks as codebooks_of
 from dashboard.figures.codebook_map import COLOURS, codebook_map
 from dashboard.figures.theme import CONFIG
+from dashboard.jobs import State
 from dashboard.projection_store import UmapSettings
-from dashboard.second import JOINT, Second, arrays, choose_second, joined, with_norms
+from dashboard.second import JOINT, Second, choose_second, joined, with_norms
 from rvq_core.clips.representations import TOKENS
 from rvq_core.errors import RVQLensError
 from rvq_core.loading import Checkpoint
@@ -50,18 +52,20 @@ class Picture(NamedTuple):
 def main() -> None:
     st.title("Codebook map", anchor=False)
     opened = components.opened_or_stop()
-    ckpt, report = opened.checkpoint, components.report_or_none(opened)
+    ckpt, report = opened.checkpoint, obtain.report_or_none(opened)
     codes = usage_not_known(ckpt) if report is None else report.codes
     if report is not None:
         components.measured_on(report)
-    own = arrays(ckpt)
+    own = codebooks_of(ckpt)
+    paths = [ckpt.path]
     choice = choose(len(own), [name for name in COLOURS if is_known(codes, name)])
     second = choose_second(own, choice.layers, opened.part)
     codebooks, shas = own, ckpt.sha256
     if second is not None:
         codebooks, shas = own + second.codebooks, f"{shas} {second.sha256}"
+        paths.append(second.path)
         choice = choice._replace(layers=(*choice.layers, *joined(choice.layers, len(own), len(second.codebooks))))
-    projection, axes = project(shas, codebooks, choice)
+    projection, axes = project(shas, codebooks, choice, paths)
     first, *others = taken_apart(projection.table, [len(own)] if second is None else [len(own), len(second.codebooks)])
     points = first.merge(codes, on=["layer", "code"], validate="one_to_one")
     behind = residuals_behind(ckpt, codebooks, choice, projection) if report is not None else None
@@ -109,14 +113,16 @@ def choose(quantizers: int, colours: list[str]) -> Choice:
     return Choice(method or "PCA", layers, SCALES[scale or "raw"], colour or colours[0])
 
 
-def project(shas: str, codebooks: list[np.ndarray], choice: Choice) -> tuple[Projection, tuple[str, str]]:
+def project(
+    shas: str, codebooks: list[np.ndarray], choice: Choice, paths: list[Path]
+) -> tuple[Projection, tuple[str, str]]:
     """Coordinates and axis titles; principal components until UMAP coordinates are there."""
     if choice.method == "UMAP":
         settings = umap_settings(choice.layers, choice.scale)
-        found = data.umap_of(settings, codebooks)
+        found = data.umap_of(shas, settings, codebooks)
         if found is not None:
             return found, ("UMAP 1 (no unit)", "UMAP 2 (no unit)")
-        offer_umap(settings, codebooks)
+        offer_umap(shas, settings, codebooks, paths)
     projection = data.pca_of(shas, choice.scale, choice.layers, codebooks)
     first, second = projection.made_by["explained"]
     return projection, (f"component 1 ({first:.0%} of the variance)", f"component 2 ({second:.0%} of the variance)")
@@ -141,44 +147,25 @@ def umap_settings(layers: tuple[int, ...], scale: str) -> UmapSettings:
     return UmapSettings(layers, int(neighbors), float(min_dist), str(metric), int(seed), scale)
 
 
-def offer_umap(settings: UmapSettings, codebooks: list[np.ndarray]) -> None:
-    """Show a button; once pressed, wait for the coordinates and begin the page again with them."""
-    count = sum(len(codebooks[layer - 1]) for layer in settings.layers)
-    name = data.umap_name(settings, codebooks)
-    job = data.umap_jobs().get(name)
-    if job is None or job.done.is_set():
+def offer_umap(shas: str, settings: UmapSettings, codebooks: list[np.ndarray], paths: list[Path]) -> None:
+    """Show a button that has the coordinates computed, or how far that is; with them the page begins again."""
+    key = data.umap_key(shas, settings, codebooks)
+    job = data.jobs().find(key)
+    if job is None or job.ended.is_set():
+        count = sum(len(codebooks[layer - 1]) for layer in settings.layers)
+        if job is not None and job.state is State.FAILED:
+            job_box.tell_failed(job)
         pressed = st.button("Compute UMAP", type="primary", icon=":material/play_arrow:")
         st.caption(
             f"{count:,} codes: some seconds, the first time about half a minute. Until then, principal components. "
             "Coordinates are kept on this machine with their settings and are there at once the next time."
         )
-        if job is not None and job.error is not None:
-            tell(job.error)
         if not pressed:
             return
-        job = data.start_umap(settings, codebooks)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.button(
-            "Stop waiting", on_click=stop_waiting, help="It is computed to its end, and is there when you return."
-        )
-        with st.spinner(f"UMAP of {count:,} codes; it goes on while you look at other pages", show_time=True):
-            while not job.done.wait(0.5):
-                time.sleep(0)  # gives Streamlit the chance to end this run when something else is chosen
-    if job.error is not None:
-        tell(job.error)
-        return
-    st.rerun()  # without the button: the coordinates are there now
-
-
-def stop_waiting() -> None:
-    st.session_state["projection"] = "PCA"
-
-
-def tell(error: Exception) -> None:
-    if isinstance(error, RVQLensError):
-        components.error_box(error)
-    else:
-        st.error(f"UMAP failed: {error}. Try other settings; the principal components stay.", icon=":material/error:")
+        job = data.ask_umap(key, paths, state.current().reading, settings)
+    job_box.show([job], "UMAP was cancelled; the principal components stay.")
+    if job.state is State.DONE:
+        st.rerun()  # without the button: the coordinates are there now
 
 
 def residuals_behind(

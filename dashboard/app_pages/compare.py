@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, data, state, watched_pair, words
+from dashboard import components, data, obtain, state, watched_pair, words
 from dashboard.figures import compare as figures
 from dashboard.figures.reconstruction import METRIC_NAMES, metric_name
 from rvq_core.compare import Comparison, Matching
@@ -29,7 +29,7 @@ SWEEP = 3
 def main() -> None:
     st.title("Compare", anchor=False)
     opened = components.opened_or_stop()
-    baseline = components.report_or_stop(opened)
+    baseline = obtain.report_or_stop(opened)
     reports = {state.checkpoint_name(): baseline} | other_reports(opened.part)
     if len(reports) == 1:
         return
@@ -67,12 +67,7 @@ def other_reports(part: str | None) -> dict[str, Report]:
     )  # fmt: skip
     if not wanted:
         st.info("Choose at least one checkpoint to compare with the baseline.", icon=":material/compare_arrows:")
-    found: dict[str, Report] = {}
-    for name in wanted:
-        report = components.report_beside(name, part)
-        if report is not None:
-            found[name] = report
-    return found
+    return obtain.reports_beside(wanted, part)
 
 
 def _leave_out_the_baseline(names: list[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import components, data, state
+from dashboard import components, data, obtain, state
 from dashboard.export.build import FORMATS, Choice, export_files, zipped
 from dashboard.export.sources import figures_of
 from dashboard.paper import PRESETS
@@ -19,7 +19,7 @@ from rvq_core.report import Report
 def main() -> None:
     st.title("Export", anchor=False)
     opened = components.opened_or_stop()
-    ckpt, report = opened.checkpoint, components.report_or_stop(opened)
+    ckpt, report = opened.checkpoint, obtain.report_or_stop(opened)
     components.measured_on(report)
     choice = choose(report)
     if choice is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, words
+from dashboard import components, obtain, words
 from dashboard.figures.perplexity import perplexity_figure
 from dashboard.figures.reconstruction import error_figure
 from dashboard.verdict_list import show_verdicts
@@ -18,7 +18,7 @@ def main() -> None:
     opened = components.opened_or_stop()
     ckpt = opened.checkpoint
     describe(ckpt)
-    report = components.report_or_stop(opened)
+    report = obtain.report_or_stop(opened)
     components.measured_on(report)
     rows = words.headline_metric(report.overall)
     told_apart = words.split_sentence(report.clips, report.clip_errors, rows)

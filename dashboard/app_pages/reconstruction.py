@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, layer_words, words
+from dashboard import components, layer_words, obtain, words
 from dashboard.figures.clip_errors import MAX_CLIPS, clip_error_figure, clip_table
 from dashboard.figures.groups import group_error_figure
 from dashboard.figures.headroom import headroom_figure
@@ -21,7 +21,7 @@ from rvq_core.report import Report
 
 def main() -> None:
     st.title("Reconstruction", anchor=False)
-    report = components.report_or_stop(components.opened_or_stop())
+    report = obtain.report_or_stop(components.opened_or_stop())
     components.measured_on(report)
     if report.overall.empty:
         st.info("Latents were quantized as they are: there is no motion to compare with, so no error.")

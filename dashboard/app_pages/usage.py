@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, words
+from dashboard import components, obtain, words
 from dashboard.figures.discovery import discovery_figure
 from dashboard.figures.groups import group_usage_figure
 from dashboard.figures.status import status_figure, status_table
@@ -21,7 +21,7 @@ ORDER_NAMES = {"most used first": "usage", "code number": "code"}
 
 def main() -> None:
     st.title("Usage", anchor=False)
-    report = components.report_or_stop(components.opened_or_stop())
+    report = obtain.report_or_stop(components.opened_or_stop())
     components.measured_on(report)
     show_status(report)
     show_certainty(report)

@@ -20,6 +20,12 @@ def add_to(commands: Any) -> None:
         "--split", type=Path, metavar="FILE", help="only clips whose names stand in this list, one a line"
     )
     parser.add_argument("--groups", type=Path, metavar="FILE.csv", help="clip,group: usage and error by group as well")
+    parser.add_argument(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="where results are kept (default: the user's cache)",
+    )
     parser.add_argument("--port", type=int, metavar="N", help="port on 127.0.0.1 (default: 8501)")
     parser.set_defaults(run=run)
 
@@ -34,11 +40,20 @@ def run(options: argparse.Namespace) -> int:
         if folder is not None and not folder.is_dir():
             found = "a file" if folder.exists() else "nothing there"
             raise SettingsError(f"--{name} {folder}", expected="a folder", found=found, do="check the path")
+    if options.store is not None and options.store.exists() and not options.store.is_dir():
+        raise SettingsError(f"--store {options.store}", expected="a folder", found="a file", do="name another place")
     if options.split is not None:
         read_split(options.split)
     if options.groups is not None:
         read_groups(options.groups)
     from dashboard.launch import launch
 
-    launch(options.checkpoints, options.clips, options.port, groups=options.groups, split=options.split)
+    launch(
+        options.checkpoints,
+        options.clips,
+        options.port,
+        groups=options.groups,
+        split=options.split,
+        store=options.store,
+    )
     return 0

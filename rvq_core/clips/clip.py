@@ -15,7 +15,7 @@ from rvq_core.clips.skeleton import Skeleton
 Array = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Clip:
     """Motion as features.
 

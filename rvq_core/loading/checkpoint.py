@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, Self, overload
 
@@ -149,8 +150,19 @@ class Checkpoint:
 
         Clips are known by their take: folder, file ending, and the number of a part do not matter.
         """
-        train, held_out = ({_take(name) for name in names} for names in self.trained_on)
-        return True if _take(clip) in held_out else False if _take(clip) in train else None
+        return was_held_out(self.trained_on, clip)
+
+
+def was_held_out(trained_on: tuple[frozenset[str], frozenset[str]], clip: str) -> bool | None:
+    """Whether a clip is of those held out, of those trained on (False), or of neither (None): by its take."""
+    train, held_out = map(_takes, trained_on)
+    take = _take(clip)
+    return True if take in held_out else False if take in train else None
+
+
+@lru_cache(maxsize=256)
+def _takes(names: frozenset[str]) -> frozenset[str]:
+    return frozenset(map(_take, names))
 
 
 def _take(clip: str) -> str:

@@ -75,6 +75,14 @@ def find_normalizer(checkpoint: Path, dim: int, columns: Tensor | None = None) -
     return None
 
 
+def files_beside(checkpoint: Path) -> list[Path]:
+    """All files whose content decides how a checkpoint is read; those that are not there are not listed."""
+    options = [path for path in _candidates(checkpoint.absolute()) if path.is_file()]
+    folders = _statistics_folders(checkpoint.absolute())
+    means = [mean for folder in folders for mean in sorted(folder.glob("*[mM]ean.npy"))]
+    return [*options, *means, *(path for path in map(_partner, means) if path.is_file())]
+
+
 class _PlainYaml(yaml.SafeLoader):
     """YAML without ``<<`` keys: a few lines of them unfold to billions of entries."""
 

@@ -36,7 +36,7 @@ class PartsReport:
     def save(self, folder: str | Path) -> Path:
         """Write the report as a folder with one folder a part, whole or not at all. Raises ReportError."""
         with written_folder(Path(folder), KIND) as temporary:
-            self._write_into(temporary)
+            self.write_into(temporary)
         return Path(folder).resolve()
 
     @classmethod
@@ -57,7 +57,8 @@ class PartsReport:
         """The content of report.json."""
         return json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
-    def _write_into(self, folder: Path) -> None:
+    def write_into(self, folder: Path) -> None:
+        """Write the files of the report into a folder that is there and empty."""
         for name, table in (("errors", self.errors), ("clips", self.clips), ("clip_errors", self.clip_errors)):
             write_table(table, folder / f"{name}.parquet")
         for part, report in self.parts.items():

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import streamlit as st
 import torch
+from jobs_at_once import JobsAtOnce
 
-from dashboard import projection_store, sources
+from dashboard import data, sources, store
 from rvq_core.autoencoder import RVQVAE, RVQVAEConfig
 from rvq_core.loading import Normalizer
 from rvq_core.loading.formats.native import NativeHeader, save_native
@@ -248,10 +249,12 @@ def server(tmp_path: Path, checkpoints: Path, clips: Path) -> Iterator[str]:
 
 @pytest.fixture
 def own_places(tmp_path: Path, monkeypatch, checkpoints: Path, clips: Path):
-    """Nothing of this machine: bundled folders, caches and folders given at start are the test's own."""
+    """Nothing of this machine: bundled folders, store and folders given at start are the test's own; no worker."""
     monkeypatch.setattr(sources, "bundled_checkpoints", lambda: checkpoints)
     monkeypatch.setattr(sources, "bundled_clips", lambda: clips)
-    monkeypatch.setattr(projection_store, "user_cache_dir", lambda name: str(tmp_path / name))
+    monkeypatch.setenv(store.VARIABLE, str(tmp_path / "store"))
+    at_once = JobsAtOnce(tmp_path / "store")
+    monkeypatch.setattr(data, "jobs", lambda: at_once)
     for variable in sources.VARIABLES:
         monkeypatch.delenv(variable, raising=False)
     st.cache_resource.clear()

@@ -6,25 +6,21 @@ from pathlib import Path
 import numpy as np
 import published
 import pytest
-import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
-from dashboard import projection_store, sources
+from dashboard import sources
 from dashboard.launch import APP
 from rvq_core import load_checkpoint
 from rvq_core.stats.projection import pca
 
 
 @pytest.fixture(autouse=True)
-def own_places(tmp_path: Path, monkeypatch, checkpoints: Path, clips: Path):
-    """Nothing of this machine: folders given at start are the test's own."""
+def given_at_start(own_places, tmp_path: Path, monkeypatch, checkpoints: Path, clips: Path):
+    """Folders given at start are the test's own, and nothing is bundled."""
     monkeypatch.setattr(sources, "bundled_checkpoints", lambda: tmp_path / "none")
-    monkeypatch.setattr(projection_store, "user_cache_dir", lambda name: str(tmp_path / name))
     monkeypatch.setenv(sources.CHECKPOINTS_VARIABLE, str(checkpoints))
     monkeypatch.setenv(sources.CLIPS_VARIABLE, str(clips))
-    st.cache_resource.clear()
-    st.cache_data.clear()
 
 
 def open_map(**query: str) -> AppTest:

@@ -332,7 +332,7 @@ def test_a_failed_umap_says_so_and_keeps_the_principal_components(monkeypatch):
     at = open_page("codebook_map", projection="UMAP")
     at.button[0].click().run()
     assert not at.exception
-    assert "no room" in at.error[0].value
+    assert "enough memory" in at.error[0].value
     assert len(at.get("plotly_chart")) == 1
 
 

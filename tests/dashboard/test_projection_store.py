@@ -8,7 +8,10 @@ import pytest
 
 from dashboard import projection_store
 from dashboard.projection_store import UmapSettings
+from dashboard.store import LABEL, Store, _sums
 from rvq_core.stats.projection import Projection
+
+SETTINGS = UmapSettings(layers=(1, 3), n_neighbors=4, seed=2)
 
 
 @pytest.fixture
@@ -16,10 +19,9 @@ def codebooks() -> list[np.ndarray]:
     return list(np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32))
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch) -> Path:
-    monkeypatch.setattr(projection_store, "user_cache_dir", lambda name: str(tmp_path / name))
-    return tmp_path / "rvq-lens" / "projections"
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
 
 
 @pytest.fixture
@@ -36,56 +38,72 @@ def fits(monkeypatch) -> list[dict]:
     return calls
 
 
-SETTINGS = UmapSettings(layers=(1, 3), n_neighbors=4, seed=2)
-
-
-def test_what_was_computed_is_found_again(codebooks, fits):
-    assert projection_store.find(SETTINGS, codebooks) is None
+def compute_and_keep(store: Store, codebooks: list[np.ndarray]) -> Projection:
     computed = projection_store.compute(SETTINGS, codebooks)
-    found = projection_store.find(SETTINGS, codebooks)
-    assert found is not None
+    projection_store.keep(store, SETTINGS, codebooks, computed)
+    return computed
+
+
+def entry_of(store: Store, codebooks: list[np.ndarray]) -> Path:
+    return store.folder / projection_store.KIND / projection_store.key(SETTINGS, codebooks)
+
+
+def rewrite(entry: Path, text: str) -> None:
+    """Put a text in the place of the coordinates, as if it had been written so."""
+    (entry / projection_store.FILE).write_text(text)
+    label = json.loads((entry / LABEL).read_text())
+    sums = _sums(entry)
+    sums.pop(LABEL)
+    (entry / LABEL).write_text(json.dumps(label | {"files": sums}))
+
+
+def test_what_was_computed_is_found_again(store, codebooks, fits):
+    assert projection_store.find(store, SETTINGS, codebooks) is None
+    computed = compute_and_keep(store, codebooks)
+    found = projection_store.find(store, SETTINGS, codebooks)
     pd.testing.assert_frame_equal(found.table, computed.table)
     assert found.made_by == computed.made_by
     assert found.table["layer"].unique().tolist() == [1, 3]
     assert fits == [{"n_neighbors": 4, "min_dist": 0.1, "metric": "euclidean", "seed": 2, "scale": "raw", "layers": 2}]
 
 
-def test_other_settings_or_codes_are_not_taken_for_it(codebooks, fits):
-    projection_store.compute(SETTINGS, codebooks)
-    for other in (replace(SETTINGS, seed=3), replace(SETTINGS, scale="per_layer"), replace(SETTINGS, layers=(1, 2))):
-        assert projection_store.find(other, codebooks) is None
+def test_another_setting_and_one_changed_weight_are_not_found(store, codebooks, fits):
+    compute_and_keep(store, codebooks)
+    for change in ({"seed": 3}, {"n_neighbors": 5}, {"min_dist": 0.2}, {"metric": "cosine"}, {"layers": (1, 2)}):
+        other = replace(SETTINGS, **change)
+        assert projection_store.find(store, other, codebooks) is None
     codebooks[2][4, 3] += 1e-6
-    assert projection_store.find(SETTINGS, codebooks) is None
+    assert projection_store.find(store, SETTINGS, codebooks) is None
 
 
-def test_codes_of_other_layers_do_not_matter(codebooks, fits):
-    projection_store.compute(SETTINGS, codebooks)
+def test_codes_of_other_layers_do_not_matter(store, codebooks, fits):
+    compute_and_keep(store, codebooks)
     codebooks[1] += 1
-    assert projection_store.find(SETTINGS, codebooks) is not None
+    assert projection_store.find(store, SETTINGS, codebooks) is not None
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"table": {"layer": [1]}, "made_by": {}}', "null"])
-def test_a_damaged_entry_counts_as_none_and_is_written_over(codebooks, fits, cache, damage):
-    projection_store.compute(SETTINGS, codebooks)
-    (path,) = cache.iterdir()
-    path.write_text(damage)
-    assert projection_store.find(SETTINGS, codebooks) is None
-    projection_store.compute(SETTINGS, codebooks)
-    assert projection_store.find(SETTINGS, codebooks) is not None
-    assert list(cache.iterdir()) == [path]
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"table": {"layer": [1]}, "made_by": {}}', "null"])
+def test_an_entry_of_another_sort_counts_as_none_and_is_written_over(store, codebooks, fits, content):
+    compute_and_keep(store, codebooks)
+    rewrite(entry_of(store, codebooks), content)
+    assert projection_store.find(store, SETTINGS, codebooks) is None
+    compute_and_keep(store, codebooks)
+    assert projection_store.find(store, SETTINGS, codebooks) is not None
 
 
 @pytest.mark.parametrize("value", [None, "wide", float("nan")])
-def test_a_coordinate_that_is_no_number_counts_as_none(codebooks, fits, cache, value):
-    projection_store.compute(SETTINGS, codebooks)
-    (path,) = cache.iterdir()
-    entry = json.loads(path.read_text())
-    entry["table"]["x"][3] = value
-    path.write_text(json.dumps(entry))
-    assert projection_store.find(SETTINGS, codebooks) is None
+def test_a_coordinate_that_is_no_number_counts_as_none(store, codebooks, fits, value):
+    compute_and_keep(store, codebooks)
+    entry = entry_of(store, codebooks)
+    told = json.loads((entry / projection_store.FILE).read_text())
+    rewrite(entry, json.dumps(told))
+    assert projection_store.find(store, SETTINGS, codebooks) is not None
+    told["table"]["x"][3] = value
+    rewrite(entry, json.dumps(told))
+    assert projection_store.find(store, SETTINGS, codebooks) is None
 
 
-def test_the_parameters_stand_beside_the_coordinates(codebooks, fits, cache):
-    projection_store.compute(SETTINGS, codebooks)
-    (path,) = cache.iterdir()
-    assert json.loads(path.read_text())["settings"]["n_neighbors"] == 4
+def test_the_parameters_stand_beside_the_coordinates(store, codebooks, fits):
+    compute_and_keep(store, codebooks)
+    told = json.loads((entry_of(store, codebooks) / projection_store.FILE).read_text())
+    assert told["settings"]["n_neighbors"] == 4

@@ -7,7 +7,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from dashboard import app, components, sources
+from dashboard import app, data, sources
 from dashboard.launch import APP
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_places")]
@@ -132,39 +132,15 @@ def test_partly_left_out(page, clips: Path):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_analysing_can_be_cancelled_and_taken_up_again(page, monkeypatch):
-    at = AppTest.from_file(str(APP), default_timeout=60)
-    monkeypatch.setattr(components, "_analysis", lambda _ckpt: "this one")
-    at.session_state[components.CANCELLED] = "this one"
-    at.run()
-    if page != "overview":
-        at.switch_page(f"app_pages/{page}.py").run()
-    assert not at.exception and not at.error and says_something(at)
+def test_analysing_can_be_cancelled_and_taken_up_again(page):
+    data.jobs().all_cancelled = True
+    at = open_page(page)
+    assert not at.error and says_something(at)
     if page == "overview":
         assert "was cancelled" in at.info[0].value and not at.get("plotly_chart")
+        data.jobs().all_cancelled = False
         at.button[0].click().run()
         assert at.get("plotly_chart") and not at.info
-
-
-def test_progress_tells_what_how_much_and_how_long(monkeypatch):
-    def script():
-        import streamlit as st
-
-        from dashboard import components
-
-        clock = iter([0.0, 0.5, 3.0])
-        components.time.monotonic = lambda: next(clock)
-        place = st.empty()
-        progress = components.Progress(place, "x")
-        progress(0, 4, "a_walk")
-        progress(1, 4, "a_run")
-
-    monkeypatch.setattr(components.time, "monotonic", components.time.monotonic)
-    at = AppTest.from_function(script).run()
-    assert not at.exception
-    (bar,) = at.get("progress")
-    assert bar.proto.text == "Analysing a\\_run: 1 of 4 clips, about 9 s left" and bar.proto.value == 25
-    assert at.button[0].label == "Cancel"
 
 
 NONSENSE = {

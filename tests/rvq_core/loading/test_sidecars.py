@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rvq_core import load_checkpoint
-from rvq_core.loading.sidecars import find_normalizer, find_options
+from rvq_core.loading.sidecars import files_beside, find_normalizer, find_options
 
 DIM = 12
 
@@ -100,3 +100,15 @@ def test_pipes_and_endless_files_beside_a_checkpoint(path: Path):
         file.write(header[:128])
         file.truncate(128 + 8 * 9_000_000_000)
     assert load_checkpoint(path).normalizer is None
+
+
+def test_all_files_that_are_read_beside_a_checkpoint_are_named(path: Path):
+    folders = {"meta": path.parent.parent / "meta", "run": path.parent}
+    folders["meta"].mkdir()
+    for name in ("mean", "std"):
+        np.save(folders["meta"] / f"{name}.npy", np.ones(DIM, np.float32))
+    (path.parent / "opt.txt").write_text("activation: silu\n")
+    (path.parent.parent / "more.yaml").write_text("norm: LN\n")
+    (path.parent / "notes.txt").write_text("of no use\n")
+    named = {file.relative_to(path.parent.parent).as_posix() for file in files_beside(path)}
+    assert named == {"model/opt.txt", "more.yaml", "meta/mean.npy", "meta/std.npy"}
