@@ -6,22 +6,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import components
-from dashboard.code_movement import NO_JOINTS, Held
-from dashboard.figures.poses import pose_strip
+from dashboard.code_movement import NO_JOINTS
+from dashboard.code_poses import Held
 from dashboard.player import Actor, play_scene
+from dashboard.player.scene import Tone
 from rvq_core.clips import Clip
 from rvq_core.code_context import between_clips
-from rvq_core.code_motion import line_between, share_of_way, way_in_time
+from rvq_core.code_motion import share_of_way, way_in_time
 from rvq_core.errors import RVQLensError
 from rvq_core.stats.geometry import nearest_to
 
 PLAYER = "way_player"
-STEPS = 7
 PLACES = 5
 SECONDS = 4.0
 
@@ -59,27 +58,21 @@ def show_codes(held: Held, code: int) -> None:
     if joints is None:
         st.info(NO_JOINTS)
         return
-    tones = (("original", f"code {code}"), ("reconstruction", "on the way"), ("beside", f"code {to}"))
-    places = [[Actor(label, one, tone)] for one, (tone, label) in zip(joints, tones, strict=True)]
+    first, between, last = joints
+    places = [
+        [Actor(f"code {code}", first, "original")],
+        [Actor("on the way", between, "reconstruction")],
+        [Actor(f"code {to}", last, "beside")],
+    ]
     alt = f"Figures of code {code}, of the way to code {to}, and of code {to}"
     share = held.frames(share_of_way())
     play_scene(places, held.names, held.parents, held.fps, alt=alt, key=PLAYER, progress=share)
     distance = float(np.linalg.norm(held.codebook[to].astype(np.float64) - held.codebook[code]))
     st.caption(f"The two lie {distance:.3g} apart (L2) in layer {held.layer}.")
     with st.expander("As still poses", icon=":material/accessibility_new:"):
-        _show_poses(held, line_between(start, end, STEPS), code, to)
-
-
-def _show_poses(held: Held, points: np.ndarray, code: int, to: int) -> None:
-    found = held.poses(points)
-    assert found is not None  # there are joints, or the page would not have come so far
-    strip = pd.concat([pose.assign(pose=step) for step, pose in enumerate(found)])
-    reference = pd.concat([found[0].assign(pose=step) for step in range(STEPS)])
-    labels = [f"code {code}", *(f"{step / (STEPS - 1):.0%}" for step in range(1, STEPS - 1)), f"code {to}"]
-    figure = pose_strip(
-        strip, labels, x="share of the way", name="on the way", reference=reference, reference_name=f"code {code}"
-    )
-    components.chart(figure, alt=f"Poses on the line from code {code} to code {to}", key="line_poses")
+        strip = held.line(code, to, context=context != "none")
+        assert strip is not None  # there are joints, or the page would not have come so far
+        components.chart(strip.draw(), alt=f"Poses on the line from code {code} to code {to}", key="line_poses")
 
 
 def show_clips(held: Held, clips: Sequence[Clip]) -> None:
@@ -103,7 +96,8 @@ def show_clips(held: Held, clips: Sequence[Clip]) -> None:
         *(f"{step / (PLACES - 1):.0%} of the way" for step in range(1, PLACES - 1)),
         chosen[1].name,
     ]
-    tones = ["original", *["reconstruction"] * (PLACES - 2), "beside"]
+    between: list[Tone] = ["reconstruction"] * (PLACES - 2)
+    tones: list[Tone] = ["original", *between, "beside"]
     places = [[Actor(label, one, tone)] for label, one, tone in zip(labels, joints, tones, strict=True)]
     alt = f"Figures of {chosen[0].name}, of three points on the way, and of {chosen[1].name}"
     play_scene(places, held.names, held.parents, held.fps, alt=alt, key=PLAYER)

@@ -11,7 +11,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import code_facts, components, data, words
-from dashboard.code_movement import Held
+from dashboard.code_poses import Held
 from dashboard.figures.reconstruction import metric_name
 from dashboard.player import Actor, Beside, View, Window, clip_player, opened_with, payload, play_scene, remember_view
 from rvq_core.clips import Clip

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import code_facts, code_movement, code_way, code_windows, components, data, obtain, state
-from dashboard.code_movement import Held
+from dashboard.code_poses import Held
 from dashboard.figures.code_usage import code_usage_figure, usage_over_clips
 from rvq_core.report import Report
 from rvq_core.stats.geometry import nearest_to
@@ -35,6 +35,10 @@ def main() -> None:
         show_neighbours(report, held.codebook, layer, code)
     show_partners(report, layer, code)
     code_way.show(held, clips, code)
+    st.page_link(
+        "app_pages/export.py", label="These figures as files", icon=":material/download:",
+        query_params={"codes": f"{layer}:{code}"},
+    )  # fmt: skip
 
 
 def choose_code(report: Report) -> tuple[int, int]:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from dashboard import components, data, obtain, state
+from dashboard.code_poses import Held
 from dashboard.export.build import FORMATS, Choice, export_files, zipped
+from dashboard.export.codes import code_figures, read_code
+from dashboard.export.registry import FigureEntry
 from dashboard.export.sources import figures_of
 from dashboard.paper import PRESETS
+from rvq_core.errors import RVQLensError
 from rvq_core.loading import Checkpoint
 from rvq_core.report import Report
 
@@ -25,8 +32,9 @@ def main() -> None:
     if choice is None:
         st.info("Choose at least one format.")
         return
-    command = command_of(ckpt, choice)
-    offer(report, choice, command)
+    codes = choose_codes(report)
+    command = command_of(ckpt, choice, codes)
+    offer(report, choice, command, partial(figures_of_codes, ckpt, report, codes))
     with st.expander("The same from a terminal", icon=":material/terminal:"):
         st.code(command, language="bash", wrap_lines=True)
         st.caption(
@@ -57,21 +65,44 @@ def choose(report: Report) -> Choice | None:
     return Choice(chosen, names, preset or "single", titled) if chosen else None
 
 
-def offer(report: Report, choice: Choice, command: str) -> None:
+def choose_codes(report: Report) -> list[tuple[int, int]]:
+    """Layer and code of each code whose figures are wanted too."""
+    written = st.text_input(
+        "Codes", key="codes", bind="query-params", width=340, placeholder="1:17, 2:5",
+        help="Figures of single codes, as layer:code: what each looks like, and its usage over clips.",
+    )  # fmt: skip
+    found: dict[tuple[int, int], None] = {}
+    for text in filter(None, re.split(r"[\s,;]+", written or "")):
+        try:
+            found[read_code(text, report)] = None
+        except RVQLensError as error:
+            components.error_box(error)
+    return list(found)
+
+
+def offer(report: Report, choice: Choice, command: str, further: Callable[[], list[FigureEntry[Any]]]) -> None:
     """The button; what it gives is made when it is pressed."""
     name = report.manifest["checkpoint"]["name"]
     st.download_button(
-        "Make and download the zip", partial(make, report, choice, command), f"{name}-export.zip", "application/zip",
-        on_click="ignore", type="primary", icon=":material/download:", key="make_export",
+        "Make and download the zip", partial(make, report, choice, command, further), f"{name}-export.zip",
+        "application/zip", on_click="ignore", type="primary", icon=":material/download:", key="make_export",
     )  # fmt: skip
     st.caption(f"{len(choice.figures or ())} figures: some seconds.")
 
 
-def make(report: Report, choice: Choice, command: str) -> bytes:
-    return zipped(export_files(report, choice, command))
+def make(report: Report, choice: Choice, command: str, further: Callable[[], list[FigureEntry[Any]]]) -> bytes:
+    return zipped(export_files(report, choice, command, further=further()))
 
 
-def command_of(ckpt: Checkpoint, choice: Choice) -> str:
+def figures_of_codes(ckpt: Checkpoint, report: Report, codes: list[tuple[int, int]]) -> list[FigureEntry[Any]]:
+    """Those of each code, with its poses."""
+    clips = data.clips(state.current().clips).clips
+    return [
+        entry for layer, code in codes for entry in code_figures(layer, code, Held(ckpt, report, clips, layer))
+    ]  # fmt: skip
+
+
+def command_of(ckpt: Checkpoint, choice: Choice, codes: list[tuple[int, int]]) -> str:
     """The lines that do the same from a terminal."""
     selection = state.current()
     analysis = ["rvq-lens", "analyze", str(ckpt.path), *map(str, _files(ckpt, selection)), "--out", "report"]
@@ -80,6 +111,8 @@ def command_of(ckpt: Checkpoint, choice: Choice) -> str:
             analysis += [f"--{option.replace('_', '-')}", str(value)]
     options = ["--formats", ",".join(choice.formats), "--figures", ",".join(choice.figures or ())]
     options += ["--preset", choice.preset, *(["--titles"] if choice.titles else [])]
+    options += [word for layer, code in codes for word in ("--code", f"{layer}:{code}")]
+    options += ["--checkpoint", str(ckpt.path)] if codes else []
     return f"{shlex.join(analysis)}\n{shlex.join(['rvq-lens', 'export', 'report', '--out', 'export', *options])}"
 
 

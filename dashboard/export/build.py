@@ -58,15 +58,20 @@ class Choice:
 
 
 def export_files(
-    source: Source, choice: Choice, command: str, progress: Callable[[int, int, str], None] | None = None
+    source: Source,
+    choice: Choice,
+    command: str,
+    progress: Callable[[int, int, str], None] | None = None,
+    further: Sequence[FigureEntry[Any]] = (),
 ) -> Files:
     """Every file of the export by its path; the same input gives the same bytes, but for ``created``.
 
-    ``progress`` is called with figures done, figures in all, and the name of the next one.
+    ``progress`` is called with figures done, figures in all, and the name of the next one. ``further`` figures, such
+    as those of a code, come besides those that ``choice`` names.
     """
     chosen = [
         (entry, table)
-        for entry, table in figures_of(source, choice.figures)
+        for entry, table in figures_of(source, choice.figures, further)
         if choice.figures is not None or not entry.detail
     ]
     files: Files = {}

@@ -39,22 +39,27 @@ def figures_of(
 ) -> list[tuple[FigureEntry[Any], pd.DataFrame]]:
     """The figures that this source can show, with their tables; ``names`` chooses some.
 
-    ``further`` ones stand behind its own: those of a code that was asked for (``codes.code_figures``). Raises
-    SettingsError for a name that is not in the list, or that there are no numbers for.
+    ``further`` ones stand behind them, chosen or not: those of a code (``codes.code_figures``). Raises SettingsError
+    for a name that is not in the list, or that there are no numbers for.
     """
     entries: Sequence[FigureEntry[Any]] = (
         comparison_figures(source) if isinstance(source, Comparison) else report_figures(source)
     )
-    possible = [(entry, table) for entry in (*entries, *further) if (table := entry.table(source)) is not None]
+    possible, more = _shown(entries, source), _shown(further, source)
     if names is None:
-        return possible
+        return possible + more
     found = {entry.name: (entry, table) for entry, table in possible}
     missing = [name for name in names if name not in found]
     if missing:
         raise SettingsError(
             "figures", expected=f"some of {', '.join(found)}", found=", ".join(missing), do="name those of this report"
         )
-    return [found[name] for name in dict.fromkeys(names)]
+    return [found[name] for name in dict.fromkeys(names)] + more
+
+
+def _shown(entries: Sequence[FigureEntry[Any]], source: Source) -> list[tuple[FigureEntry[Any], pd.DataFrame]]:
+    """The entries that this source has numbers for."""
+    return [(entry, table) for entry in entries if (table := entry.table(source)) is not None]
 
 
 def tables_of(source: Source) -> list[tuple[TableEntry[Any], pd.DataFrame]]:

@@ -32,6 +32,9 @@ MAX_FINE_DECADES = 4
 CONFIG = {"displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
 """Options of the chart's own toolbar: the camera saves a vector image."""
 
+FEW_TICKS, MOST_EVEN = 2, 5
+"""Under so many ticks within its limits a logarithmic axis has up to so many round numbers evenly apart instead."""
+
 
 def layer_colour(layer: int) -> str:
     """Colour of a layer (1-based); they repeat after eight, told apart by ``layer_dash``."""
@@ -87,8 +90,18 @@ def number_ticks(low: float, high: float) -> dict[str, list[Any]]:
 
 def _decade_values(low: float, high: float) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    digits = (1, 2, 5) if len(decades) <= MAX_FINE_DECADES else (1,)
-    return [digit * 10.0**decade for decade in decades for digit in digits]
+    digits: Sequence[int] = (1, 2, 5) if len(decades) <= MAX_FINE_DECADES else (1,)
+    values = [digit * 10.0**decade for decade in decades for digit in digits]
+    if sum(low <= value <= high for value in values) < FEW_TICKS and low < high:
+        return _even_values(low, high)
+    return values
+
+
+def _even_values(low: float, high: float) -> list[float]:
+    """Two to five round numbers between ``low`` and ``high``, evenly apart."""
+    decade = 10.0 ** math.floor(math.log10(high - low))
+    step = next(step for step in (decade / 5, decade / 2, decade, 2 * decade) if (high - low) / step < MOST_EVEN)
+    return [round(i * step, 12) for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def rank_ticks(size: int) -> dict[str, list[Any]]:

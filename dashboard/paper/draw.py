@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+CROWD, APART, SMALLEST = 8, 1.15, 0.6
+"""From so many names below each other on they are made smaller until they stand so many of their heights apart, but
+not below this share of their size."""
+
 PAGE_HEIGHT = 400
 """Pixels of the page's usual figure: one that is twice as high there is twice as high on paper."""
 
@@ -60,7 +64,8 @@ def _draw_panel(axes: Axes, panel: Panel, preset: Preset, entries: list[tuple[An
     for which in ("x", "y"):
         _axis(axes, layout.get(f"{which}axis", {}), which, canvas.places(which), preset)
     if layout.get("yaxis", {}).get("scaleanchor"):
-        axes.set_aspect("equal", adjustable="datalim")
+        fixed = all(layout.get(f"{which}axis", {}).get("range") is not None for which in ("x", "y"))
+        axes.set_aspect("equal", adjustable="box" if fixed else "datalim")
     if panel.title:
         axes.set_title(plain(panel.title), fontsize=preset.text)
     return axes
@@ -85,9 +90,10 @@ def _height(layout: dict[str, Any], preset: Preset, *, names: bool) -> float:
     """Height in mm; a figure of a few ``names`` below each other may be low."""
     if preset.fixed:
         return preset.height
-    if layout.get("yaxis", {}).get("scaleanchor"):  # a map: about as high as wide
+    flat = layout.get("height", PAGE_HEIGHT) < PAGE_HEIGHT
+    if layout.get("yaxis", {}).get("scaleanchor") and not flat:  # a map: about as high as wide
         return min(preset.width, preset.height * 1.45)
-    lowest = 0.55 if names else 0.85
+    lowest = 0.55 if names or flat else 0.85
     return min(preset.height * max(layout.get("height", PAGE_HEIGHT) / PAGE_HEIGHT, lowest), preset.tallest)
 
 
@@ -219,8 +225,8 @@ def _shapes(axes: Axes, layout: dict[str, Any], preset: Preset) -> None:
 def _settle(drawn: Figure, every: Sequence[Axes]) -> None:
     """Find the places of all parts, once, and mend what has too little room there."""
     drawn.draw_without_rendering()
-    wrapped = [_wrapped(axes) for axes in every]
-    if any(wrapped):
+    mended = [mend(axes) for axes in every for mend in (_wrapped, _shrunk)]
+    if any(mended):
         drawn.draw_without_rendering()
     # Finding the places again for each format would take as long each time.
     drawn.set_layout_engine("none")
@@ -242,20 +248,49 @@ def _wrapped(axes: Axes) -> bool:
     return changed
 
 
+def _shrunk(axes: Axes) -> bool:
+    """Make names below each other smaller where they have too little room; whether they had."""
+    labels = [label for _, label in _labelled(axes, "y")]
+    if len(labels) < CROWD:
+        return False
+    share = axes.bbox.height / len(labels) / max(label.get_window_extent().height for label in labels) / APART
+    if share >= 1:
+        return False
+    for label in labels:
+        label.set_fontsize(label.get_fontsize() * max(share, SMALLEST))
+    return True
+
+
 def _thin_out(axes: Axes) -> None:
-    """Take away the names of ticks below which the next one, which stays, has no room."""
-    labels = axes.get_xticklabels()
-    kept = float("inf")
-    for tick, label in zip(reversed(axes.get_xticks()), reversed(labels), strict=True):
-        box = label.get_window_extent()
-        if not label.get_text() or not min(axes.get_xlim()) <= tick <= max(axes.get_xlim()):
-            continue
-        if box.x1 > kept - 1:
-            label.set_text("")
-        else:
-            kept = box.x0
-    if any(not label.get_text() for label in labels):
-        axes.xaxis.set_ticks(axes.get_xticks(), [label.get_text() for label in labels])
+    """Take away the names of ticks before which the next one, which stays, has no room."""
+    for which, low, high in (("x", "x0", "x1"), ("y", "y0", "y1")):
+        labelled = _labelled(axes, which)
+        boxes = [label.get_window_extent() for _, label in labelled]
+        rising = len(boxes) < 2 or getattr(boxes[0], low) <= getattr(boxes[-1], low)
+        kept = float("inf")
+        for (_, label), box in reversed([*zip(labelled, boxes, strict=True)][:: 1 if rising else -1]):
+            if getattr(box, high) > kept + (-1 if which == "x" else 0.2 * box.height):
+                label.set_text("")
+            else:
+                kept = getattr(box, low)
+        if any(not label.get_text() for _, label in labelled):
+            # Those within the limits alone: ticks beyond would widen the axis.
+            mine = getattr(axes, f"{which}axis")
+            size = labelled[0][1].get_fontsize()
+            mine.set_ticks(
+                [tick for tick, _ in labelled], [label.get_text() for _, label in labelled], fontsize=size
+            )  # fmt: skip
+
+
+def _labelled(axes: Axes, which: str) -> list[tuple[float, Any]]:
+    """The ticks within the limits of an axis that have a name, with it."""
+    low, high = sorted(getattr(axes, f"get_{which}lim")())
+    ticks, labels = getattr(axes, f"get_{which}ticks")(), getattr(axes, f"get_{which}ticklabels")()
+    return [
+        (float(tick), label)
+        for tick, label in zip(ticks, labels, strict=True)
+        if low <= tick <= high and label.get_text()
+    ]
 
 
 def _legend(drawn: Figure, entries: list[tuple[Any, str]], title: str | None) -> None:

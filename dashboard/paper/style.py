@@ -93,5 +93,6 @@ def _settings(preset: Preset) -> dict[str, Any]:
         "xtick.color": INK, "ytick.color": INK, "xtick.major.width": thin, "ytick.major.width": thin,
         "grid.color": PALE, "grid.linewidth": thin, "figure.dpi": 100,
         "figure.facecolor": "white", "axes.facecolor": "white", "path.simplify": False, "image.composite_image": False,
-        "figure.constrained_layout.h_pad": 0.04, "figure.constrained_layout.w_pad": 0.04,
+        "figure.constrained_layout.h_pad": preset.text * 0.006, "figure.constrained_layout.w_pad": preset.text * 0.006,
+        "axes.labelpad": preset.text * 0.5, "xtick.major.pad": preset.text * 0.4, "ytick.major.pad": preset.text * 0.4,
     }  # fmt: skip

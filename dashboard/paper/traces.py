@@ -78,13 +78,18 @@ def _refuse_unknown(traces: list[Trace]) -> None:
 
 
 def _is_plain_curve(trace: Trace) -> bool:
-    """A line that the page tells apart by its colour alone."""
+    """A line that the page tells apart by its colour alone; one with gaps draws bones or the like, no curve."""
     return (
         trace["type"] in ("scatter", "scattergl")
         and "lines" in trace.get("mode", "")
         and trace.get("fill", "none") == "none"
         and trace.get("line", {}).get("dash", "solid") == "solid"
+        and not _has_gaps(trace["x"])
     )
+
+
+def _has_gaps(values: Any) -> bool:
+    return any(value is None or value != value for value in values)
 
 
 def _scatter(trace: Trace, number: int | None, canvas: Canvas) -> None:

@@ -1,22 +1,37 @@
-"""``rvq-lens export``: figures, tables and one HTML file of a report."""
+"""``rvq-lens export``: figures, tables and one HTML file of a report, or of several in one go."""
 
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rvq_core.cli.shared import progress_bar
 from rvq_core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from dashboard.export.build import Choice
+    from dashboard.export.registry import FigureEntry
+    from dashboard.export.sources import Source
 
 
 def add_to(commands: Any) -> None:
     """Declare the command and its arguments."""
     parser = commands.add_parser("export", help="figures, tables and one HTML file of a report or a comparison")
-    parser.add_argument("report", type=Path, metavar="REPORT", help="a folder that rvq-lens analyze or compare wrote")
+    parser.add_argument(
+        "reports", type=Path, nargs="+", metavar="REPORT",
+        help="a folder that rvq-lens analyze or compare wrote; of several, each gets a folder of its name in DIR",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the export (needed unless --list)")
     parser.add_argument("--formats", metavar="LIST", help="some of pdf,svg,png,html,csv,tex,md (default: all)")
     parser.add_argument("--figures", metavar="LIST", help="names as --list tells them, or all (default: the main ones)")
+    parser.add_argument(
+        "--code", action="append", default=[], metavar="LAYER:CODE", help="figures of this code too; may be repeated"
+    )
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="CKPT", help="that of the report: codes are drawn as poses too"
+    )
     parser.add_argument("--preset", default="single", help="single (85 mm, default), double (175 mm), slide")
     parser.add_argument("--titles", action="store_true", help="draw each figure's title above it")
     parser.add_argument("--list", action="store_true", help="print the names of this report's figures alone")
@@ -24,27 +39,89 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the export, say where it is."""
-    from dashboard.export.build import FORMATS, KIND, Choice, export_files, write_export
+    """Write the exports, say where they are."""
+    from dashboard.export.build import KIND, export_files, write_export
     from dashboard.export.sources import figures_of, read_source
 
-    report = read_source(options.report)
+    sources = [read_source(path) for path in options.reports]
+    further = [_codes(source, options) for source in sources]
     if options.list:
-        print("\n".join(f"{entry.name}{' (detail)' * entry.detail}" for entry, _ in figures_of(report)))
+        for source, more in zip(sources, further, strict=True):
+            print("\n".join(f"{entry.name}{' (detail)' * entry.detail}" for entry, _ in figures_of(source, None, more)))
         return 0
     if options.out is None:
         raise SettingsError("rvq-lens export", expected="--out DIR", found="none", do="say where the files go")
-    KIND.refuse_foreign(options.out)
+    folders = _folders(options.reports, options.out)
+    choices = [_choice(source, options) for source in sources]
+    for folder in folders:
+        KIND.refuse_foreign(folder)
+    for source, more, choice, folder in zip(sources, further, choices, folders, strict=True):
+        with progress_bar("figures") as progress:
+            files = export_files(source, choice, options.command_line, progress, more)
+        write_export(files, folder)
+        print(f"{len(files)} files: {folder}")
+    return 0
+
+
+def _folders(reports: list[Path], out: Path) -> list[Path]:
+    """Where each export goes: ``out`` itself for one report, folders of their names in it for several."""
+    if len(reports) == 1:
+        return [out]
+    names = [path.resolve().name for path in reports]
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise SettingsError(
+            "rvq-lens export", expected="reports in folders of different names", found=f"{times} called {name}",
+            do="export them one by one, each with a --out of its own",
+        )  # fmt: skip
+    return [out / name for name in names]
+
+
+def _choice(source: Source, options: argparse.Namespace) -> Choice:
+    from dashboard.export.build import FORMATS, Choice
+    from dashboard.export.sources import figures_of
+
     figures = None if options.figures is None else _listed(options.figures)
     if figures == ("all",):
-        figures = tuple(entry.name for entry, _ in figures_of(report))
+        figures = tuple(entry.name for entry, _ in figures_of(source))
+    elif figures is not None:
+        figures_of(source, figures)  # a wrong name is told before the first export is written
     formats = FORMATS if options.formats is None else _listed(options.formats)
-    choice = Choice(formats, figures, options.preset, options.titles)
-    with progress_bar("figures") as progress:
-        files = export_files(report, choice, options.command_line, progress)
-    write_export(files, options.out)
-    print(f"{len(files)} files: {options.out}")
-    return 0
+    return Choice(formats, figures, options.preset, options.titles)
+
+
+def _codes(source: Source, options: argparse.Namespace) -> list[FigureEntry[Any]]:
+    """The figures of the codes that were asked for."""
+    from dashboard.export.codes import code_figures, read_code
+    from rvq_core.report import Report
+
+    if not options.code:
+        return []
+    if not isinstance(source, Report):
+        raise SettingsError(
+            "--code", expected="the report of one checkpoint", found="a comparison", do="export a report of its own"
+        )
+    asked = [read_code(text, source) for text in dict.fromkeys(options.code)]
+    if options.checkpoint is None:
+        return [entry for layer, code in asked for entry in code_figures(layer, code)]
+    from dashboard.code_poses import Held
+
+    ckpt = _checkpoint_of(source, options.checkpoint)
+    return [entry for layer, code in asked for entry in code_figures(layer, code, Held(ckpt, source, (), layer))]
+
+
+def _checkpoint_of(report: Any, path: Path) -> Any:
+    """The report's checkpoint. Raises SettingsError for another one."""
+    from rvq_core.loading import load_checkpoint
+
+    ckpt = load_checkpoint(path)
+    wanted = report.manifest["checkpoint"]
+    if ckpt.sha256 != wanted["sha256"]:
+        raise SettingsError(
+            "--checkpoint", expected=f"that of the report ({wanted['file']}, sha256 {wanted['sha256'][:12]}...)",
+            found=f"{path}, sha256 {ckpt.sha256[:12]}...", do="name the file that was analysed",
+        )  # fmt: skip
+    return ckpt
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -43,12 +43,26 @@ class TestPage:
         assert f" {clips / 'three.npy'} --out" in at.code[0].value
         assert "one.npy" not in at.code[0].value
 
+    def test_codes_stand_in_the_command(self):
+        at = open_page(codes="1:3, 2:0", formats="csv")
+        assert at.text_input(key="codes").value == "1:3, 2:0"
+        export = at.code[0].value.splitlines()[1]
+        assert " --code 1:3 --code 2:0 --checkpoint " in export
+
+    def test_a_code_that_is_not_there_is_told(self):
+        at = AppTest.from_file(str(APP), default_timeout=60)
+        at.query_params["codes"] = "9:1"
+        at.run().switch_page("app_pages/export.py").run()
+        assert not at.exception
+        assert "LAYER\\:CODE, layers 1 to 2" in at.error[0].value
+        assert " --code " not in at.code[0].value
+
 
 @pytest.mark.browser
 @pytest.mark.xdist_group("browser")
 def test_the_button_gives_a_zip_of_what_is_chosen(server, page, tmp_path):
     chosen = ("figures=Used, rare, duplicate and unseen codes", "figures=Error with the first n quantizers")
-    page.goto(f"{server}/export?{'&'.join(chosen)}&formats=svg&formats=csv&preset=double")
+    page.goto(f"{server}/export?{'&'.join(chosen)}&formats=svg&formats=csv&preset=double&codes=1:0")
     page.get_by_text("The same from a terminal").wait_for()
     button = page.get_by_role("button", name="Make and download the zip")
     with page.expect_download() as waiting:
@@ -58,7 +72,7 @@ def test_the_button_gives_a_zip_of_what_is_chosen(server, page, tmp_path):
     with zipfile.ZipFile(io.BytesIO((tmp_path / "a.zip").read_bytes())) as archive:
         manifest = json.loads(archive.read("manifest.json"))
         names = archive.namelist()
-    assert {"figures/status.svg", "figures/error.csv", "tables/layers.csv"} <= set(names)
+    assert {"figures/status.svg", "figures/error.csv", "tables/layers.csv", "figures/code_1_0_alone.svg"} <= set(names)
     assert not [name for name in names if name.endswith((".pdf", ".html"))]
     assert manifest["choice"]["preset"] == "double"
     assert "rvq-lens export report --out export" in manifest["command"]

@@ -295,3 +295,10 @@ def test_the_density_lies_under_the_codes_where_the_vectors_are(make_codes):
     assert density.z.max() == 0 and density.z.min() == -2
     assert points["x"].between(density.x.min(), density.x.max()).all()
     assert codebook_map(points, behind=vectors + 1e6).data[0].z.max() == -2  # all of it out of sight
+
+
+def test_a_logarithmic_axis_of_a_narrow_range_has_ticks_within_it():
+    for low, high, told in ((0.004716, 0.005228, ["0.0048", "0.005", "0.0052"]), (90, 101, ["90", "95", "100"])):
+        assert theme.number_ticks(low, high)["ticktext"] == told
+    assert theme.number_ticks(1, 9)["ticktext"][:4] == ["1", "2", "5", "10"]
+    assert 2.0 in theme.number_ticks(2, 2)["tickvals"]

@@ -1,4 +1,5 @@
 import io
+import itertools
 import re
 import sys
 import zlib
@@ -187,3 +188,48 @@ def test_matplotlib_waits_for_the_first_figure_and_torch_is_not_needed():
     )
     assert python("-c", code).returncode == 0
     assert "matplotlib" in sys.modules
+
+
+def test_ticks_that_are_thinned_out_do_not_widen_the_axis():
+    figure = go.Figure(go.Scatter(x=[500, 16000], y=[1, 2], mode="lines")).update_layout(xaxis_title="iteration")
+    with drawing(PRESETS["single"]):
+        (axes,) = draw(figure, PRESETS["single"]).axes
+    low, high = axes.get_xlim()
+    assert -500 < low < 500
+    assert 16000 < high < 17000
+    shown = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+    boxes = [label.get_window_extent() for tick, label in shown if label.get_text() and low <= tick <= high]
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+    assert boxes[-1].x1 <= axes.figure.bbox.x1
+
+
+def test_many_names_below_each_other_are_made_smaller_and_stay():
+    names = [f"left_clip_{i}" for i in range(30)]
+    figure = go.Figure(go.Bar(x=np.arange(30), y=names, orientation="h")).update_layout(height=600)
+    with drawing(PRESETS["slide"]):
+        (axes,) = draw(figure, PRESETS["slide"]).axes
+    labels = axes.get_yticklabels()
+    assert [label.get_text() for label in labels] == names
+    assert labels[0].get_fontsize() < PRESETS["slide"].text * 0.9
+    boxes = [label.get_window_extent() for label in labels]
+    assert all(a.y1 <= b.y0 for a, b in itertools.pairwise(boxes))
+
+
+def test_far_too_many_names_below_each_other_are_thinned_out():
+    image = go.Heatmap(z=np.eye(60), x=[f"{i}" for i in range(60)], y=[f"{i}" for i in range(60)])
+    with drawing(PRESETS["slide"]):
+        axes = draw(go.Figure(image), PRESETS["slide"]).axes[0]
+    kept = [label for label in axes.get_yticklabels() if label.get_text()]
+    assert 10 < len(kept) < 60
+    assert min(label.get_fontsize() for label in kept) > 8
+
+
+def test_a_figure_with_both_ranges_fixed_keeps_them_where_a_unit_is_as_long_on_both_axes():
+    figure = go.Figure(go.Scatter(x=[0, 5], y=[0, 1], mode="lines"))
+    figure.update_layout(height=280, xaxis_range=[-1, 6], yaxis={"range": [-0.5, 1.5], "scaleanchor": "x"})
+    with drawing(PRESETS["single"]):
+        drawn = draw(figure, PRESETS["single"])
+    (axes,) = drawn.axes
+    assert axes.get_xlim() == (-1, 6)
+    assert axes.get_ylim() == (-0.5, 1.5)
+    assert drawn.get_figheight() * 25.4 == pytest.approx(62 * 0.7)

@@ -1,8 +1,10 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 from commands import ROOT, assert_one_line, command
 
@@ -24,6 +26,64 @@ def test_files_and_the_command_that_makes_them_again(run_cli, saved, tmp_path):
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert manifest["command"].startswith(f"rvq-lens export {saved} --out ")
     assert (tmp_path / "out/figures/error.svg").is_file()
+
+
+def test_several_reports_go_into_folders_of_their_names(run_cli, saved, tmp_path):
+    shutil.copytree(saved, tmp_path / "second")
+    reports = (saved, tmp_path / "second")
+    chosen = ("--formats", "csv", "--figures", "perplexity")
+    code, text, err = run_cli("export", *reports, "--out", tmp_path / "out", *chosen)
+    assert (code, err) == (0, "")
+    assert text.splitlines() == [f"5 files: {tmp_path / 'out' / name}" for name in ("report", "second")]
+    run_cli("export", saved, "--out", tmp_path / "alone", *chosen)
+    for path in (tmp_path / "alone").rglob("*.csv"):
+        assert path.read_bytes() == (tmp_path / "out/report" / path.relative_to(tmp_path / "alone")).read_bytes()
+    assert run_cli("export", *reports, "--out", tmp_path / "out", *chosen)[0] == 0  # in the place of the earlier ones
+
+
+def test_nothing_is_written_where_one_of_several_cannot_be(run_cli, saved, tmp_path):
+    shutil.copytree(saved, tmp_path / "second")
+    (tmp_path / "out/second").mkdir(parents=True)
+    (tmp_path / "out/second/mine.txt").write_text("mine")
+    code, text, err = run_cli("export", saved, tmp_path / "second", "--out", tmp_path / "out", "--formats", "csv")
+    assert (code, text) == (2, "")
+    assert_one_line(err, "out/second", "a folder with other files")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["second"]
+
+
+def test_reports_of_one_name_are_refused(run_cli, saved, tmp_path):
+    shutil.copytree(saved, tmp_path / "other/report")
+    code, _, err = run_cli("export", saved, tmp_path / "other/report", "--out", tmp_path / "out")
+    assert code == 2
+    assert_one_line(err, "different names", "2 called report", "one by one")
+
+
+class TestCode:
+    """Figures of single codes."""
+
+    def test_usage_needs_the_report_alone_and_poses_its_checkpoint(self, run_cli, saved, make_checkpoint, tmp_path):
+        used = int(pd.read_parquet(saved / "codes.parquet").query("layer == 1 and count > 0")["code"].iloc[0])
+        only = ("--figures", "", "--formats", "csv", "--code", f"1:{used}")
+        assert run_cli("export", saved, "--out", tmp_path / "out", *only)[0] == 0
+        assert [path.stem for path in (tmp_path / "out/figures").iterdir()] == [f"code_1_{used}_clips"]
+        more = ("--checkpoint", make_checkpoint())
+        assert run_cli("export", saved, "--out", tmp_path / "out", *only, *more)[0] == 0
+        found = {path.stem.removeprefix(f"code_1_{used}_") for path in (tmp_path / "out/figures").iterdir()}
+        assert found == {"clips", "alone", "context", "line"}
+
+    @pytest.mark.parametrize("text", ["1", "9:0", "1:99999"])
+    def test_what_is_no_code_is_told(self, run_cli, saved, tmp_path, text):
+        code, _, err = run_cli("export", saved, "--out", tmp_path / "out", "--code", text)
+        assert code == 2
+        assert_one_line(err, "LAYER:CODE", text)
+
+    def test_another_checkpoint_is_refused(self, run_cli, saved, tmp_path, make_checkpoint):
+        other = tmp_path / "other.safetensors"
+        shutil.copy(make_checkpoint(), other)
+        other.write_bytes(other.read_bytes()[:-4] + b"\0\0\0\1")
+        code, _, err = run_cli("export", saved, "--out", tmp_path / "out", "--code", "1:0", "--checkpoint", other)
+        assert code == 2
+        assert_one_line(err, "--checkpoint", "that of the report", "sha256")
 
 
 def test_the_list_names_figures(run_cli, saved):
