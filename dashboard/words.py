@@ -172,6 +172,18 @@ WHAT = {
         "of two clips. A smooth way through possible poses says that the space between them means something to the "
         "decoder."
     ),
+    "config": (
+        "What the files say of their models and runs, a row each, and only rows in which not all are alike. A setting "
+        "that a file does not tell is not the same as one that is off."
+    ),
+    "settings": (
+        "What the file says of its model and of the run that made it, as the command line and the defaults set it. A "
+        "setting that another file does not tell stays empty."
+    ),
+    "codes": (
+        "Every code of the layer with its count, norm and nearest other code, the most used first. The status is the "
+        "first that fits of unseen, duplicate, rare and used; the last column says why, as far as the file tells."
+    ),
     "verdicts": (
         "Rules look at the report and say what stands out, the worst first: each with its figure, what it was measured "
         "on, what usually causes it and what to try. No finding means that no rule passed its threshold, not that all "
@@ -231,6 +243,10 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "code_line": ("code_page",),
     "code_windows": ("metrics", "Sequences"),
     "code_partners": ("metrics", "Sequences"),
+    "parallel": ("metrics", "Comparing checkpoints"),
+    "config": ("compare", "compare"),
+    "settings": ("metrics", "Training history"),
+    "codes": ("metrics", "Why a code is not used"),
     "verdicts": ("verdicts",),
     "health": ("metrics", "Usage"),
     "training": ("metrics", "Training history"),

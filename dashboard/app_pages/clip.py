@@ -54,6 +54,7 @@ def choose_clip(ckpt: Checkpoint, report: Report) -> Clip:
         # Not bound to the address: that would hold the mark too, which another checkpoint changes.
         name = st.selectbox(
             "Clip", names, index=names.index(wanted) if wanted in names else 0, key="clip_chosen", width=420,
+            persist_state="session",
             format_func=lambda name: marked(ckpt, name),
             help="In the order of the report; behind each name what the checkpoint says of it.",
         )  # fmt: skip

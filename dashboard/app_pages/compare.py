@@ -273,7 +273,7 @@ def show_layers(comparison: Comparison) -> None:
 
 
 def show_config(comparison: Comparison) -> None:
-    st.subheader("Settings that differ", anchor=False)
+    components.heading("Settings that differ", "config")
     table = comparison.tables["config"]
     if table.empty:
         st.info("As far as the files tell, all settings are the same.")

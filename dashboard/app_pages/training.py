@@ -118,7 +118,7 @@ def show_usage(table: pd.DataFrame) -> None:
 
 def show_settings(runs: dict[str, Checkpoint]) -> None:
     table = settings_table(runs)
-    st.subheader("Settings", anchor=False)
+    components.heading("Settings", "settings")
     if len(runs) > 1:
         only = st.toggle("Only what differs", value=True, key="differs", bind="query-params")
         table = table[table.nunique(axis=1, dropna=False) > 1] if only else table

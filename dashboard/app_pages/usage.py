@@ -174,7 +174,7 @@ def dwell_table(dwell: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
 
 
 def show_codes(report: Report) -> None:
-    st.subheader("Codes of one layer", anchor=False)
+    components.heading("Codes of one layer", "codes")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         layer = st.selectbox("Layer", report.layers["layer"].tolist(), key="layer", bind="query-params", width=120)
         statuses = st.multiselect(

@@ -37,7 +37,7 @@ def clip_error_figure(table: pd.DataFrame, metric: str, unit: str, canonical: bo
     for (name, colour, symbol), mask in zip(KINDS, _kinds(table), strict=True):
         if mask.any():
             figure.add_trace(_marks(table[mask], name, colour, symbol, shown))
-    laid_out(figure, x=axis_name(metric, unit, canonical), y="", height=130 + 24 * len(table))
+    laid_out(figure, x=axis_name(metric, unit, canonical), y="clip", height=130 + 24 * len(table))
     figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=table["clip"].tolist(), dtick=1)
     figure.update_xaxes(rangemode="tozero")
     return figure

@@ -41,7 +41,11 @@ def code_usage_figure(usage: pd.DataFrame, overall: float) -> go.Figure:
     )  # fmt: skip
     figure.add_vline(x=overall, line={"color": GREY, "dash": "dot", "width": 2})
     laid_out(
-        figure, x="share of the clip's tokens (dotted: of all tokens)", y="", height=110 + 22 * len(shown), legend=False
+        figure,
+        x="share of the clip's tokens (dotted: of all tokens)",
+        y="clip",
+        height=110 + 22 * len(shown),
+        legend=False,
     )
     figure.update_xaxes(rangemode="tozero", tickformat=".0%" if shown["share"].max() > 0.05 else ".1%")
     return figure

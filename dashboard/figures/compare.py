@@ -87,7 +87,7 @@ def differences(rows: pd.DataFrame, baseline: str, canonical: bool = False) -> g
     )  # fmt: skip
     figure.add_vline(x=0, line={"color": GREY, "dash": "dash", "width": 2})
     title = f"{axis_name(metric, unit, canonical)} less that of {baseline}"
-    laid_out(figure, x=title, y="", height=max(180, 110 + 28 * len(rows)), legend=False)
+    laid_out(figure, x=title, y="checkpoint", height=max(180, 110 + 28 * len(rows)), legend=False)
     figure.update_yaxes(type="category")
     return figure
 

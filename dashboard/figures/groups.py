@@ -80,7 +80,7 @@ def _finished(figure: go.Figure, rows: pd.DataFrame, overall: float, x: str) -> 
             line={"color": GREY, "dash": "dot", "width": 2}, hovertemplate=hover("all clips: <b>%{x:.4g}</b>"),
         )
     )  # fmt: skip
-    laid_out(figure, x=x, y="", height=130 + ROW_HEIGHT * len(rows))
+    laid_out(figure, x=x, y="group", height=130 + ROW_HEIGHT * len(rows))
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=rows["group"].tolist(), dtick=1)
     figure.update_xaxes(rangemode="tozero")
     return figure

@@ -36,6 +36,6 @@ def joint_figure(rows: pd.DataFrame, canonical: bool = False) -> go.Figure:
                 hovertemplate=hover(f"%{{y}} without quantization: <b>%{{x:.4g}} {unit}</b>"),
             )
         )  # fmt: skip
-    laid_out(figure, x=axis_name(metric, unit, canonical), y="", height=120 + ROW_HEIGHT * len(rows))
+    laid_out(figure, x=axis_name(metric, unit, canonical), y="joint", height=120 + ROW_HEIGHT * len(rows))
     figure.update_yaxes(tickmode="linear")
     return figure

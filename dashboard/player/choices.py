@@ -9,17 +9,30 @@ from dashboard.player.view import View
 
 
 def opened_with(player: str, default: View | None = None) -> View:
-    """The view that the address told when the player of this key was opened: it keeps its own from then on."""
+    """The view that the player of this key opens with; from then on it keeps its own.
+
+    As the address tells it, else as it was when the page was left, else ``default``.
+    """
     kept = f"_{player}_opened_with"
     if player not in st.session_state:
-        st.session_state[kept] = View.read(st.query_params, default)
+        st.session_state[kept] = View.read(st.query_params, st.session_state.get(_last(player), default))
+        _tell(st.session_state[kept], default)
     return st.session_state[kept]
 
 
 def remember_view(player: str, default: View | None = None) -> None:
-    """Put what was chosen in the player of this key into the address."""
+    """Put what was chosen in the player of this key into the address, and keep it for the next visit of the page."""
     chosen = View.read(st.session_state[player].get("view") or {}, default)
-    for name, value in chosen.address(default).items():
+    st.session_state[_last(player)] = chosen
+    _tell(chosen, default)
+
+
+def _last(player: str) -> str:
+    return f"_{player}_left_with"
+
+
+def _tell(view: View, default: View | None) -> None:
+    for name, value in view.address(default).items():
         if value is not None:
             st.query_params[name] = value
         elif name in st.query_params:
