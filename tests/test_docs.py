@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from rvq_core import RVQVAE, RVQVAEConfig, load_checkpoint, load_clips, loading
+from rvq_core.check import read_limits
 from rvq_core.cli import run
 from rvq_core.loading import Normalizer
 from rvq_core.loading.formats.native import NativeHeader, save_native
@@ -110,6 +111,42 @@ def test_the_readme_s_commands_run_in_their_order(place: Path, capsys):
         assert run(words) == 0, (words, capsys.readouterr().err)
     written = ("report/report.json", "paper/manifest.json", "mine.safetensors", "runs/mine/checkpoint.safetensors")
     assert all((place / name).is_file() for name in written)
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("page", ["docs/index.md", "docs/representations.md"])
+def test_the_commands_of_these_pages_run_in_their_order(page: str, capsys):
+    found = commands(ROOT / page)
+    assert found
+    for words in found:
+        assert run(words) == 0, (words, capsys.readouterr().err)
+
+
+ELSEWHERE = {
+    "README.md", "docs/index.md", "docs/representations.md",  # run above
+    "docs/compare.md", "docs/export.md",  # synopses: tests/rvq_core/cli runs these commands with all their options
+    "docs/ci.md",  # its workflow is run below
+    "docs/formats.md",  # a file of the reader's own
+    "checkpoints/README.md",  # training on a corpus that is not in this repository
+}  # fmt: skip
+
+
+def test_no_text_has_commands_or_blocks_that_nothing_runs():
+    assert {str(page.relative_to(ROOT)) for page in PAGES if commands(page)} <= ELSEWHERE
+    for page in PAGES:
+        kinds = re.findall(r"^```(\w+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        known = {"python"} | {"docs/ci.md": {"yaml"}, "docs/compare.md": {"toml"}}.get(
+            str(page.relative_to(ROOT)), set()
+        )
+        assert set(kinds) <= known, page
+
+
+def test_the_limits_of_the_text_are_read(tmp_path: Path):
+    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/compare.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    (tmp_path / "limits.toml").write_text(text, encoding="utf-8")
+    limits, thresholds = read_limits(tmp_path / "limits.toml")
+    assert (limits.max_unseen, limits.max_mpjpe, limits.fail_on) == (0.3, 40.0, "severe")
+    assert thresholds.quantizer_share == 0.2
 
 
 @pytest.mark.usefixtures("place")

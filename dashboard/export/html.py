@@ -12,10 +12,12 @@ from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from dashboard import words
 from dashboard.export.registry import FigureEntry
+from dashboard.export.slim import slim
 from dashboard.export.sources import Source, measured_on, name_of, provenance, sentences, tables_of
 from dashboard.export.text_table import TextTable, text_table
 from dashboard.figures.theme import CONFIG
@@ -23,33 +25,46 @@ from dashboard.figures.theme import CONFIG
 # Nothing may be fetched, whatever the file holds. Plotly draws very many points by WebGL, which makes code at run time.
 POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
 
+MOST_BYTES = 7_800_000
+"""Of Plotly and all figures; with the tables the file stays below 8 MB, which mail and chat let pass."""
+
 STYLE = """
-body { font: 16px/1.5 system-ui, "Segoe UI", Roboto, Arial, sans-serif; color: #22262b; background: #fff;
+:root { color-scheme: light dark; --ink: #22262b; --soft: #555b63; --paper: #fff; --line: #e3e5e8; --rule: #8a8f98; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8eaed; --soft: #a9b0b8; --paper: #14171c; --line: #33383f; --rule: #6f757e; }
+}
+body { font: 16px/1.5 system-ui, "Segoe UI", Roboto, Arial, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 1080px; margin: 2rem auto; padding: 0 1.25rem; }
 h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; } h3 { margin: 2rem 0 0; }
-.measured, .what, figcaption, td, th { color: #555b63; } .measured, .what { font-size: 0.9rem; }
+.measured, .what, figcaption, td, th { color: var(--soft); } .measured, .what { font-size: 0.9rem; }
 figure { margin: 0.5rem 0 0; }
 table { border-collapse: collapse; font-size: 0.85rem; width: 100%; }
 .wide { overflow-x: auto; }
-th, td { text-align: right; padding: 0.3rem 0.6rem; white-space: nowrap; } th { border-bottom: 2px solid #8a8f98;
+th, td { text-align: right; padding: 0.3rem 0.6rem; white-space: nowrap; } th { border-bottom: 2px solid var(--rule);
   white-space: normal; vertical-align: bottom; }
-td { border-bottom: 1px solid #e3e5e8; } .text { text-align: left; } td b { color: #22262b; }
-.verdict { border: 1px solid #d8dadd; border-left: 5px solid #0072B2; border-radius: 4px; padding: 0.5rem 1rem;
+td { border-bottom: 1px solid var(--line); } .text { text-align: left; } td b { color: var(--ink); }
+.verdict { border: 1px solid var(--line); border-left: 5px solid #0072B2; border-radius: 4px; padding: 0.5rem 1rem;
   margin: 0.6rem 0; } .verdict p { margin: 0.3rem 0; }
 .severe { border-left-color: #D55E00; } .warning { border-left-color: #E69F00; }
 .severity { font-weight: 600; text-transform: uppercase; font-size: 0.75rem; letter-spacing: 0.05em; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1rem; font-size: 0.85rem; }
 dd { margin: 0; overflow-wrap: anywhere; font-family: ui-monospace, monospace; }
+/* Figures set no colour of text and lines: those of the page, in either scheme. Numbers in cells keep their own. */
+.js-plotly-plot :is(.xtick, .ytick, .infolayer, .legendtext) text, .js-plotly-plot text:is(.legendtext, .xtitle,
+  .ytitle, .annotation-text) { fill: var(--ink) !important; }
+.js-plotly-plot :is(.xgrid, .ygrid, .zl) { stroke: var(--line) !important; }
+.js-plotly-plot .axis-label, .js-plotly-plot .parcoords text { fill: var(--ink) !important; }
 @media print { .modebar { display: none; } figure { break-inside: avoid; } }
 """
 
 
 def html_report(source: Source, figures: Sequence[tuple[FigureEntry[Any], go.Figure]], command: str) -> str:
-    """Write the whole page; ``figures`` stand in it as they are given."""
+    """Write the whole page; ``figures`` stand in it as they are given, as far as a file of MOST_BYTES holds them."""
     name = escape(name_of(source))
+    drawn = {entry.title: _figure(entry, figure) for entry, figure in figures}
     parts = [
         f"<h1>{name}</h1>", *_measured(source), *_verdicts(source.manifest.get("verdicts")), *_tables(source),
-        "<h2>Figures</h2>", *(_figure(entry, figure) for entry, figure in figures),
+        "<h2>Figures</h2>", *_fitting(drawn, MOST_BYTES - len(get_plotlyjs().encode())),
         *_provenance(source, command),
     ]  # fmt: skip
     return page(f"{name}: RVQ Lens", parts)
@@ -123,13 +138,25 @@ def _tables(source: Source) -> list[str]:
 
 
 def _figure(entry: FigureEntry[Any], figure: go.Figure) -> str:
-    drawn = figure.to_html(
-        full_html=False, include_plotlyjs=False, div_id=f"figure-{entry.name}", config=CONFIG | {"responsive": True}
-    )
+    drawn = to_html(
+        slim(figure), config=CONFIG | {"responsive": True}, include_plotlyjs=False, full_html=False, validate=False,
+        div_id=f"figure-{entry.name}",
+    )  # fmt: skip
     return (
         f'<h3>{escape(entry.title)}</h3>\n<figure>{drawn}<figcaption class="what">{escape(words.WHAT[entry.what])}'
         "</figcaption></figure>"
     )
+
+
+def _fitting(drawn: dict[str, str], room: int) -> list[str]:
+    """The figures by title that ``room`` bytes hold, the largest left out first, and which those are."""
+    sizes = {title: len(text.encode()) for title, text in drawn.items()}
+    left_out: list[str] = []
+    while sum(sizes.values()) > room:
+        left_out.append(max(sizes, key=lambda title: sizes[title]))
+        del sizes[left_out[-1]]
+    told = f"Too large for this file, and exported as files of their own: {', '.join(left_out)}."
+    return [*(drawn[title] for title in sizes), *([f'<p class="measured">{escape(told)}</p>'] if left_out else [])]
 
 
 def _provenance(source: Source, command: str) -> list[str]:

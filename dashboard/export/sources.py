@@ -72,7 +72,8 @@ def tables_of(source: Source) -> list[tuple[TableEntry[Any], pd.DataFrame]]:
 def name_of(source: Source) -> str:
     """What the source is about."""
     if isinstance(source, Comparison):
-        return " against ".join(reversed([str(each["name"]) for each in source.manifest["checkpoints"]]))
+        baseline, *others = source.names
+        return f"{', '.join(others)} against {baseline}"
     return str(source.manifest["checkpoint"]["name"])
 
 

@@ -49,6 +49,28 @@ def test_it_is_small_holds_plotly_once_and_fetches_nothing(report):
     assert "default-src 'none'" in rest
 
 
+def test_figures_that_are_too_large_together_are_left_out_and_told(report, monkeypatch):
+    whole = page_of(report, figures=("perplexity", "usage_image", "residual"))
+    sizes = {
+        name: len(part) for name, part in re.findall(r"<h3>([^<]+)</h3>\n(<figure>.*?</figure>)", whole, re.DOTALL)
+    }
+    plotly = len(whole) - len(without_plotly(whole))
+    monkeypatch.setattr("dashboard.export.html.MOST_BYTES", plotly + sum(sizes.values()) - 100)
+    page = page_of(report, figures=("perplexity", "usage_image", "residual"))
+    shown = re.findall(r'id="figure-(\w+)"', page)
+    assert len(shown) == 2
+    largest = max(sizes, key=sizes.get)
+    assert f"as files of their own: {largest}." in page
+    assert f"<h3>{largest}</h3>" not in page
+
+
+def test_it_has_a_dark_scheme_in_which_figures_take_the_page_s_ink(report):
+    page = without_plotly(page_of(report))
+    assert "color-scheme: light dark" in page
+    assert "@media (prefers-color-scheme: dark)" in page
+    assert not re.findall(r'"(?:paper|plot)_bgcolor":"(?!rgba\(0,0,0,0\))', page.split("template")[0])
+
+
 def test_figures_verdicts_tables_and_provenance_stand_in_it(report):
     page = without_plotly(page_of(report, figures=("perplexity", "clips")))
     assert re.findall(r'id="figure-(\w+)"', page) == ["perplexity", "clips"]
