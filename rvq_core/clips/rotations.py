@@ -13,7 +13,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 Order = Literal["rows", "columns"]
 """Which two of a matrix the six numbers are."""
@@ -29,11 +28,15 @@ def rot6d_to_matrix(x: Tensor, order: Order = "rows") -> Tensor:
     ``order`` says whether they are rows or columns. Differentiable. Zero rows give the identity and parallel rows some
     rotation that keeps the first; never NaN.
     """
-    first_row, second_row = x[..., :3], x[..., 3:]
+    # Each number of all rotations in one piece, and of each joint's: several times faster to work on.
+    ahead = min(2, x.ndim)
+    numbers = x.movedim((-1, -2)[:ahead], (0, 1)[:ahead]).contiguous()  # [6, J, ...]
+    first_row, second_row = numbers[:3], numbers[3:]
     first = _unit(first_row, lambda: _x_axis_like(first_row))
-    floor = (_PARALLEL**2 * (second_row * second_row).sum(-1, keepdim=True)).clamp_min(_SHORTEST**2)
+    floor = (_PARALLEL**2 * (second_row * second_row).sum(0)).clamp_min(_SHORTEST**2)
     second = _unit(_reject(second_row, first), lambda: _least_aligned_across(first), floor)
-    return torch.stack((first, second, torch.cross(first, second, dim=-1)), dim=-2 if order == "rows" else -1)
+    rows = torch.stack((first, second, _cross(first, second)))  # [3, 3, J, ...]
+    return rows.movedim((0, 1, 2)[: ahead + 1], ((-2, -1, -3) if order == "rows" else (-1, -2, -3))[: ahead + 1])
 
 
 def matrix_to_rot6d(matrix: Tensor, order: Order = "rows") -> Tensor:
@@ -42,10 +45,10 @@ def matrix_to_rot6d(matrix: Tensor, order: Order = "rows") -> Tensor:
 
 
 def _unit(vector: Tensor, otherwise: Callable[[], Tensor], floor: Tensor | None = None) -> Tensor:
-    """Scale ``vector`` [..., 3] to length one; where its squared length is under ``floor``, take ``otherwise``."""
+    """Scale ``vector`` [3, ...] to length one; where its squared length is under ``floor``, take ``otherwise``."""
     floor = vector.new_full((), _SHORTEST**2) if floor is None else floor
     # The square is raised to the floor before the root: the root's gradient at zero is infinite, and 0 * inf is NaN.
-    square = (vector * vector).sum(-1, keepdim=True)
+    square = (vector * vector).sum(0)
     unit = vector * torch.maximum(square, floor).rsqrt()
     short = square <= floor
     # Asked first, because real features never are that short, and the detour costs as much as all the rest.
@@ -53,17 +56,27 @@ def _unit(vector: Tensor, otherwise: Callable[[], Tensor], floor: Tensor | None 
 
 
 def _reject(vector: Tensor, unit: Tensor) -> Tensor:
-    """Keep the part of ``vector`` [..., 3] that is orthogonal to ``unit`` [..., 3]."""
-    return vector - (vector * unit).sum(-1, keepdim=True) * unit
+    """Keep the part of ``vector`` [3, ...] that is orthogonal to ``unit`` [3, ...]."""
+    return vector - (vector * unit).sum(0) * unit
+
+
+def _cross(a: Tensor, b: Tensor) -> Tensor:
+    """Vectors [3, ...] across both."""
+    return torch.stack((a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]))
 
 
 def _x_axis_like(vector: Tensor) -> Tensor:
-    return pad(torch.ones_like(vector[..., :1]), (0, 2))
+    return _axis_like(vector, 0)
 
 
 def _least_aligned_across(unit: Tensor) -> Tensor:
-    """Choose a direction across ``unit`` [..., 3]: y as far as it lies across, z where ``unit`` points along y."""
-    ones = torch.ones_like(unit[..., :1])
-    axis = torch.where(unit[..., 1:2].abs() < 0.9, pad(ones, (1, 1)), pad(ones, (2, 0)))
+    """Choose a direction across ``unit`` [3, ...]: y as far as it lies across, z where ``unit`` points along y."""
+    axis = torch.where(unit[1].abs() < 0.9, _axis_like(unit, 1), _axis_like(unit, 2))
     across = _reject(axis, unit)
-    return across * (across * across).sum(-1, keepdim=True).rsqrt()
+    return across * (across * across).sum(0).rsqrt()
+
+
+def _axis_like(vector: Tensor, number: int) -> Tensor:
+    axis = torch.zeros_like(vector)
+    axis[number] = 1.0
+    return axis

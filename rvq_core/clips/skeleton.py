@@ -78,12 +78,19 @@ class Skeleton:
 
         count = self.joints if first is None else min(first, self.joints)
         offsets = torch.tensor(self.offsets[:count], dtype=rotations.dtype, device=rotations.device)
-        locals_ = rotations[..., :count, :, :].unbind(-3)
-        origin = torch.zeros_like(locals_[0][..., 0]) if root is None else root + offsets[0]
-        turns, positions = [locals_[0]], [origin]
+        # Numbers of a matrix first, joints next: sums of whole planes are several times faster than small products.
+        locals_ = rotations[..., :count, :, :].movedim((-2, -1, -3), (0, 1, 2))  # [3, 3, J, ...]
+        origin = torch.zeros_like(locals_[0, :, 0]) if root is None else (root + offsets[0]).movedim(-1, 0)
+        turns, positions = [locals_[:, :, 0]], [origin]
         inner = set(self.parents[:count])  # the turn of a joint without children moves nothing
         for joint in range(1, count):
             parent = self.parents[joint]
-            positions.append(positions[parent] + turns[parent] @ offsets[joint])
-            turns.append(turns[parent] @ locals_[joint] if joint in inner else turns[parent])
-        return torch.stack(positions, dim=-2)
+            turn, (x, y, z) = turns[parent], offsets[joint]
+            positions.append(positions[parent] + (turn[:, 0] * x + turn[:, 1] * y + turn[:, 2] * z))
+            turns.append(_composed(turn, locals_[:, :, joint]) if joint in inner else turn)
+        return torch.stack(positions, dim=1).movedim((0, 1), (-1, -2))
+
+
+def _composed(a: Tensor, b: Tensor) -> Tensor:
+    """Products of matrices [3, 3, ...]: ``b`` first, then ``a``."""
+    return a[:, 0, None] * b[None, 0] + a[:, 1, None] * b[None, 1] + a[:, 2, None] * b[None, 2]

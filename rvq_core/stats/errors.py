@@ -51,7 +51,7 @@ def feature_mse(predicted: Floats, truth: Floats) -> Means:
 
 def feature_errors(predicted: Floats, truth: Floats) -> Means:
     """Squared error of each normalised feature: [..., T, D] against [T, D] -> [..., T, D]."""
-    return np.square(predicted.astype(np.float64) - truth)
+    return np.square(predicted.astype(np.float64, order="C") - truth)
 
 
 def mpjpe(predicted: Floats, truth: Floats) -> Means:
@@ -112,7 +112,7 @@ def ground_contacts(feet: Floats, fps: float) -> Flags:
 
     It does where it is low at both ends of the step (``CONTACT_HEIGHT``) and slow between (``CONTACT_SPEED``).
     """
-    exact = feet.astype(np.float64)
+    exact = feet.astype(np.float64, order="C")
     height = exact[..., 1]
     low = height <= height.min(axis=-2, keepdims=True) + CONTACT_HEIGHT
     slow = np.linalg.norm(np.diff(exact, axis=-3), axis=-1) * fps < CONTACT_SPEED
@@ -135,7 +135,7 @@ def foot_skating_by_frame(feet: Floats, contacts: Flags, fps: float) -> Means:
 
 def _sliding(feet: Floats, fps: float) -> Means:
     """Horizontal speed in mm/s: [..., T, F, 3] -> [..., T - 1, F]."""
-    return _lengths(np.diff(feet[..., [0, 2]].astype(np.float64), axis=-3)) * fps
+    return _lengths(np.diff(feet[..., [0, 2]].astype(np.float64, order="C"), axis=-3)) * fps
 
 
 def _mean_where(values: Means, kept: Flags, axis: int | tuple[int, ...]) -> Means:
@@ -150,9 +150,9 @@ def _lengths(vectors: Means) -> Means:
 
 
 def _difference(predicted: Floats, truth: Floats) -> Means:
-    return predicted.astype(np.float64) - truth.astype(np.float64)
+    return predicted.astype(np.float64, order="C") - truth.astype(np.float64)
 
 
 def _at_root(joints: Floats) -> Means:
-    exact = joints.astype(np.float64)
+    exact = joints.astype(np.float64, order="C")
     return exact - exact[..., :1, :]
