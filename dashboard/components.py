@@ -12,7 +12,7 @@ from streamlit.errors import StreamlitAPIException
 
 from dashboard import data, docs, links, state, words
 from dashboard.figures.theme import CONFIG
-from dashboard.opened import Opened, Subject, of_part
+from dashboard.opened import Analysed, Opened, Subject, of_part
 from rvq_core.clips import ClipSet
 from rvq_core.errors import RVQLensError
 from rvq_core.report import Report
@@ -114,9 +114,10 @@ def unexpected(error: Exception) -> None:
     )
 
 
-def measured_on(report: Report) -> None:
+def measured_on(report: Analysed) -> None:
     """Caption with tokens, clips, seconds and held-out clips, and the list of clips left out."""
-    st.caption(words.measured_on(report.manifest, report.clips))
+    told = words.measured_on if isinstance(report, Report) else words.measured_on_body
+    st.caption(told(report.manifest, report.clips))
     for warning in report.manifest["warnings"]:
         st.warning(escaped(warning), icon=":material/warning:")
     left_out = report.manifest["left_out"]

@@ -106,7 +106,7 @@ def _choose_part(checkpoint: Path | None) -> str | None:
     first = parts[_recalled("part", parts)]
     return st.segmented_control(
         "Body part", parts, default=first, required=True, key="part", bind="query-params",
-        help="The part of the set that the pages show.",
+        help="Overview, Clip and Export show all parts of the set, other pages this one.",
     )  # fmt: skip
 
 

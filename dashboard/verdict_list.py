@@ -52,7 +52,8 @@ def figure_of(verdict: dict[str, Any]) -> str:
 
 def _verdict(verdict: dict[str, Any]) -> None:
     mark, escaped = MARKS[verdict["severity"]], components.escaped
-    st.markdown(f":{mark.colour}-badge[{mark.icon} {verdict['severity']}] **{escaped(verdict['finding'])}**")
+    part = f" :gray-badge[{verdict['part']}]" if "part" in verdict else ""  # of a set of body parts
+    st.markdown(f":{mark.colour}-badge[{mark.icon} {verdict['severity']}]{part} **{escaped(verdict['finding'])}**")
     left, right = st.columns(2, gap="medium")
     left.markdown(f":small[**Usual cause.** {escaped(verdict['cause'])}]")
     right.markdown(f":small[**What to try.** {escaped(verdict['advice'])}]")

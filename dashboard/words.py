@@ -107,6 +107,11 @@ WHAT = {
         "How much the code of one layer tells of another's, beyond chance: 0 is nothing, 1 everything. Residual layers "
         "should share the work, so a high figure means that the deeper one codes what could be told from the other."
     ),
+    "body_errors": (
+        "The first n quantizers of every part, decoded and put together on one skeleton: the error of the whole body, "
+        "and of each part's own joints in it. What the hips do moves all joints, so a part errs more together than "
+        "alone, with all other joints at rest."
+    ),
     "joints": (
         "The error of each joint alone with all quantizers, the largest on top; the grey mark is the same without "
         "quantization. Positions err more the further a joint is from the pelvis, where both motions are aligned."
@@ -228,6 +233,7 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "headroom": ("metrics", "What layers are worth"),
     "rate_distortion": ("metrics", "Rate"),
     "redundancy": ("metrics", "Redundancy of layers"),
+    "body_errors": ("representations", "Body parts together"),
     "joints": ("metrics", "Reconstruction"),
     "clips": ("metrics", "Reconstruction"),
     "clip": ("clip_page",),
@@ -268,9 +274,18 @@ def map_note(made_by: Mapping[str, Any]) -> str:
 
 def measured_on(manifest: dict[str, Any], clips: pd.DataFrame) -> str:
     """What the figures of a report are measured on."""
-    count, tokens = len(clips), int(clips["tokens"].sum())
-    known = clips["held_out"].dropna()
-    if known.empty and manifest["checkpoint"]["corpora"]:
+    return _measured(f"{int(clips['tokens'].sum()):,} tokens", manifest, clips, bool(manifest["checkpoint"]["corpora"]))
+
+
+def measured_on_body(manifest: dict[str, Any], clips: pd.DataFrame) -> str:
+    """What the figures of a set of body parts are measured on: parts may differ in tokens."""
+    return _measured(f"{int(clips['frames'].sum()):,} frames", manifest, clips, tells=False)
+
+
+def _measured(amount_of: str, manifest: dict[str, Any], clips: pd.DataFrame, tells: bool) -> str:
+    """``tells``: whether the checkpoint tells what it was trained on, be it other clips."""
+    count, known = len(clips), clips["held_out"].dropna()
+    if known.empty and tells:
         told = "none of them is known to this checkpoint, as trained on or held out"
     elif known.empty:
         told = "this checkpoint does not tell training clips from held-out ones"
@@ -278,7 +293,7 @@ def measured_on(manifest: dict[str, Any], clips: pd.DataFrame) -> str:
         told = f"{int(known.astype(bool).sum())} held out, {int((~known.astype(bool)).sum())} trained on"
         told += f", {count - len(known)} unknown to the checkpoint" if len(known) < count else ""
     seconds = float(manifest["clips"]["seconds"])
-    return f"Measured on **{tokens:,} tokens** of {many(count, 'clip')} ({seconds:,.1f} s): {told}."
+    return f"Measured on **{amount_of}** of {many(count, 'clip')} ({seconds:,.1f} s): {told}."
 
 
 def summary(layers: pd.DataFrame, reconstruction: pd.DataFrame, canonical: bool = False) -> str:
@@ -292,7 +307,7 @@ def summary(layers: pd.DataFrame, reconstruction: pd.DataFrame, canonical: bool 
     ]
     rows = headline_metric(reconstruction)
     if len(rows):
-        parts.append(_depth_sentence(rows, canonical))
+        parts.append(depth_sentence(rows, canonical))
     return " ".join(parts)
 
 
@@ -314,7 +329,7 @@ def split_sentence(clips: pd.DataFrame, clip_errors: pd.DataFrame, rows: pd.Data
 
 def is_canonical(clips: pd.DataFrame) -> bool:
     """Whether joints of these clips were posed on the canonical skeleton, so that their errors must be called so."""
-    return bool((clips["representation"] == "smplx_rot6d").any())
+    return bool(clips["representation"].str.startswith("smplx_rot6d").any())
 
 
 def headline_metric(reconstruction: pd.DataFrame) -> pd.DataFrame:
@@ -376,7 +391,8 @@ def amount(value: float, unit: str) -> str:
     return f"{value:.3g}" if unit == "1" else f"{value:,.1f} {unit}"
 
 
-def _depth_sentence(rows: pd.DataFrame, canonical: bool) -> str:
+def depth_sentence(rows: pd.DataFrame, canonical: bool) -> str:
+    """What all quantizers together bring, and what the last one does."""
     full, none = rows.iloc[-1], rows.iloc[0]
     name, unit = metric_name(str(full["metric"]), canonical).split(",")[0], str(full["unit"])
     text = (

@@ -5,13 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal, NamedTuple
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
 from dashboard import components, data, obtain, state, words
 from dashboard.figures.reconstruction import metric_name
-from dashboard.player import choose_start, clip_player, opened_with, payload, remember_view, window
+from dashboard.opened import Analysed, Subject
+from dashboard.player import Row, choose_start, clip_player, opened_with, payload, remember_view, window
 from rvq_core.clips import Clip
-from rvq_core.loading import Checkpoint
 from rvq_core.playback import Playback
 from rvq_core.report import Report
 
@@ -37,14 +39,14 @@ MARKS = {
 
 def main() -> None:
     st.title("Clip", anchor=False)
-    opened = components.opened_or_stop()
-    ckpt, report = opened.checkpoint, obtain.report_or_stop(opened)
-    playback = data.playback(ckpt, choose_clip(ckpt, report))
+    subject = components.subject_or_stop()
+    report = obtain.analysed_or_stop(subject)
+    playback = data.playback(subject, choose_clip(subject, report))
     show_player(playback, report)
     show_captions(playback, report)
 
 
-def choose_clip(ckpt: Checkpoint, report: Report) -> Clip:
+def choose_clip(ckpt: Subject, report: Analysed) -> Clip:
     """The clip that the address names or the reader chooses, of those that the report measures."""
     names = report.clips["clip"].tolist()
     wanted = st.query_params.get("clip")
@@ -66,18 +68,29 @@ def choose_clip(ckpt: Checkpoint, report: Report) -> Clip:
     return next(clip for clip in data.clips(state.current().clips).clips if clip.name == name)
 
 
-def marked(ckpt: Checkpoint, name: str) -> str:
+def marked(ckpt: Subject, name: str) -> str:
     known = ckpt.held_out(name)
     return name if known is None else f"{name} · {MARKS[known].label}"
 
 
-def show_player(playback: Playback, report: Report) -> None:
-    codes = report.codes.sort_values(["layer", "code"])
-    shares = [group["share"].fillna(0.0).to_numpy() for _, group in codes.groupby("layer")]
+def show_player(playback: Playback, report: Analysed) -> None:
     name = metric_name(playback.metric, is_canonical(playback))
     start = choose_start(window(playback), playback.clip.frames, playback.clip.fps)
-    content = payload(playback, window(playback, start), shares, opened_with(PLAYER), name)
+    rows, shares = token_rows(report)
+    content = payload(playback, window(playback, start), shares, opened_with(PLAYER), name, rows=rows)
     clip_player(content, key=PLAYER, on_view_change=partial(remember_view, PLAYER))
+
+
+def token_rows(report: Analysed) -> tuple[list[Row], list[NDArray[np.float64]]]:
+    """A row of the timeline for each layer, of a set for each layer of each part; and the shares [K] of its codes."""
+    reports = {"layer": report} if isinstance(report, Report) else report.parts
+    rows: list[Row] = []
+    shares: list[NDArray[np.float64]] = []
+    for name, one in reports.items():
+        for layer, codes in one.codes.sort_values(["layer", "code"]).groupby("layer"):
+            rows.append(Row(f"{name} {layer}", int(str(layer))))
+            shares.append(codes["share"].fillna(0.0).to_numpy())
+    return rows, shares
 
 
 def is_canonical(playback: Playback) -> bool:
@@ -85,7 +98,7 @@ def is_canonical(playback: Playback) -> bool:
     return playback.clip.representation.startswith("smplx_rot6d")
 
 
-def show_captions(playback: Playback, report: Report) -> None:
+def show_captions(playback: Playback, report: Analysed) -> None:
     if playback.figure is not None:
         st.caption(words.path_note(playback.figure.travels, playback.figure.path_of_clip, is_canonical(playback)))
     components.measured_on(report)

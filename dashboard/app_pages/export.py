@@ -16,23 +16,24 @@ from dashboard.code_poses import Held
 from dashboard.export.build import FORMATS, Choice, export_files, zipped
 from dashboard.export.codes import code_figures, read_code
 from dashboard.export.registry import FigureEntry
-from dashboard.export.sources import figures_of
+from dashboard.export.sources import figures_of, name_of
+from dashboard.opened import Analysed, Subject
 from dashboard.paper import PRESETS
 from rvq_core.errors import RVQLensError
-from rvq_core.loading import Checkpoint
+from rvq_core.parts import PartSet, PartsReport
 from rvq_core.report import Report
 
 
 def main() -> None:
     st.title("Export", anchor=False)
-    opened = components.opened_or_stop()
-    ckpt, report = opened.checkpoint, obtain.report_or_stop(opened)
+    ckpt = components.subject_or_stop()
+    report = obtain.analysed_or_stop(ckpt)
     components.measured_on(report)
     choice = choose(report)
     if choice is None:
         st.info("Choose at least one format.")
         return
-    codes = choose_codes(report)
+    codes = choose_codes(report) if isinstance(report, Report) else []
     command = command_of(ckpt, choice, codes)
     offer(report, choice, command, partial(figures_of_codes, ckpt, report, codes))
     with st.expander("The same from a terminal", icon=":material/terminal:"):
@@ -42,7 +43,7 @@ def main() -> None:
         )
 
 
-def choose(report: Report) -> Choice | None:
+def choose(report: Analysed) -> Choice | None:
     """Figures, size, formats and whether titles are drawn; None without a format."""
     titles = {entry.title: entry for entry, _ in figures_of(report)}
     # Titles, not names: the address holds what is shown.
@@ -80,9 +81,9 @@ def choose_codes(report: Report) -> list[tuple[int, int]]:
     return list(found)
 
 
-def offer(report: Report, choice: Choice, command: str, further: Callable[[], list[FigureEntry[Any]]]) -> None:
+def offer(report: Analysed, choice: Choice, command: str, further: Callable[[], list[FigureEntry[Any]]]) -> None:
     """The button; what it gives is made when it is pressed."""
-    name = report.manifest["checkpoint"]["name"]
+    name = name_of(report)
     st.download_button(
         "Make and download the zip", partial(make, report, choice, command, further), f"{name}-export.zip",
         "application/zip", on_click="ignore", type="primary", icon=":material/download:", key="make_export",
@@ -90,19 +91,21 @@ def offer(report: Report, choice: Choice, command: str, further: Callable[[], li
     st.caption(f"{len(choice.figures or ())} figures: some seconds.")
 
 
-def make(report: Report, choice: Choice, command: str, further: Callable[[], list[FigureEntry[Any]]]) -> bytes:
+def make(report: Analysed, choice: Choice, command: str, further: Callable[[], list[FigureEntry[Any]]]) -> bytes:
     return zipped(export_files(report, choice, command, further=further()))
 
 
-def figures_of_codes(ckpt: Checkpoint, report: Report, codes: list[tuple[int, int]]) -> list[FigureEntry[Any]]:
-    """Those of each code, with its poses."""
+def figures_of_codes(ckpt: Subject, report: Analysed, codes: list[tuple[int, int]]) -> list[FigureEntry[Any]]:
+    """Those of each code, with its poses; a set of body parts has none."""
+    if isinstance(ckpt, PartSet) or isinstance(report, PartsReport):
+        return []
     clips = data.clips(state.current().clips).clips
     return [
         entry for layer, code in codes for entry in code_figures(layer, code, Held(ckpt, report, clips, layer))
     ]  # fmt: skip
 
 
-def command_of(ckpt: Checkpoint, choice: Choice, codes: list[tuple[int, int]]) -> str:
+def command_of(ckpt: Subject, choice: Choice, codes: list[tuple[int, int]]) -> str:
     """The lines that do the same from a terminal."""
     selection = state.current()
     analysis = ["rvq-lens", "analyze", str(ckpt.path), *map(str, _files(ckpt, selection)), "--out", "report"]
@@ -116,7 +119,7 @@ def command_of(ckpt: Checkpoint, choice: Choice, codes: list[tuple[int, int]]) -
     return f"{shlex.join(analysis)}\n{shlex.join(['rvq-lens', 'export', 'report', '--out', 'export', *options])}"
 
 
-def _files(ckpt: Checkpoint, selection: state.Selection) -> list[Path]:
+def _files(ckpt: Subject, selection: state.Selection) -> list[Path]:
     """The chosen files or folders; where only held-out clips are shown, the files of those."""
     if not selection.held_out_only:
         return list(selection.clips)

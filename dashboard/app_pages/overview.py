@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
-from dashboard import components, obtain, words
+from dashboard import body_overview, components, health, obtain, words
 from dashboard.figures.perplexity import perplexity_figure
 from dashboard.figures.reconstruction import error_figure
 from dashboard.verdict_list import show_verdicts
 from rvq_core.loading import Checkpoint
+from rvq_core.parts import PartSet
 from rvq_core.report import Report
 
 
 def main() -> None:
     st.title("Overview", anchor=False)
-    opened = components.opened_or_stop()
-    ckpt = opened.checkpoint
+    ckpt = components.subject_or_stop()
+    if isinstance(ckpt, PartSet):
+        body_overview.show(ckpt)
+        return
     describe(ckpt)
-    report = obtain.report_or_stop(opened)
+    report = obtain.analysed_or_stop(ckpt)
     components.measured_on(report)
     rows = words.headline_metric(report.overall)
     told_apart = words.split_sentence(report.clips, report.clip_errors, rows)
@@ -95,35 +97,14 @@ def show_figures(report: Report) -> None:
 
 
 def show_layers(report: Report) -> None:
-    components.heading("Health of each layer", "health")
-    table = health_table(report.layers)
-    st.dataframe(table[[name for name in HEALTH if name in table]], hide_index=True, column_config=HEALTH)
+    health.show_health(report.layers)
     for note in (
         words.few_tokens_note(report.layers),
         words.corpus_note(report.layers, report.manifest["checkpoint"]["corpora"]),
     ):
         if note:
             st.caption(note)
-    show_further(table)
-
-
-def health_table(layers: pd.DataFrame) -> pd.DataFrame:
-    """The columns that are known of these layers, and the interval of perplexity in words."""
-    known = layers.dropna(axis="columns", how="all")
-    return known.assign(
-        interval=[
-            interval(low, high) for low, high in zip(layers["perplexity_low"], layers["perplexity_high"], strict=True)
-        ]
-    )
-
-
-def interval(low: float, high: float) -> str:
-    return "too few clips" if pd.isna(low) else f"{low:.1f} to {high:.1f}"
-
-
-def show_further(table: pd.DataFrame) -> None:
-    with st.expander("Further figures of each layer", icon=":material/table:"):
-        st.dataframe(table[[name for name in FURTHER if name in table]], hide_index=True, column_config=FURTHER)
+    health.show_further(report.layers)
 
 
 def show_notes(ckpt: Checkpoint, report: Report) -> None:
@@ -134,50 +115,5 @@ def show_notes(ckpt: Checkpoint, report: Report) -> None:
         st.markdown(f"- sha256 of the checkpoint `{ckpt.sha256}`")
         st.markdown(f"- fingerprint of the clips `{report.manifest['clips']['fingerprint']}`")
 
-
-LAYER = st.column_config.NumberColumn("layer", pinned=True, width=44)
-HEALTH = {
-    "layer": LAYER,
-    "perplexity": st.column_config.NumberColumn(
-        "perplexity", format="%.1f", help="exp(entropy), exact over all tokens"
-    ),
-    "interval": st.column_config.TextColumn("with other clips", help="95 % interval over clips (jackknife)"),
-    "perplexity_ratio": st.column_config.ProgressColumn(
-        "of K codes", format="percent", min_value=0, max_value=1, help="Perplexity / K: 1 where all are used equally"
-    ),
-    "unseen": st.column_config.NumberColumn("unseen", help="Codes chosen by none of these tokens"),
-    "duplicates": st.column_config.NumberColumn("duplicates", help="Codes that lie on another code"),
-    "top1_share": st.column_config.NumberColumn("top code", format="percent", help="Share of the most used code"),
-    "residual_energy": st.column_config.NumberColumn(
-        "variance left", format="percent", help="Part of the latents' variance left after this layer"
-    ),
-    "train_perplexity": st.column_config.NumberColumn(
-        "ppl. training", format="%.1f", help="Perplexity over the whole training corpus, from counts in the checkpoint"
-    ),
-    "train_unseen": st.column_config.NumberColumn("unseen training", help="Unseen in the whole training corpus"),
-}
-"""Narrow enough for a page of 1280 pixels."""
-
-FURTHER = {
-    "layer": LAYER,
-    "tokens": st.column_config.NumberColumn("tokens", format="localized"),
-    "ceiling": st.column_config.NumberColumn("ceiling", format="localized", help="min(K, N): no perplexity is higher"),
-    "perplexity_corrected": st.column_config.NumberColumn(
-        "corrected", format="%.1f", help="Chao-Shen estimate: corrected for codes that these tokens are too few to show"
-    ),
-    "perplexity_logged": st.column_config.NumberColumn(
-        "as logged", format="%.1f", help="As training logs show it: the mean over batches, not that of the whole"
-    ),
-    "entropy_bits": st.column_config.NumberColumn("bits", format="%.2f", help="Entropy: log2 of the perplexity"),
-    "used": st.column_config.NumberColumn("used", help="Codes chosen at least once"),
-    "rare": st.column_config.NumberColumn("rare", help="Codes below a tenth of the uniform share; needs 10 K tokens"),
-    "unseen_mass": st.column_config.NumberColumn(
-        "new-code risk", format="percent", help="Good-Turing: share of further tokens that would fall on unseen codes"
-    ),
-    "train_tokens": st.column_config.NumberColumn("N training", format="localized", help="Tokens, training corpus"),
-    "held_out_tokens": st.column_config.NumberColumn("N held out", format="localized", help="Tokens, held-out corpus"),
-    "held_out_perplexity": st.column_config.NumberColumn("ppl. held out", format="%.1f", help="Held-out corpus"),
-    "held_out_unseen": st.column_config.NumberColumn("unseen held out", help="Unseen in the held-out corpus"),
-}
 
 main()

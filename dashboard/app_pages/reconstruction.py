@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, layer_words, obtain, words
+from dashboard import body_errors, components, layer_words, obtain, words
 from dashboard.figures.clip_errors import MAX_CLIPS, clip_error_figure, clip_table
 from dashboard.figures.groups import group_error_figure
 from dashboard.figures.headroom import headroom_figure
@@ -16,12 +16,16 @@ from dashboard.figures.rate_distortion import rate_distortion_figure
 from dashboard.figures.reconstruction import error_figure, gain_figure, leave_one_out_figure, metric_name
 from dashboard.figures.redundancy import redundancy_figure
 from dashboard.figures.residual import residual_figure
+from rvq_core.parts import PartSet
 from rvq_core.report import Report
 
 
 def main() -> None:
     st.title("Reconstruction", anchor=False)
-    report = obtain.report_or_stop(components.opened_or_stop())
+    opened = components.opened_or_stop()
+    report = obtain.report_or_stop(opened)
+    if isinstance(opened.subject, PartSet):
+        show_body(opened.subject, str(opened.part))
     components.measured_on(report)
     if report.overall.empty:
         st.info("Latents were quantized as they are: there is no motion to compare with, so no error.")
@@ -34,6 +38,16 @@ def main() -> None:
     show_room(report)
     show_bits(report, rows)
     show_where(report, rows)
+
+
+def show_body(part_set: PartSet, part: str) -> None:
+    """Of a set of body parts first what they make together."""
+    whole = obtain.analysed_or_stop(part_set)
+    components.measured_on(whole)
+    body_errors.show_curves(whole)
+    body_errors.show_table(whole)
+    st.header(f"{part.capitalize()}, alone", anchor=False)
+    st.caption("From here on one part, as the sidebar names it, with all other joints at rest.")
 
 
 METRICS = (

@@ -121,7 +121,8 @@ def _verdicts(verdicts: Sequence[dict[str, Any]] | None) -> list[str]:
 
 def _verdict(verdict: dict[str, Any]) -> str:
     severity, finding = escape(str(verdict["severity"])), escape(str(verdict["finding"]))
-    lines = [f'<p><span class="severity">{severity}</span> <b>{finding}</b></p>']
+    part = f" {escape(str(verdict['part']))}:" if "part" in verdict else ""  # of a set of body parts
+    lines = [f'<p><span class="severity">{severity}</span>{part} <b>{finding}</b></p>']
     for label, key in (("Usual cause.", "cause"), ("What to try.", "advice")):
         if verdict[key]:
             lines.append(f"<p><b>{label}</b> {escape(str(verdict[key]))}</p>")

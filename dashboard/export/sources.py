@@ -1,4 +1,4 @@
-"""What can be exported, a report or a comparison, and what an export says of either."""
+"""What can be exported, a report (of a set of body parts too) or a comparison, and what an export says of either."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import pandas as pd
 
 from dashboard import words
 from dashboard.export.comparisons import COMPARISON_TABLES, comparison_figures
+from dashboard.export.parts import parts_figures, parts_tables
 from dashboard.export.registry import FigureEntry, report_figures
 from dashboard.export.tables import REPORT_TABLES, TableEntry
 from rvq_core.compare import Comparison
 from rvq_core.compare.comparison import SCHEMA as COMPARISON_SCHEMA
 from rvq_core.errors import SettingsError
+from rvq_core.parts import PartsReport
 from rvq_core.report import MANIFEST, Report
 
-Source = Report | Comparison
+Source = Report | PartsReport | Comparison
 
 TOLD = ("name", "file", "format", "sha256", "clips_fingerprint")
 """What an export repeats of a checkpoint; the last only a comparison tells of each."""
@@ -30,8 +32,9 @@ def read_source(folder: Path) -> Source:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return Report.load(folder)  # which says what is wrong
-    compared = isinstance(manifest, dict) and manifest.get("schema") == COMPARISON_SCHEMA
-    return Comparison.load(folder) if compared else Report.load(folder)
+    if isinstance(manifest, dict) and manifest.get("schema") == COMPARISON_SCHEMA:
+        return Comparison.load(folder)
+    return PartsReport.load(folder) if isinstance(manifest, dict) and "parts" in manifest else Report.load(folder)
 
 
 def figures_of(
@@ -42,10 +45,7 @@ def figures_of(
     ``further`` ones stand behind them, chosen or not: those of a code (``codes.code_figures``). Raises SettingsError
     for a name that is not in the list, or that there are no numbers for.
     """
-    entries: Sequence[FigureEntry[Any]] = (
-        comparison_figures(source) if isinstance(source, Comparison) else report_figures(source)
-    )
-    possible, more = _shown(entries, source), _shown(further, source)
+    possible, more = _shown(_figures(source), source), _shown(further, source)
     if names is None:
         return possible + more
     found = {entry.name: (entry, table) for entry, table in possible}
@@ -62,15 +62,28 @@ def _shown(entries: Sequence[FigureEntry[Any]], source: Source) -> list[tuple[Fi
     return [(entry, table) for entry in entries if (table := entry.table(source)) is not None]
 
 
+def _figures(source: Source) -> Sequence[FigureEntry[Any]]:
+    if isinstance(source, Comparison):
+        return comparison_figures(source)
+    return report_figures(source) if isinstance(source, Report) else parts_figures(source)
+
+
 def tables_of(source: Source) -> list[tuple[TableEntry[Any], pd.DataFrame]]:
     """The tables of this source that hold something."""
-    entries: tuple[TableEntry[Any], ...] = COMPARISON_TABLES if isinstance(source, Comparison) else REPORT_TABLES
-    possible = [(entry, entry.table(source)) for entry in entries]
+    possible = [(entry, entry.table(source)) for entry in _tables(source)]
     return [(entry, table) for entry, table in possible if table is not None and len(table)]
+
+
+def _tables(source: Source) -> Sequence[TableEntry[Any]]:
+    if isinstance(source, Comparison):
+        return COMPARISON_TABLES
+    return REPORT_TABLES if isinstance(source, Report) else parts_tables(source)
 
 
 def name_of(source: Source) -> str:
     """What the source is about."""
+    if isinstance(source, PartsReport):
+        return str(source.manifest["set"]["name"])
     if isinstance(source, Comparison):
         baseline, *others = source.names
         return f"{', '.join(others)} against {baseline}"
@@ -82,7 +95,8 @@ def measured_on(source: Source) -> str:
     if isinstance(source, Comparison):
         clips = source.manifest["clips"]
         return f"Measured on the same {clips['count']} clips ({clips['seconds']:,.1f} s); baseline: {source.baseline}."
-    return words.measured_on(source.manifest, source.clips)
+    told = words.measured_on if isinstance(source, Report) else words.measured_on_body
+    return told(source.manifest, source.clips)
 
 
 def sentences(source: Source) -> list[str]:
@@ -91,17 +105,25 @@ def sentences(source: Source) -> list[str]:
     if isinstance(source, Comparison):
         refused = [f"Not compared: {each['what']} of {each['checkpoint']}: {each['reason']}" for each in source.refused]
         return [*source.manifest["summary"], *refused, *told]
+    if isinstance(source, PartsReport):
+        return [words.depth_sentence(words.headline_metric(source.of_body), canonical=True), *told]
     return [words.summary(source.layers, source.overall, words.is_canonical(source.clips)), *told]
 
 
 def provenance(source: Source) -> dict[str, Any]:
     """Version, command, checkpoints with their sha256, clips with their fingerprint, settings with the seed."""
     manifest = source.manifest
-    checkpoints = manifest["checkpoints"] if isinstance(source, Comparison) else [manifest["checkpoint"]]
     return {
         "rvq_lens": manifest["rvq_lens"],
         "command": manifest["command"],
-        "checkpoints": [{name: each[name] for name in TOLD if name in each} for each in checkpoints],
+        "checkpoints": [{name: each[name] for name in TOLD if name in each} for each in _checkpoints(source)],
         "clips": manifest["clips"],
         "settings": manifest["settings"],
     }
+
+
+def _checkpoints(source: Source) -> list[dict[str, Any]]:
+    """What the manifest tells of each."""
+    if isinstance(source, Comparison):
+        return source.manifest["checkpoints"]
+    return [source.manifest["checkpoint"]] if isinstance(source, Report) else list(source.manifest["parts"].values())

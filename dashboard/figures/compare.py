@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -25,12 +27,18 @@ AXES = {
 """What an error can stand against: columns of the table of curves."""
 
 
-def overlaid_errors(curves: pd.DataFrame, against: str, canonical: bool = False) -> go.Figure:
-    """Error of one metric, a line a checkpoint with its 95 % interval, against a column of AXES."""
+def overlaid_errors(
+    curves: pd.DataFrame, against: str, canonical: bool = False, numbers: Mapping[str, int] | None = None
+) -> go.Figure:
+    """Error of one metric, a line a checkpoint with its 95 % interval, against a column of AXES.
+
+    ``numbers`` (1, 2, ...) choose the lines' colours by name, where they should not follow from their order.
+    """
     figure = go.Figure()
     metric, unit = str(curves["metric"].iloc[0]), str(curves["unit"].iloc[0])
     shown = "" if unit == "1" else f" {unit}"
-    for number, (name, rows) in enumerate(curves.groupby("checkpoint", sort=False), start=1):
+    for place, (name, rows) in enumerate(curves.groupby("checkpoint", sort=False), start=1):
+        number = place if numbers is None else numbers[str(name)]
         rows = rows.sort_values("n_active")
         figure.add_trace(
             go.Scatter(

@@ -2,7 +2,7 @@
 
 from dashboard.player.choices import choose_start, opened_with, remember_view
 from dashboard.player.component import clip_player, play_scene
-from dashboard.player.packing import MOST_BYTES, Beside, Window, not_beside, pack, payload, unpack, window
+from dashboard.player.packing import MOST_BYTES, Beside, Row, Window, not_beside, pack, payload, unpack, window
 from dashboard.player.scene import Actor, scene
 from dashboard.player.skeleton import facing
 from dashboard.player.view import View
@@ -11,6 +11,7 @@ __all__ = [
     "MOST_BYTES",
     "Actor",
     "Beside",
+    "Row",
     "View",
     "Window",
     "choose_start",

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,13 @@ class Window:
     def stop(self) -> int:
         """The first frame behind it."""
         return self.start + self.frames
+
+
+class Row(NamedTuple):
+    """A row of the timeline: its ``name``, and the number of the layer (1-based) that the decoder gets from n on."""
+
+    name: str
+    layer: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,12 +121,15 @@ def payload(
     view: View,
     metric: str,
     beside: Beside | None = None,
+    rows: Sequence[Row] | None = None,
 ) -> bytes:
     """All that the player draws of the frames ``shown``.
 
     ``shares`` holds each layer's share of tokens a code [K_q]; ``metric`` is the error's name for reading. A third
-    figure stands ``beside`` the two: it must have these frames, and ``not_beside`` no objection.
+    figure stands ``beside`` the two: it must have these frames, and ``not_beside`` no objection. ``rows`` tell what
+    the columns of the playback's tokens are, where they are not layers 1, 2, ...
     """
+    rows = rows or [Row(f"layer {layer}", layer) for layer in range(1, len(shares) + 1)]
     arrays = _arrays(playback, shown, shares, beside)
     header = {
         "clip": {
@@ -132,6 +142,7 @@ def payload(
             "notes": list(playback.clip.notes),
         },
         "depths": list(playback.depths),
+        "rows": [row._asdict() for row in rows],
         "metric": {"name": metric, "unit": playback.unit},
         "errors": playback.errors.tolist(),
         "figure": None if playback.figure is None else _figure(playback.figure, shown),

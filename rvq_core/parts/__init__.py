@@ -2,7 +2,16 @@
 
 from rvq_core.parts.analysis import analyze_parts
 from rvq_core.parts.load import PartSet, checkpoint_files, load_part_set, parts_named
-from rvq_core.parts.report import PartsReport
+from rvq_core.parts.report import WHOLE, PartsReport
 from rvq_core.parts.whole_body import WholeBody
 
-__all__ = ["PartSet", "PartsReport", "WholeBody", "analyze_parts", "checkpoint_files", "load_part_set", "parts_named"]
+__all__ = [
+    "WHOLE",
+    "PartSet",
+    "PartsReport",
+    "WholeBody",
+    "analyze_parts",
+    "checkpoint_files",
+    "load_part_set",
+    "parts_named",
+]

@@ -23,7 +23,7 @@ from rvq_core.parts.whole_body import WholeBody
 from rvq_core.report import SCHEMA, Report
 from rvq_core.stats.reconstruction import JointErrors, clip_columns, overall, reconstruction_table
 from rvq_core.subset import limit_frames, subset_notes
-from rvq_core.verdicts import Thresholds
+from rvq_core.verdicts import SEVERITIES, Thresholds
 
 TOGETHER, ALONE = "together", "alone"
 
@@ -78,6 +78,7 @@ def analyze_parts(
     manifest["settings"] = {"device": body.device.type, "max_frames": max_frames, "seed": seed}
     manifest["warnings"] = [*warned, *grouped.warnings, *_warnings_of(parts)]
     manifest["notes"] += [*part_set.notes, *subset_notes("Only a random subset was", all_fitted, fitted)]
+    manifest["verdicts"] = _verdicts(parts)
     joints = [joint for one in measured for joint in one.joints]
     return PartsReport(
         manifest=manifest,
@@ -132,6 +133,12 @@ def _clips_table(part_set: PartSet, clips: list[Clip], rows: pd.DataFrame, group
         }
     )
     return table.join(clip_columns(rows, part_set.depth), on="clip")
+
+
+def _verdicts(parts: Mapping[str, Report]) -> list[dict[str, Any]]:
+    """Those of all parts, each with its part, the worst first."""
+    found = [{"part": part, **each} for part, report in parts.items() for each in report.manifest["verdicts"]]
+    return sorted(found, key=lambda verdict: SEVERITIES.index(verdict["severity"]))
 
 
 def _warnings_of(parts: Mapping[str, Report]) -> list[str]:

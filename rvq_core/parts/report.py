@@ -33,6 +33,16 @@ class PartsReport:
     clip_errors: pd.DataFrame
     parts: dict[str, Report]
 
+    @property
+    def of_body(self) -> pd.DataFrame:
+        """The rows of ``errors`` of the whole body over all clips."""
+        return self.errors[(self.errors["part"] == WHOLE) & self.errors["group"].isna()]
+
+    @property
+    def line_numbers(self) -> dict[str, int]:
+        """Numbers 1, 2, ... of the parts, then of the whole body: so they look alike in every figure."""
+        return {name: number for number, name in enumerate([*self.parts, WHOLE], start=1)}
+
     def save(self, folder: str | Path) -> Path:
         """Write the report as a folder with one folder a part, whole or not at all. Raises ReportError."""
         with written_folder(Path(folder), KIND) as temporary:

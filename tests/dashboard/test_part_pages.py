@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import app, sources
 from dashboard.launch import APP
+from dashboard.player import unpack
 from rvq_core import Report, analyze, load_checkpoint, load_clips
 from rvq_core.parts import analyze_parts, load_part_set
 
@@ -89,6 +90,63 @@ def test_a_set_of_other_statistics_is_refused(given: Path, tmp_path: Path):
 
     with pytest.raises(SettingsError, match="expected one checkpoint, found a set of body parts"):
         data.subject(given, Reading(mean="mean.npy", std="std.npy"))
+
+
+class TestWholeBody:
+    def test_the_overview_shows_the_parts_together(self, given: Path, body_clips: Path):
+        report = of_parts(given, body_clips)
+        at = open_page("overview")
+        health = next(frame.value for frame in at.dataframe if "interval" in frame.value)
+        assert health["part"].tolist() == ["upper"] * 3 + ["hands"] * 2 + ["lower"] * 3
+        perplexities = [value for own in report.parts.values() for value in own.layers["perplexity"]]
+        assert health["perplexity"].tolist() == pytest.approx(perplexities)
+        body = report.of_body.query("metric == 'mpjpe' and n_active == 3")["value"].item()
+        assert at.metric[0].value == f"{body:,.1f} mm"
+        assert [metric.label for metric in at.metric[1:]] == [f"Codes unseen, {part}" for part in report.parts]
+        marked = [text.value for text in at.markdown if "-badge[" in text.value]
+        assert len(marked) == len(report.manifest["verdicts"])
+        for text, verdict in zip(marked, report.manifest["verdicts"], strict=True):
+            assert f":gray-badge[{verdict['part']}]" in text
+
+    def test_errors_by_part_and_of_the_whole_body(self, given: Path, body_clips: Path):
+        report = of_parts(given, body_clips)
+        for page in ("overview", "reconstruction"):
+            at = open_page(page, part="lower")
+            shown = next(frame.value for frame in at.dataframe if "posed" in frame.value)
+            assert set(shown["part"]) == {"whole body", "upper", "hands", "lower"}
+            row = shown[(shown["part"] == "upper") & (shown["posed"] == "alone")].iloc[0]
+            own = report.parts["upper"].overall.query("metric == 'mpjpe' and n_active == 3").iloc[0]
+            assert (row["value"], row["reference"]) == pytest.approx((own["value"], own["reference"]))
+        assert [header.value for header in at.header] == ["Lower, alone"]
+
+    def test_the_clip_page_plays_the_whole_body(self, given: Path, body_clips: Path):
+        report = of_parts(given, body_clips)
+        at = open_page("clip", clip="wave")
+        header, arrays = unpack(at.get("bidi_component")[0].proto.bytes)
+        layers = [(part, layer) for part, count in (("upper", 3), ("hands", 2), ("lower", 3)) for layer in range(count)]
+        assert header["rows"] == [{"name": f"{part} {layer + 1}", "layer": layer + 1} for part, layer in layers]
+        assert len(header["figure"]["names"]) == 55 and header["depths"] == [0, 1, 2, 3, -1]
+        # Tokens and shares are those of the parts' reports.
+        place = report.clips["clip"].tolist().index("wave")
+        for column, (part, layer) in enumerate(layers):
+            tokens = report.parts[part].tokens[place][:, layer]
+            repeated = tokens.repeat(len(arrays["tokens"]) // len(tokens))
+            assert arrays["tokens"][:, column].tolist() == repeated.tolist()
+            codes = report.parts[part].codes.query("layer == @layer + 1").set_index("code")["share"]
+            assert arrays["shares"][:, column] == pytest.approx(codes[repeated].to_numpy(), rel=1e-5)
+        body = report.clip_errors.query("clip == 'wave' and metric == 'mpjpe' and n_active == 3")["value"].item()
+        assert header["errors"][3] == pytest.approx(body, rel=1e-4)
+        assert "held out" in " ".join(text.value for text in at.markdown)
+
+    def test_held_out_clips_are_those_of_all_parts(self):
+        at = open_page("overview", split="held-out")
+        assert any("**64 frames** of 1 clip" in caption.value for caption in at.caption)
+
+    def test_the_export_has_all_parts(self):
+        at = open_page("export")
+        (figures,) = [box for box in at.multiselect if box.label == "Figures"]
+        assert "Error by part: canonical-skeleton MPJPE, body" in figures.value
+        assert {"Upper: perplexity per layer", "Hands: perplexity per layer"} <= set(figures.value)
 
 
 class TestBeside:

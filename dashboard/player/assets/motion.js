@@ -20,8 +20,10 @@ class Motion {
     Object.assign(this, header);
     this.frames = header.clip.frames;
     this.fps = header.clip.fps;
-    // A scene shows figures alone: it has neither tokens nor errors.
-    [this.positions, this.layers] = header.scene ? [0, 0] : header.arrays.tokens.shape;
+    // A scene shows figures alone: it has neither tokens nor errors. Of a set, the part with the most layers counts.
+    this.rows = header.rows ?? [];
+    this.layers = Math.max(0, ...this.rows.map((row) => row.layer));
+    this.positions = header.scene ? 0 : header.arrays.tokens.shape[0];
     this.joint_count = header.figure ? header.figure.names.length : 0;
     this.paths = header.figure ? Array.from({ length: header.arrays.joints.shape[0] }, (_, motion) => this.smoothPath(motion)) : [];
     this.share_decades = header.scene ? [-1, 0] : this.shareDecades();

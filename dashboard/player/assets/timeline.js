@@ -11,8 +11,9 @@ class Timeline {
   }
 
   layout(motion) {
-    const row = Math.max(6, Math.min(20, Math.floor(200 / motion.layers)));
-    const tokens = { y: TOP, height: row * motion.layers, row };
+    const count = motion.rows.length;
+    const row = Math.max(6, Math.min(20, Math.floor(200 / count)));
+    const tokens = { y: TOP, height: row * count, row };
     const errors = motion.depths.length ? { y: tokens.y + tokens.height + GAP, height: ERRORS } : null;
     const bottom = errors ? errors.y + errors.height : tokens.y + tokens.height;
     return { tokens, errors, bottom, height: bottom + AXIS };
@@ -80,21 +81,27 @@ class Timeline {
     const used = state.depth === UNQUANTISED ? 0 : state.depth;
     const labelled = Math.ceil(13 / row);
     context.textAlign = "right";
-    for (let layer = 0; layer < motion.layers; layer++) {
+    const count = motion.rows.length;
+    for (let number = 0; number < count; number++) {
+      const { name, layer } = motion.rows[number];
       // Layers that the decoder does not get are faded.
-      context.globalAlpha = layer < used || !motion.depths.length ? 1 : 0.25;
+      context.globalAlpha = layer <= used || !motion.depths.length ? 1 : 0.25;
       for (let t = 0; t < motion.positions; t++) {
-        const at = t * motion.layers + layer;
+        const at = t * count + number;
         context.fillStyle = state.tokens === "code"
           ? codeColour(motion.tokens[at], theme) : shareColour(motion.shares[at], motion.share_decades, theme);
         const from = this.x(motion, t * motion.clip.stride), to = this.x(motion, (t + 1) * motion.clip.stride);
         const gap = to - from > 4 ? 1 : 0;
-        context.fillRect(from, y + layer * row, to - from - gap || 1, row - 1);
+        context.fillRect(from, y + number * row, to - from - gap || 1, row - 1);
       }
       context.globalAlpha = 1;
-      if (layer % labelled === 0) {
+      if ((layer - 1) % labelled === 0) {
         context.fillStyle = theme.text;
-        context.fillText(layer === 0 ? "layer 1" : `${layer + 1}`, GUTTER - 8, y + (layer + 0.5) * row);
+        context.fillText(layer === 1 ? name : `${layer}`, GUTTER - 8, y + (number + 0.5) * row);
+      }
+      if (layer === 1 && number > 0) { // where a part ends
+        context.fillStyle = theme.text;
+        context.fillRect(8, y + number * row - 1, this.canvas.clientWidth - RIGHT - 8, 1);
       }
     }
   }
@@ -164,10 +171,10 @@ class Timeline {
     const place = this.layout(motion);
     const frame = this.frameAt(motion, x);
     const lines = [`${((motion.clip.start + frame) / motion.fps).toFixed(2)} s, frame ${motion.clip.start + frame + 1}`];
-    const layer = Math.floor((y - place.tokens.y) / place.tokens.row);
-    if (layer >= 0 && layer < motion.layers) {
-      const at = Math.floor(frame / motion.clip.stride) * motion.layers + layer;
-      lines.unshift(`layer ${layer + 1}: code ${motion.tokens[at]}`);
+    const number = Math.floor((y - place.tokens.y) / place.tokens.row), count = motion.rows.length;
+    if (number >= 0 && number < count) {
+      const at = Math.floor(frame / motion.clip.stride) * count + number;
+      lines.unshift(`${motion.rows[number].name}: code ${motion.tokens[at]}`);
       lines.push(`${Number((100 * motion.shares[at]).toPrecision(2))} % of this layer's tokens are this code`);
     } else if (place.errors && y >= place.errors.y - GAP / 2) {
       lines.push(`${depthName(state.depth, motion.layers)}: ${shown(motion.frameError(state.depth, frame), motion.metric.unit)}`);
