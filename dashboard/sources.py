@@ -172,12 +172,15 @@ def _named_by(variable: str) -> Path | None:
 
 
 def _checkpoints_in(folder: Path) -> dict[str, Path]:
-    """Checkpoint files of a folder by their path in it; a file stands for itself."""
+    """Checkpoint files of a folder by their path below what holds them all; a file stands for itself."""
     if folder.is_file():
         return {folder.name: folder}
     files = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(CHECKPOINT_ENDINGS))
     shown = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-    return {path.relative_to(folder).as_posix(): path for path in shown if path.is_file()}
+    files = [path for path in shown if path.is_file()]
+    # A run's folder in a folder of runs tells nothing where there is one: all names would begin alike, and be cut.
+    above = Path(os.path.commonpath([path.parent for path in files])) if len(files) > 1 else folder
+    return {path.relative_to(above).as_posix(): path for path in files}
 
 
 def _sets_in(folder: Path, files: Iterable[Path]) -> dict[str, Path]:

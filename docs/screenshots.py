@@ -34,6 +34,12 @@ THEMES = ("light", "dark")
 ADDITIONS = {"codebook_map": "map_layers=layer+2", "code": "layer=1&code=2"}
 """What the address of a page says beside the checkpoint."""
 
+BUSY = ",".join(f'[data-testid="{part}"]' for part in ("stStatusWidget", "stProgress", "stSkeleton", "stSpinner"))
+"""What a page shows while it, or an analysis that it waits for, is not done."""
+
+QUIET = 4
+"""Looks, half a second apart, in which nothing is going on: a page that waits runs again and again."""
+
 DRAWN = "() => [...document.querySelectorAll('.js-plotly-plot')].every(plot => plot._fullData?.length)"
 
 
@@ -70,9 +76,19 @@ def settle(page: Page) -> None:
     """Wait until the page is drawn and the run behind it has ended."""
     page.get_by_role("heading", level=1).first.wait_for()
     page.wait_for_timeout(1500)
-    page.wait_for_selector('[data-testid="stStatusWidget"]', state="detached")
+    wait_until_idle(page)
     page.wait_for_function(DRAWN)
     page.wait_for_timeout(1500)  # lines and fonts that come in slowly
+
+
+def wait_until_idle(page: Page) -> None:
+    """Wait until nothing is computed any more."""
+    end, quiet = time.monotonic() + PATIENCE / 1000, 0
+    while quiet < QUIET:
+        if time.monotonic() > end:
+            sys.exit(f"screenshots: {page.url} is still busy after {PATIENCE // 1000} s")
+        quiet = 0 if page.locator(BUSY).count() else quiet + 1
+        page.wait_for_timeout(500)
 
 
 def save(picture: bytes, target: Path) -> None:
@@ -97,7 +113,7 @@ def dashboard() -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

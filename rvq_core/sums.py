@@ -81,7 +81,8 @@ class Sums:
             return []
         return [
             f"Normalised features have a root mean square of {size:.2g}, not about 1: mean and std are missing or of "
-            "other motion, so the figures say little about this checkpoint. Give its own with --mean and --std."
+            "other motion, so the figures say little about this checkpoint. Give its own: --mean and "
+            "--std, or 'How the file is read' in the dashboard."
         ]
 
     def residual_covariances(self) -> list[NDArray[np.floating[Any]] | None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rvq_core.clips.checks import as_frames, check_fps
+from rvq_core.clips.checks import as_frames, check_fps, check_frames
 from rvq_core.clips.clip import Clip
 from rvq_core.clips.representations import (
     HUMANML3D,
@@ -52,10 +52,11 @@ def clips_of_array(
         parts = [(part.T, where if len(array) == 1 else f"{where}[{i}]") for i, part in enumerate(array)]
         notes = ("latents of an encoder: nothing is decoded",)
         return _untimed(((as_frames(part, name), LATENTS) for part, name in parts), path, fps, notes)
-    features = as_frames(array, where)
+    check_frames(array, where)
+    features = array.astype(np.float32, copy=False)
     kind = _representation(features, representation, where)
     rate, notes = _frame_rate(kind, fps)
-    return Clip(path.stem, rate, features.astype(np.float32), kind.name, kind.default_skeleton(), None, path, notes)
+    return Clip(path.stem, rate, features, kind.name, kind.default_skeleton(), None, path, notes)
 
 
 def _may_be_indices(array: NDArray[np.generic]) -> bool:
@@ -134,7 +135,7 @@ def _at_rate(joints: NDArray[np.float64], source: float, target: float) -> NDArr
     return lerp(joints.reshape(len(joints), -1), where).reshape(-1, *joints.shape[1:])
 
 
-def _representation(features: NDArray[np.float64], name: str | None, where: str) -> Representation:
+def _representation(features: NDArray[np.float32], name: str | None, where: str) -> Representation:
     dim = features.shape[1]
     if name is None:
         return guess_representation(dim)

@@ -26,6 +26,10 @@ UNREADABLE = (
 )
 
 
+_ROWS_AT_ONCE = 1 << 14
+"""Frames looked at together: a clip may be a file of a gigabyte."""
+
+
 def shown(path: Path, field: str = "") -> str:
     """Name a file, and a field in it, for an error message."""
     return f"{path}: {field}" if field else str(path)
@@ -36,6 +40,12 @@ def as_frames(array: NDArray[np.generic], where: str, *, columns: tuple[int, ...
 
     ``columns`` lists the widths D that are allowed; empty allows any. Raises ``ClipError``.
     """
+    check_frames(array, where, columns=columns)
+    return array.astype(np.float64)
+
+
+def check_frames(array: NDArray[np.generic], where: str, *, columns: tuple[int, ...] = ()) -> None:
+    """Raise ``ClipError`` where ``array`` is not what ``as_frames`` takes; nothing of its size is made on the way."""
     wanted = f"[T, {' or '.join(map(str, columns))}]" if columns else "[T, D]"
     if array.ndim != 2 or (columns and array.shape[1] not in columns):
         raise ClipError(
@@ -53,9 +63,7 @@ def as_frames(array: NDArray[np.generic], where: str, *, columns: tuple[int, ...
         )
     if 0 in array.shape:
         raise ClipError(where, expected="at least one frame", found=f"shape {_shape(array)}", do="leave this file out")
-    frames = array.astype(np.float64)
-    _check_finite(frames, where)
-    return frames
+    _check_finite(array, where)
 
 
 def nominal_fps(fps: float) -> float:
@@ -72,18 +80,27 @@ def check_fps(fps: float, where: str) -> float:
     return float(fps)
 
 
-def _check_finite(frames: NDArray[np.float64], where: str) -> None:
+def _check_finite(frames: NDArray[np.generic], where: str) -> None:
+    parts = [slice(start, start + _ROWS_AT_ONCE) for start in range(0, len(frames), _ROWS_AT_ONCE)]
+    broken = [part for part in parts if _not_finite(frames[part]).any()]
+    if not broken:
+        return
+    first = _not_finite(frames[broken[0]])
+    frame, column = (int(n) for n in np.argwhere(first)[0])
+    frame += broken[0].start
+    affected = sum(int(_not_finite(frames[part]).any(axis=1).sum()) for part in broken)
+    raise ClipError(
+        where,
+        expected="finite values",
+        found=f"{frames[frame, column]:g} in frame {frame}, column {column} "
+        f"({affected} of {len(frames)} frames affected)",
+        do="repair or leave out this clip",
+    )
+
+
+def _not_finite(frames: NDArray[np.generic]) -> NDArray[np.bool_]:
     # float32 is what a clip holds: a float64 value beyond its range would silently become inf.
-    bad = ~(np.abs(frames) <= np.finfo(np.float32).max)
-    if bad.any():
-        frame, column = (int(n) for n in np.argwhere(bad)[0])
-        raise ClipError(
-            where,
-            expected="finite values",
-            found=f"{frames[frame, column]:g} in frame {frame}, column {column} "
-            f"({int(bad.any(axis=1).sum())} of {len(frames)} frames affected)",
-            do="repair or leave out this clip",
-        )
+    return ~(np.abs(frames.astype(np.float64)) <= np.finfo(np.float32).max)
 
 
 def _shape(array: NDArray[np.generic]) -> str:

@@ -49,7 +49,7 @@ class Clip:
     def fingerprint(self) -> str:
         """sha256 over name, representation, frame rate and features: the identity of this motion."""
         digest = hashlib.sha256(f"{self.name}\0{self.representation}\0{self.fps!r}\0{self.features.shape}\0".encode())
-        digest.update(np.ascontiguousarray(self.features, dtype="<f4").tobytes())
+        digest.update(np.ascontiguousarray(self.features, dtype="<f4").data)
         return digest.hexdigest()
 
 

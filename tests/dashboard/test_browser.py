@@ -166,6 +166,19 @@ def test_a_foreign_checkpoint_and_a_clip_are_uploaded_and_played(server, page, t
     check(page, [UNKNOWN_STATISTICS])
 
 
+def test_a_file_over_the_limit_is_refused_before_it_is_sent(server, page, tmp_path: Path):
+    page.goto(server)
+    settle(page, 2)
+    page.get_by_text("Your own files").click()
+    assert page.get_by_text("Up to 1 GB a file").is_visible()
+    with (tmp_path / "large.npy").open("wb") as file:
+        file.truncate(1_100_000_000)  # takes no room on disk
+    page.locator('input[type="file"]').nth(1).set_input_files(tmp_path / "large.npy")
+    page.get_by_text("File must be 1.1GB or smaller").wait_for()
+    assert page.get_by_role("combobox", name="Clips", exact=True).input_value() == "folder given at start"
+    check(page)
+
+
 def test_an_uploaded_file_that_cannot_be_read_is_told(server, page, tmp_path: Path):
     page.goto(server)
     settle(page, 2)

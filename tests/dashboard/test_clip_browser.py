@@ -225,3 +225,24 @@ def test_two_checkpoints_play_one_clip_beside_the_original(clip_server: str, pag
     page.get_by_text("canonical-skeleton MPJPE, body, no codes (0 of 6)", exact=True).wait_for()
     assert page.get_by_role("button", name="Overlaid").get_attribute("aria-pressed") == "true"
     assert [line for line in page.complaints if "/_stcore/" not in line] == []
+
+
+def test_the_figures_of_the_code_page_move_while_they_are_seen(clip_server: str, page):
+    page.goto(f"{clip_server}/code?layer=1&code=0&between=clips")
+    page.get_by_role("heading", name="The way to another code or clip").wait_for()
+    figures = page.get_by_label(re.compile("Figures of code 0 coming and going"))
+    readouts = page.locator(".player .readout")
+    figures.scroll_into_view_if_needed()
+    readouts.first.get_by_text("frame").wait_for()
+    first, still = figures.screenshot(), readouts.last.inner_text()
+    page.wait_for_timeout(700)
+    assert figures.screenshot() != first
+    # Far below nothing is drawn until it comes into sight.
+    assert readouts.last.inner_text() == still
+    page.get_by_label(re.compile("three points on the way")).scroll_into_view_if_needed()
+    page.wait_for_timeout(700)
+    assert readouts.last.inner_text() != still
+    # A scene has nothing to choose but the time.
+    scene = page.locator(".player").filter(has=figures)
+    assert scene.locator(".choice:visible, .timeline:visible, .depth:visible").count() == 0
+    check(page)

@@ -71,6 +71,22 @@ def test_the_folder_given_at_start_comes_before_the_bundled_one(tmp_path: Path, 
     assert list(sources.list_checkpoints()) == ["healthy", "a"]
 
 
+def test_what_all_checkpoints_of_a_folder_lie_in_is_no_part_of_their_names(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: tmp_path / "none")
+    monkeypatch.setenv(sources.CHECKPOINTS_VARIABLE, str(tmp_path / "given"))
+    model = tmp_path / "given" / "t2m" / "rvq_nq6" / "model"
+    model.mkdir(parents=True)
+    for name in ("latest.tar", "net_best_fid.tar"):
+        (model / name).touch()
+    assert list(sources.list_checkpoints()) == ["latest.tar", "net_best_fid.tar"]
+    (tmp_path / "given" / "t2m" / "other.tar").touch()
+    assert list(sources.list_checkpoints()) == [
+        "other.tar",
+        "rvq_nq6/model/latest.tar",
+        "rvq_nq6/model/net_best_fid.tar",
+    ]
+
+
 def test_a_changed_clip_has_another_stamp(tmp_path: Path):
     clip = tmp_path / "sub" / "one.npy"
     clip.parent.mkdir()
