@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from dashboard.export.registry import FigureEntry
 from dashboard.export.sources import figures_of, name_of
 from dashboard.opened import Analysed, Subject
 from dashboard.paper import PRESETS
+from rvq_core.clips import Clip
 from rvq_core.errors import RVQLensError
 from rvq_core.parts import PartSet, PartsReport
 from rvq_core.report import Report
@@ -35,7 +36,9 @@ def main() -> None:
         return
     codes = choose_codes(report) if isinstance(report, Report) else []
     command = command_of(ckpt, choice, codes)
-    offer(report, choice, command, partial(figures_of_codes, ckpt, report, codes))
+    # Read now: when the button is pressed there is no page to ask what is chosen.
+    clips = data.clips(state.current().clips).clips if codes else []
+    offer(report, choice, command, partial(figures_of_codes, ckpt, report, clips, codes))
     with st.expander("The same from a terminal", icon=":material/terminal:"):
         st.code(command, language="bash", wrap_lines=True)
         st.caption(
@@ -95,11 +98,12 @@ def make(report: Analysed, choice: Choice, command: str, further: Callable[[], l
     return zipped(export_files(report, choice, command, further=further()))
 
 
-def figures_of_codes(ckpt: Subject, report: Analysed, codes: list[tuple[int, int]]) -> list[FigureEntry[Any]]:
+def figures_of_codes(
+    ckpt: Subject, report: Analysed, clips: Sequence[Clip], codes: list[tuple[int, int]]
+) -> list[FigureEntry[Any]]:
     """Those of each code, with its poses; a set of body parts has none."""
     if isinstance(ckpt, PartSet) or isinstance(report, PartsReport):
         return []
-    clips = data.clips(state.current().clips).clips
     return [
         entry for layer, code in codes for entry in code_figures(layer, code, Held(ckpt, report, clips, layer))
     ]  # fmt: skip

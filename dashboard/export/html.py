@@ -50,9 +50,8 @@ td { border-bottom: 1px solid var(--line); } .text { text-align: left; } td b { 
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1rem; font-size: 0.85rem; }
 dd { margin: 0; overflow-wrap: anywhere; font-family: ui-monospace, monospace; }
 /* Figures set no colour of text and lines: those of the page, in either scheme. Numbers in cells keep their own. */
-.js-plotly-plot :is(.xtick, .ytick, .infolayer, .legendtext) text, .js-plotly-plot text:is(.legendtext, .xtitle,
-  .ytitle, .annotation-text) { fill: var(--ink) !important; }
-.js-plotly-plot :is(.xgrid, .ygrid, .zl) { stroke: var(--line) !important; }
+.js-plotly-plot :is([class$="tick"], .infolayer) text { fill: var(--ink) !important; }
+.js-plotly-plot :is(.gridlayer, .zerolinelayer) path { stroke: var(--line) !important; }
 .js-plotly-plot .axis-label, .js-plotly-plot .parcoords text { fill: var(--ink) !important; }
 @media print { .modebar { display: none; } figure { break-inside: avoid; } }
 """
