@@ -19,6 +19,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML or JSON")
     parser.add_argument("--iterations", type=int, metavar="N", help="optimizer steps")
+    parser.add_argument("--part", help="upper, hands or lower: a model of that part, from clips of the whole body")
     parser.add_argument(
         "--held-out", metavar="NAMES", help="clips never trained on: names with commas, or a file of names"
     )
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _settings_from_flags(options: argparse.Namespace) -> dict[str, Any]:
     values = dict(_assignment(text) for text in options.set)
-    for name in ("iterations", "seed"):
+    for name in ("part", "iterations", "seed"):
         if getattr(options, name) is not None:
             values[name] = getattr(options, name)
     if options.held_out is not None:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from rvq_core.autoencoder import RVQVAEConfig
 from rvq_core.errors import SettingsError
+from rvq_core.training.body_part import BODY_PARTS
 
 RECONSTRUCTION_LOSSES = ("l1_smooth", "l2")
 
@@ -22,6 +23,8 @@ FASTEST = 1000
 class TrainSettings:
     """Settings of a run; the model's own stand in ``model``.
 
+    ``part`` (upper, hands, lower) takes that part of the body of clips of the whole body, turned and mirrored as a
+    whole; the model's ``input_dim`` follows from it.
     ``window`` frames a sample, ``batch_size`` samples a step, ``fps`` frames a second. Losses: ``reconstruction`` on
     normalised features, plus ``velocity``, ``commit`` and ``position`` times theirs (position: mean joint distance in
     metres by forward kinematics, 0 turns it off). ``rotation_std_floor``: the least that 6D rotation columns that move
@@ -36,6 +39,7 @@ class TrainSettings:
     """
 
     model: RVQVAEConfig = field(default_factory=lambda: RVQVAEConfig(width=128, nb_code=256))
+    part: str | None = None
     iterations: int = 10_000
     batch_size: int = 32
     window: int = 128
@@ -57,6 +61,7 @@ class TrainSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        self._require("part", self.part is None or self.part in tuple(BODY_PARTS), "upper, hands or lower")
         for name, least in (("iterations", 1), ("batch_size", 1), ("window", 1), ("evaluate_every", 1)):
             self._require(name, _is_integer(getattr(self, name), least), f"an integer >= {least}")
         self._require("warm_up", _is_integer(self.warm_up, 0), "an integer >= 0")
@@ -110,6 +115,8 @@ class TrainSettings:
             )  # fmt: skip
         if "held_out" in given:
             given["held_out"] = _names(given["held_out"], where)
+        if isinstance(given.get("part"), str) and given["part"] in BODY_PARTS:
+            given = {"input_dim": BODY_PARTS[given["part"]].width} | given
         try:
             model = replace(self.model, **{name: value for name, value in given.items() if name in of_model})
             return replace(self, model=model, **{name: value for name, value in given.items() if name in own})

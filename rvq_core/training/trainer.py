@@ -25,6 +25,7 @@ from rvq_core.files import written_whole
 from rvq_core.loading.checkpoint import Normalizer
 from rvq_core.loading.formats.native import NativeHeader, save_native
 from rvq_core.training.batches import HEADINGS, WindowSampler, fit_normalizer, in_all_headings, mirrored, still_features
+from rvq_core.training.body_part import BODY_PARTS
 from rvq_core.training.history import corpus_counts, held_out_mpjpe, usage_row
 from rvq_core.training.losses import Losses, training_losses
 from rvq_core.training.settings import TrainSettings
@@ -95,7 +96,11 @@ def split_corpus(clips: Sequence[Clip], settings: TrainSettings) -> Corpus:
     """
     if not clips:
         raise ClipError("clips", expected="at least one clip", found="none", do="give a file or a folder with motion")
-    clips = [fit_clip(clip, dim=clip.features.shape[1], fps=settings.fps) for clip in clips]
+    part = None if settings.part is None else BODY_PARTS[settings.part]
+    clips = [
+        fit_clip(clip, dim=clip.features.shape[1], fps=settings.fps) if part is None else part.whole(clip, settings.fps)
+        for clip in clips
+    ]
     first = clips[0]
     for clip in clips:
         if clip.frames < settings.model.stride:
@@ -108,10 +113,11 @@ def split_corpus(clips: Sequence[Clip], settings: TrainSettings) -> Corpus:
                 str(clip.source or clip.name), expected=f"{first.representation} features like {first.name}",
                 found=f"{clip.representation} with {clip.features.shape[1]} columns", do="train on one kind of motion",
             )  # fmt: skip
-    if first.features.shape[1] != settings.model.input_dim:
+    width = first.features.shape[1] if part is None else part.width
+    if width != settings.model.input_dim:
         raise SettingsError(
-            "model config: input_dim", expected=str(first.features.shape[1]), found=str(settings.model.input_dim),
-            do="set input_dim to the clips' number of columns",
+            "model config: input_dim", expected=str(width), found=str(settings.model.input_dim),
+            do="set input_dim to the clips' number of columns, or leave it to --part",
         )  # fmt: skip
     held_out = _held_out_names(clips, settings)
     training = [clip for clip in clips if clip.name not in held_out]
@@ -120,13 +126,16 @@ def split_corpus(clips: Sequence[Clip], settings: TrainSettings) -> Corpus:
     features = [torch.from_numpy(clip.features) for clip in training]
     if settings.mirror and first.representation == SMPLX_ROT6D.name:
         features += [mirrored(clip) for clip in features]
+    kept = [torch.from_numpy(clip.features) for clip in clips if clip.name in held_out]
+    if part is not None:
+        features, kept = [part.of(clip) for clip in features], [part.of(clip) for clip in kept]
     return Corpus(
         train=features,
-        held_out=[torch.from_numpy(clip.features) for clip in clips if clip.name in held_out],
+        held_out=kept,
         train_names=[clip.name for clip in training],
         held_out_names=[clip.name for clip in clips if clip.name in held_out],
-        representation=get_representation(first.representation),
-        yaw=settings.yaw and first.representation == SMPLX_ROT6D.name,
+        representation=get_representation(first.representation) if part is None else part.representation,
+        yaw=settings.yaw and first.representation == SMPLX_ROT6D.name and (part is None or part.has_pelvis),
         fingerprint=fingerprint(clips),
     )
 

@@ -19,6 +19,15 @@ class TestTrain:
         assert run_cli("analyze", run / "checkpoint.safetensors", folder, "--out", out, "--device", "cpu")[0] == 0
         assert Report.load(out).clips["held_out"].tolist() == [False, True, False]
 
+    def test_parts_of_the_body_are_trained_one_by_one_and_open_as_a_set(self, run_cli, write_clips, tmp_path):
+        folder, runs = write_clips(2), tmp_path / "runs"
+        runs.mkdir()
+        for part in ("upper", "lower"):
+            out = runs / part
+            assert run_cli("train", folder, "--out", out, *self.SMALL, *self.SMALLER, "--part", part)[0] == 0
+        code, text, _ = run_cli("analyze", runs, folder, "--json", "--device", "cpu", "--detail-frames", "0")
+        assert (code, list(json.loads(text)["parts"])) == (0, ["upper", "lower"])
+
     def test_held_out_names_from_a_file(self, run_cli, write_clips, tmp_path):
         (tmp_path / "names.txt").write_text("c0\n\n  c2 \n")
         arguments = ("--out", tmp_path / "run", *self.SMALL, *self.SMALLER, "--held-out", tmp_path / "names.txt")
@@ -40,6 +49,7 @@ class TestTrain:
             (["--set", "held_out=c1"], ["held_out", "a list of names"]),
             (["--set", "input_dim=263"], ["input_dim", "263", "330"]),
             (["--iterations", "0"], ["iterations"]),
+            (["--part", "face"], ["part", "upper, hands or lower", "face"]),
             (["--seed", "-3"], ["seed"]),
             (["--config", "nowhere.toml"], ["nowhere.toml"]),
         ],
