@@ -81,9 +81,20 @@ def clips(paths: Sequence[Path]) -> ClipSet:
     return _clips(tuple(map(str, paths)), clip_stamps(list(paths)), None if split is None else stamp(split))
 
 
-def groups(paths: Sequence[Path], chosen: ClipSet) -> Groups:
-    """The groups of the clips of these paths; pages go on without those of a file that does not suit."""
-    return groups_from(groups_file(paths), chosen)
+class Corpus(NamedTuple):
+    """The clips that are chosen: their paths, what was read of them, and the files of a split and of groups."""
+
+    paths: tuple[Path, ...]
+    chosen: ClipSet
+    split: Path | None
+    groups: Path | None
+    grouped: Groups
+
+
+def corpus(paths: Sequence[Path]) -> Corpus:
+    """Read clips with their groups; files are looked at anew. Raises ClipError."""
+    chosen, grouping = clips(paths), groups_file(paths)
+    return Corpus(tuple(paths), chosen, split_file(paths), grouping, groups_from(grouping, chosen))
 
 
 def held_out(ckpt: Subject, chosen: ClipSet) -> ClipSet:
@@ -91,27 +102,25 @@ def held_out(ckpt: Subject, chosen: ClipSet) -> ClipSet:
     return analyses.held_out(ckpt.name, trained_on_of(ckpt), chosen)
 
 
-def asked(path: Path, reading: Reading, paths: Sequence[Path], held_out_only: bool) -> Asked | None:
+def asked(path: Path, reading: Reading, corpus: Corpus, held_out_only: bool) -> Asked | None:
     """The report of a checkpoint on clips; None where it holds codebooks alone, and the clips need an encoder.
 
-    Raises RVQLensError where one of the files cannot be read.
+    Raises RVQLensError where the checkpoint cannot be read, or holds none of the clips out.
     """
-    told = facts(path, reading)
-    chosen = clips(paths)
+    told, chosen, grouped = facts(path, reading), corpus.chosen, corpus.grouped
     if held_out_only:
         chosen = analyses.held_out(told.name, told.trained_on, chosen)
+        grouped = groups_from(corpus.groups, chosen)
     if not (told.runs_motion or need_no_encoder(chosen)):
         return None
-    split, grouping = split_file(paths), groups_file(paths)
     request = Analysis(
         Source(str(path), reading),
-        tuple(map(str, paths)),
-        None if split is None else str(split),
-        None if grouping is None else str(grouping),
+        tuple(map(str, corpus.paths)),
+        None if corpus.split is None else str(corpus.split),
+        None if corpus.groups is None else str(corpus.groups),
         held_out_only,
     )
-    key = report_key(told.identity, chosen, groups(paths, chosen))
-    return Asked(key, f"Analysis of {told.name}", request, told)
+    return Asked(report_key(told.identity, chosen, grouped), f"Analysis of {told.name}", request, told)
 
 
 def report(wanted: Asked) -> Analysed | None:

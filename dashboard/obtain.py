@@ -51,7 +51,7 @@ def analysed_or_stop(subject: Subject) -> Analysed:
 def analysed_or_none(subject: Subject) -> Analysed | None:
     """The report of a checkpoint or a set; None while it is computed, which is shown, and where it cannot be."""
     try:
-        asked = _ask(subject.path)
+        asked = _ask(subject.path, data.corpus(state.current().clips))
     except RVQLensError as error:
         components.error_box(error)
         return None
@@ -68,9 +68,10 @@ def reports_beside(names: Sequence[str], part: str | None) -> dict[str, Report]:
     those that are.
     """
     wanted: dict[str, data.Asked] = {}
+    paths, corpus = state.checkpoints(), data.corpus(state.current().clips)
     for name in names:
         try:
-            asked = _ask(state.checkpoints()[name])
+            asked = _ask(paths[name], corpus)
             if asked is not None:
                 refuse_part(asked.facts.name, asked.facts.parts, part)
         except RVQLensError as error:
@@ -103,6 +104,6 @@ def _found(wanted: Sequence[data.Asked]) -> dict[str, Analysed]:
     return {asked.key: report for asked in wanted if (report := data.report(asked)) is not None}
 
 
-def _ask(path: Path) -> data.Asked | None:
+def _ask(path: Path, corpus: data.Corpus) -> data.Asked | None:
     selection = state.current()
-    return data.asked(path, selection.reading, selection.clips, selection.held_out_only)
+    return data.asked(path, selection.reading, corpus, selection.held_out_only)

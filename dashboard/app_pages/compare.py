@@ -22,6 +22,7 @@ MOST_LINES = 8
 MOST_AXES, SHORT = 8, 12
 """Settings among parallel coordinates, and the characters of a word on them."""
 
+FEWEST = 2
 SWEEP = 3
 """From so many checkpoints on, settings and figures are shown as a sweep too."""
 
@@ -60,11 +61,15 @@ def other_reports(part: str | None) -> dict[str, Report]:
         )
         return {}
     _leave_out_the_baseline(names)
-    wanted = st.multiselect(
-        f"Compare with the baseline {state.checkpoint_name()}", names, default=names[:1], key="compare",
-        bind="query-params", placeholder="other checkpoints", max_selections=MOST_CHECKPOINTS - 1,
-        help="The baseline is the checkpoint in the sidebar. Every checkpoint is run on the same clips.",
-    )  # fmt: skip
+    most = names[: MOST_CHECKPOINTS - 1]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        wanted = st.multiselect(
+            f"Compare with the baseline {state.checkpoint_name()}", names, default=names[:1], key="compare",
+            bind="query-params", placeholder="other checkpoints", max_selections=MOST_CHECKPOINTS - 1,
+            help="The baseline is the checkpoint in the sidebar. Every checkpoint is run on the same clips.",
+        )  # fmt: skip
+        if len(wanted) < len(most):
+            st.button(f"All {len(most)}", key="compare_all", on_click=_compare_with, args=(most,), width="content")
     if not wanted:
         st.info("Choose at least one checkpoint to compare with the baseline.", icon=":material/compare_arrows:")
     return obtain.reports_beside(wanted, part)
@@ -75,6 +80,10 @@ def _leave_out_the_baseline(names: list[str]) -> None:
     before = st.session_state.get("compare")
     if before and not set(before) <= set(names):
         st.session_state["compare"] = [name for name in before if name in names] or names[:1]
+
+
+def _compare_with(names: list[str]) -> None:
+    st.session_state["compare"] = names
 
 
 def tell_clips(comparison: Comparison) -> None:
@@ -114,7 +123,12 @@ def show_table(comparison: Comparison, rows: pd.DataFrame, canonical: bool) -> N
         )
         table = rows_with(table, wanted or "")
     height = "content" if len(table) < 14 else 500
-    st.dataframe(table, hide_index=True, column_config=columns(rows), height=height, placeholder="–")
+    event = st.dataframe(
+        table, hide_index=True, column_config=columns(rows), height=height, placeholder="–", key="compared",
+        on_select="rerun", selection_mode="single-row",
+    )  # fmt: skip
+    picked = [str(table["checkpoint"].iloc[row]) for row in event["selection"]["rows"] if row < len(table)]
+    offer(picked, comparison)
     if len(rows) > 1:
         alt = "Differences to the baseline with intervals: " + "; ".join(
             f"{row['checkpoint']} {row['delta']:+.3g}, {row['words']}" for row in rows.to_dict("records")
@@ -125,6 +139,27 @@ def show_table(comparison: Comparison, rows: pd.DataFrame, canonical: bool) -> N
         axes = parallel_axes(table)
         alt = f"Parallel coordinates of {', '.join(map(str, axes.columns))}"
         components.chart(figures.parallel_coordinates(axes), alt=alt, key="parallel")
+
+
+def offer(picked: list[str], comparison: Comparison) -> None:
+    """What can be done with the row that is selected."""
+    names = [name for name in picked if name != comparison.baseline]
+    if not names:
+        st.caption("Select a row to make that checkpoint the baseline, or to look at it and the baseline alone.")
+        return
+    name = names[0]
+    with st.container(horizontal=True):
+        others = [other for other in comparison.names if other != name]
+        shown = components.escaped(name)
+        st.button(f"Make {shown} the baseline", key="new_baseline", on_click=make_baseline, args=(name, others))
+        if len(comparison.names) > FEWEST:
+            st.button(f"Only {shown} and the baseline", key="picked_pair", on_click=open_pair, args=(name,))
+
+
+def make_baseline(name: str, others: list[str]) -> None:
+    """Choose another checkpoint in the sidebar, and compare it with those that are compared now."""
+    st.session_state["checkpoint"] = name
+    st.session_state["compare"] = others
 
 
 def parallel_axes(table: pd.DataFrame) -> pd.DataFrame:
@@ -306,7 +341,7 @@ def show_codes(reports: dict[str, Report]) -> None:
 
 def open_pair(name: str) -> None:
     """Leave only this checkpoint beside the baseline."""
-    st.session_state["compare"] = [name]
+    _compare_with([name])
 
 
 def show_matching(matched: Matching, name: str, baseline: str) -> None:

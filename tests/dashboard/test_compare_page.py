@@ -55,6 +55,28 @@ def test_a_sweep_has_its_settings_as_columns_and_can_be_filtered(checkpoints, sa
     assert table(at).index.tolist() == ["a", "c"]
 
 
+def test_all_can_be_compared_and_a_row_becomes_the_baseline_or_a_pair(checkpoints, save_checkpoint):
+    for name, depth in (("c", 4), ("d", 1)):
+        save_checkpoint(checkpoints / f"{name}.safetensors", quantizers=depth)
+    at = open_page(checkpoint="a")
+    at.button(key="compare_all").click().run()
+    assert at.multiselect(key="compare").value == ["b", "c", "d"]
+    assert not [button for button in at.button if button.key == "compare_all"]
+    rows = table(at).index.tolist()
+    at.session_state["compared"] = {"selection": {"rows": [rows.index("c")], "columns": []}}
+    at.run()
+    at.button(key="new_baseline").click().run()
+    assert at.selectbox(key="checkpoint").value == "c"
+    assert at.multiselect(key="compare").value == ["a", "b", "d"]
+    assert table(at)["in words"]["c"] == "baseline"
+    rows = table(at).index.tolist()
+    at.session_state["compared"] = {"selection": {"rows": [rows.index("d")], "columns": []}}
+    at.run()
+    at.button(key="picked_pair").click().run()
+    assert table(at).index.tolist() == ["c", "d"]
+    assert not at.exception and not at.error
+
+
 def figure(chart) -> dict:
     return json.loads(chart.proto.spec)
 

@@ -15,6 +15,7 @@ import pytest
 
 from dashboard.launch import APP
 from dashboard.sources import CHECKPOINTS_VARIABLE, CLIPS_VARIABLE
+from dashboard.store import VARIABLE as STORE_VARIABLE
 
 REQUIRED = os.environ.get("RVQ_LENS_REQUIRE_BROWSER") == "1"
 if REQUIRED:  # then a missing Playwright is an error, not a reason to skip
@@ -46,19 +47,27 @@ def find_chromium() -> str:
 @contextmanager
 def serve(folder: Path, checkpoints: Path, clips: Path) -> Iterator[str]:
     """The dashboard's address, with these folders given at start and its caches in ``folder``."""
+    with serving(folder, checkpoints, clips) as (address, _):
+        yield address
+
+
+@contextmanager
+def serving(folder: Path, checkpoints: Path, clips: Path) -> Iterator[tuple[str, subprocess.Popen]]:
+    """As ``serve``, and the process that serves."""
     port = _free_port()
     environment = os.environ | {
         CHECKPOINTS_VARIABLE: str(checkpoints), CLIPS_VARIABLE: str(clips), "XDG_CACHE_HOME": str(folder / "cache"),
         "HOME": str(folder), "NUMBA_CACHE_DIR": str(folder / "numba"),
     }  # fmt: skip
-    environment.pop("PYTHONWARNINGS", None)
+    for variable in ("PYTHONWARNINGS", STORE_VARIABLE):
+        environment.pop(variable, None)
     options = ["--server.port", str(port), "--server.headless", "true"]
     command = [sys.executable, "-m", "streamlit", "run", str(APP), *options]
     log = (folder / "server.log").open("wb")
     process = subprocess.Popen(command, cwd=APP.parent.parent, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
         _wait_for(port, process, folder / "server.log")
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process
     finally:
         process.terminate()
         try:

@@ -1,0 +1,109 @@
+"""A long analysis in one window while another goes on, in a real browser; and the server killed in the middle."""
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import another_browser, check, serve, serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+MANY = 8000
+
+
+@pytest.fixture
+def many_clips(tmp_path: Path) -> Path:
+    """So many clips that their analysis lasts longer than what the test does meanwhile."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(MANY):
+        np.save(folder / f"{number:04d}.npy", rng.normal(size=(64, 12)).astype(np.float32))
+    return folder
+
+
+def progress(page):
+    return page.get_by_text(re.compile(r"Analysis of a · \d{4}, \d+ of 8000"))
+
+
+def clips_done(page) -> int:
+    return int(re.search(r"(\d+) of 8000", progress(page).inner_text())[1])
+
+
+def test_one_window_runs_a_long_job_and_another_goes_on(page, chromium, tmp_path: Path, checkpoints: Path, many_clips):
+    with serve(tmp_path, checkpoints, many_clips) as address:
+        page.goto(address)
+        progress(page).wait_for()
+        check(page)
+
+        with another_browser(page, chromium) as other:
+            other.goto(f"{address}/codebook_map")
+            other.locator(".js-plotly-plot").wait_for()
+            other.get_by_role("radio", name="norm").click()
+            other.wait_for_url("**colour=norm**")
+            other.get_by_text("L2 norm").first.wait_for()
+            progress(other).wait_for()  # the same job: found, not begun again
+            assert progress(page).count() == 1, "it has gone on meanwhile"
+
+            before = clips_done(page)
+            page.reload()
+            progress(page).wait_for()
+            assert clips_done(page) >= before
+
+            page.get_by_role("button", name="Cancel").click()
+            page.get_by_text("The analysis was cancelled").wait_for()
+            other.get_by_text("The analysis was cancelled").wait_for()
+            assert other.locator(".js-plotly-plot").count() == 1
+        page.get_by_role("button", name="Analyse after all").click()
+        progress(page).wait_for()
+        assert clips_done(page) < MANY
+        check(page)
+
+
+def test_a_server_killed_in_the_middle_starts_clean(page, tmp_path: Path, checkpoints: Path, many_clips, clips):
+    with serving(tmp_path, checkpoints, many_clips) as (address, process):
+        page.goto(address)
+        progress(page).wait_for()
+        worker = child_of(process.pid)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        until(lambda: not is_alive(worker))
+    page.goto("about:blank")
+    page.complaints.clear()
+    with serve(tmp_path, checkpoints, clips) as address:
+        page.goto(address)
+        page.locator(".js-plotly-plot").nth(1).wait_for()
+        check(page)
+        store = tmp_path / "cache" / "rvq-lens" / "store"
+        kept = [path.name for path in (store / "reports").iterdir()]
+        assert len(kept) == 1 and not kept[0].startswith(".")
+
+
+def child_of(process: int) -> int:
+    """The worker that a server has started."""
+    (child,) = Path(f"/proc/{process}/task/{process}/children").read_text().split() or threads_children(process)
+    return int(child)
+
+
+def threads_children(process: int) -> list[str]:
+    return [
+        child for task in Path(f"/proc/{process}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(condition) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
