@@ -3,6 +3,7 @@
 What takes long is computed by ``jobs`` and kept on disk by ``store``. Keys are the sha256 of the checkpoint and how it
 was read, the identity of the clips, and the parameters. Arrays go in as ``_arguments``,
 which Streamlit does not hash: it would hash a sample of a large array, and show the old result for a changed one.
+What only one page needs is imported when it is computed: the first chart does not wait for it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import streamlit as st
@@ -39,16 +40,16 @@ from dashboard.projection_store import UmapSettings
 from dashboard.sources import FileStamp, Reading, UploadFolder, clip_stamps, groups_file, set_files, split_file, stamp
 from dashboard.store import Store, open_store
 from rvq_core.clips import Clip, ClipSet, read_clips
-from rvq_core.compare import Comparison, Matching, compare, match_pair
 from rvq_core.loading import Checkpoint
 from rvq_core.loading.sidecars import files_beside
-from rvq_core.parts import PartSet, WholeBody
-from rvq_core.playback import Playback, motion_of
+from rvq_core.parts import PartSet
 from rvq_core.report import Report
-from rvq_core.residuals import residual_sample
 from rvq_core.stats.projection import Projection, pca
 from rvq_core.stats.trustworthiness import with_trustworthiness
-from rvq_core.tokens import Pipeline
+
+if TYPE_CHECKING:
+    from rvq_core.compare import Comparison, Matching
+    from rvq_core.playback import Playback
 
 Found = TypeVar("Found")
 
@@ -251,24 +252,34 @@ def _clips(paths: tuple[str, ...], stamps: tuple[FileStamp, ...], split: FileSta
 @st.cache_resource(max_entries=3, show_spinner="Encoding the clips for what lies behind the codes …")
 def _residuals(checkpoint: str, clips: str, _ckpt: Checkpoint, _chosen: ClipSet) -> list[NDArray[np.float32]]:
     del checkpoint, clips  # parts of the key: they stand for the objects
+    from rvq_core.residuals import residual_sample
+
     return residual_sample(_ckpt, _chosen.clips)
 
 
 @st.cache_resource(max_entries=3, show_spinner="Decoding the clip …")
 def _playback(checkpoint: str, motion: str, _ckpt: Subject, _clip: Clip) -> Playback:
     del checkpoint, motion  # parts of the key: they stand for the objects
+    from rvq_core.parts import WholeBody
+    from rvq_core.playback import motion_of
+    from rvq_core.tokens import Pipeline
+
     return motion_of(WholeBody(_ckpt) if isinstance(_ckpt, PartSet) else Pipeline(_ckpt), _clip)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Comparing …")
 def _comparison(names: tuple[str, ...], contents: tuple[str, ...], _given: list[Report]) -> Comparison:
     del contents  # part of the key: it stands for the reports
+    from rvq_core.compare import compare
+
     return compare(_given, names=names, codes=False, command="rvq-lens dash")
 
 
 @st.cache_resource(max_entries=64, show_spinner="Matching codes …")
 def _matching(contents: tuple[str, str], names: tuple[str, str], _report: Report, _baseline: Report) -> Matching:
     del contents  # part of the key: it stands for the reports
+    from rvq_core.compare import match_pair
+
     return match_pair(_report, _baseline, names)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import streamlit as st
 
@@ -12,9 +12,11 @@ from dashboard import components, data, job_box, state
 from dashboard.jobs import Job
 from dashboard.opened import Analysed, Opened, Subject, refuse_part, report_of
 from rvq_core.errors import RVQLensError
-from rvq_core.loading import Checkpoint
-from rvq_core.parts import PartSet, PartsReport
 from rvq_core.report import Report
+
+if TYPE_CHECKING:
+    from rvq_core.loading import Checkpoint
+    from rvq_core.parts import PartSet, PartsReport
 
 STOPPED = "The analysis was cancelled: there is nothing to show without it."
 STOPPED_BESIDE = "Analyses were cancelled: their checkpoints are left out."

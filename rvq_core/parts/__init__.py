@@ -1,9 +1,33 @@
-"""Checkpoints of body parts (upper body, hands, lower body) opened together: each part, and the whole body of them."""
+"""Checkpoints of body parts (upper body, hands, lower body) opened together: each part, and the whole body of them.
 
-from rvq_core.parts.analysis import analyze_parts
-from rvq_core.parts.load import PartSet, checkpoint_files, load_part_set, parts_named
-from rvq_core.parts.report import WHOLE, PartsReport
-from rvq_core.parts.whole_body import WholeBody
+Names are imported when first used: who only looks for sets does not wait for what analyses them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rvq_core.parts.analysis import analyze_parts as analyze_parts
+    from rvq_core.parts.load import PartSet as PartSet
+    from rvq_core.parts.load import checkpoint_files as checkpoint_files
+    from rvq_core.parts.load import load_part_set as load_part_set
+    from rvq_core.parts.load import parts_named as parts_named
+    from rvq_core.parts.report import WHOLE as WHOLE
+    from rvq_core.parts.report import PartsReport as PartsReport
+    from rvq_core.parts.whole_body import WholeBody as WholeBody
+
+_HOMES = {
+    "WHOLE": "rvq_core.parts.report",
+    "PartSet": "rvq_core.parts.load",
+    "PartsReport": "rvq_core.parts.report",
+    "WholeBody": "rvq_core.parts.whole_body",
+    "analyze_parts": "rvq_core.parts.analysis",
+    "checkpoint_files": "rvq_core.parts.load",
+    "load_part_set": "rvq_core.parts.load",
+    "parts_named": "rvq_core.parts.load",
+}
 
 __all__ = [
     "WHOLE",
@@ -15,3 +39,11 @@ __all__ = [
     "load_part_set",
     "parts_named",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
