@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from rvq_core.cli.parts import is_part_set, open_part_set
 from rvq_core.cli.shared import (
     add_checkpoint,
     add_clips,
@@ -18,7 +21,11 @@ from rvq_core.cli.shared import (
 
 if TYPE_CHECKING:
     from rvq_core.check import CheckResult, Limits
+    from rvq_core.parts import PartsReport
+    from rvq_core.report import Report
     from rvq_core.verdicts import Thresholds
+
+AnyReport = TypeVar("AnyReport", bound="Report | PartsReport")
 
 FAILED = 1
 
@@ -56,18 +63,28 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check and tell; 1 where something failed."""
+    """Check and tell; 1 where something failed. A set of body parts passes where each of them does."""
     from rvq_core.analysis import analyze
     from rvq_core.check import check
 
     limits, thresholds = _limits(options)
-    checkpoint = open_checkpoint(options)
+    if is_part_set(options.checkpoint):
+        from rvq_core.parts import analyze_parts
+
+        reports = _measured(options, partial(analyze_parts, open_part_set(options))).parts
+        return _tell_parts({part: check(own, limits, thresholds) for part, own in reports.items()}, options.json)
+    result = check(_measured(options, partial(analyze, open_checkpoint(options))), limits, thresholds)
+    print(result.json() if options.json else _summary(result))
+    return 0 if result.passed else FAILED
+
+
+def _measured(options: argparse.Namespace, measure: Callable[..., AnyReport]) -> AnyReport:
+    """The clips measured with ``analyze`` or its like; what was left out is told."""
     clips = read_clips_of(options)
     with progress_bar("clips") as progress, warnings.catch_warnings():
         # What analyze warns about stands in the manifest, which is told line by line below.
         warnings.simplefilter("ignore")
-        report = analyze(
-            checkpoint,
+        report = measure(
             clips.clips,
             device=options.device,
             detail_frames=0,  # no limit is on what they tell
@@ -79,9 +96,22 @@ def run(options: argparse.Namespace) -> int:
         )
     for entry in report.manifest["left_out"]:
         tell_left_out(entry["clip"], entry["reason"])
-    result = check(report, limits, thresholds)
-    print(result.json() if options.json else _summary(result))
-    return 0 if result.passed else FAILED
+    return report
+
+
+def _tell_parts(results: Mapping[str, CheckResult], as_json: bool) -> int:
+    import json
+
+    from rvq_core.check import SCHEMA
+
+    passed = all(result.passed for result in results.values())
+    if as_json:
+        parts = {part: result.to_dict() for part, result in results.items()}
+        told = {"schema": SCHEMA, "passed": passed, "parts": parts}
+        print(json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        print("\n".join(f"{part}: {line}" for part, own in results.items() for line in _summary(own).splitlines()))
+    return 0 if passed else FAILED
 
 
 def _limits(options: argparse.Namespace) -> tuple[Limits, Thresholds]:

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rvq_core.cli.parts import is_part_set
 from rvq_core.cli.shared import progress_bar, rows, tell_left_out
 from rvq_core.errors import SettingsError
 
@@ -70,6 +71,12 @@ def _open(path: Path) -> Checkpoint | Report:
     from rvq_core.loading import load_checkpoint
     from rvq_core.report import MANIFEST, Report
 
+    if is_part_set(path):
+        raise SettingsError(
+            f"rvq-lens compare {path}", expected="checkpoints or reports of one model each",
+            found="a folder of several checkpoints",
+            do="compare part with part: name the file of the same part of each set, or reports of them",
+        )  # fmt: skip
     return Report.load(path) if (path / MANIFEST).is_file() else load_checkpoint(path)
 
 

@@ -1,10 +1,11 @@
-"""``rvq-lens inspect``: what a checkpoint file alone tells."""
+"""``rvq-lens inspect``: what a checkpoint file alone tells, or each of a set of body parts."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
+from rvq_core.cli.parts import is_part_set, open_part_set
 from rvq_core.cli.shared import add_checkpoint, open_checkpoint
 
 
@@ -22,6 +23,14 @@ def run(options: argparse.Namespace) -> int:
 
     from rvq_core.inspection import describe, inspect
 
-    facts = inspect(open_checkpoint(options))
-    print(json.dumps(facts, indent=2, allow_nan=False) if options.json else describe(facts))
+    if is_part_set(options.checkpoint):
+        part_set = open_part_set(options)
+        parts = {part: inspect(checkpoint) for part, checkpoint in part_set.parts.items()}
+        facts: dict[str, Any] = {"name": part_set.name, "parts": parts, "notes": list(part_set.notes)}
+        told = [f"{part}: {describe(own)}" for part, own in parts.items()]
+        text = "\n\n".join([*told, *(f"note: {note}" for note in part_set.notes)])
+    else:
+        facts = inspect(open_checkpoint(options))
+        text = describe(facts)
+    print(json.dumps(facts, indent=2, allow_nan=False) if options.json else text)
     return 0

@@ -245,3 +245,35 @@ class TestCommand:
         code, _, err = run_cli("analyze", folder, write_clips(1), "--json", "--mean", "mean.npy")
         assert (code, err.count("\n")) == (2, 1)
         assert "--mean: expected one checkpoint, found a folder of several" in err
+
+
+class TestOtherCommands:
+    def test_inspect_tells_each_part(self, run_cli, folder):
+        code, text, err = run_cli("inspect", folder, "--json")
+        facts = json.loads(text)
+        assert (code, err, facts["name"], list(facts["parts"])) == (0, "", "set", ["upper", "hands", "lower"])
+        alone = json.loads(run_cli("inspect", folder / "hands.safetensors", "--json")[1])
+        assert facts["parts"]["hands"] == alone
+        code, text, _ = run_cli("inspect", folder)
+        assert code == 0 and [line.split(":")[0] for line in text.splitlines() if line.endswith(".safetensors")] == [
+            "upper", "hands", "lower",
+        ]  # fmt: skip
+
+    def test_check_passes_where_each_part_does(self, run_cli, folder, write_clips):
+        loose = ("--max-unseen", "1", "--min-perplexity-ratio", "0", "--device", "cpu", "--json")
+        clips = write_clips(3, hands=True)
+        code, text, _ = run_cli("check", folder, clips, *loose)
+        told = json.loads(text)
+        assert (code, told["passed"], list(told["parts"])) == (0, True, ["upper", "hands", "lower"])
+        own = json.loads(run_cli("check", folder / "lower.safetensors", clips, *loose)[1])
+        named = [check["check"] for check in own["checks"]]
+        assert [check["check"] for check in told["parts"]["lower"]["checks"]] == named
+        errors = {part: own["checks"] for part, own in told["parts"].items()}
+        assert len({json.dumps(each) for each in errors.values()}) == 3  # each is measured by itself
+        code, text, _ = run_cli("check", folder, clips, "--max-mpjpe", "0", "--device", "cpu")
+        assert code == 1 and all(f"{part}: failed: max_mpjpe" in text for part in told["parts"])
+
+    def test_compare_says_what_to_do_with_a_set(self, run_cli, folder, write_clips):
+        code, text, err = run_cli("compare", folder, folder, "--clips", write_clips(1), "--json")
+        assert (code, text, err.count("\n")) == (2, "", 1)
+        assert "found a folder of several checkpoints; compare part with part" in err
