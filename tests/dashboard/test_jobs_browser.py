@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import another_browser, check, serve, serving
+from browser import PATIENCE, another_browser, check, serve, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -45,7 +45,7 @@ def test_one_window_runs_a_long_job_and_another_goes_on(page, chromium, tmp_path
         before = clips_done(page)
         with another_browser(page, chromium) as other:
             with standing_still(child_of(process.pid)):
-                other.goto(f"{address}/codebook_map")
+                other.goto(f"{address}/codebook_map", timeout=2.5 * PATIENCE)
                 other.locator(".js-plotly-plot").wait_for()
                 other.get_by_text("norm", exact=True).click()
                 other.wait_for_url("**colour=norm**")
