@@ -53,7 +53,7 @@ class LatentSample:
 
     def _put(self, keys: NDArray[np.float64], latents: Latents, tokens: Tokens) -> None:
         self._parts.append((keys, latents, tokens))
-        if sum(len(part[0]) for part in self._parts) > 2 * self.size:
+        if 4 * sum(len(part[0]) for part in self._parts) > 5 * self.size:
             self._fold()
 
     def _fold(self) -> None:
