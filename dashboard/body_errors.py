@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -40,8 +43,13 @@ def error_table(report: PartsReport) -> pd.DataFrame:
     full = table[table["n_active"] == deepest]
     order = [WHOLE, *report.parts]
     full = full.sort_values("part", key=lambda parts: parts.map(order.index), kind="stable").reset_index(drop=True)
-    metrics = [axis_name(metric, unit, True) for metric, unit in zip(full["metric"], full["unit"], strict=True)]
-    return full.assign(metric=metrics)[list(COLUMNS)]
+    return full.assign(metric=[_named(row) for row in full.to_dict("records")])[list(COLUMNS)]
+
+
+def _named(row: dict[Hashable, Any]) -> str:
+    """What a row's metric is called: of a part it is taken over that part's joints, which for hands are no body's."""
+    name = axis_name(row["metric"], row["unit"], canonical=True)
+    return name if row["part"] == WHOLE else name.replace(METRIC_NAMES["mpjpe"], f"MPJPE, {row['part']}")
 
 
 COLUMNS = {

@@ -33,7 +33,9 @@ MARKS = {
         "held out", "green", "The checkpoint was not trained on this clip: so it does on motion it has not seen."
     ),
     False: Mark("trained on", "orange", "The checkpoint was trained on this clip: the error flatters it."),
-    None: Mark("not known", "gray", "The checkpoint does not tell whether it was trained on this clip."),
+    None: Mark(
+        "trained on or held out: not known", "gray", "The checkpoint does not tell whether it was trained on this clip."
+    ),
 }
 
 

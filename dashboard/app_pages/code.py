@@ -60,7 +60,7 @@ def choose_code(report: Report) -> tuple[int, int]:
 def show_numbers(row: pd.Series) -> None:
     with st.container(horizontal=True):
         for label, value, meaning in code_facts.numbers(row):
-            st.metric(label, value, help=meaning, width=165)
+            st.metric(label, value, help=meaning, width=136)
 
 
 def show_clips(report: Report, row: pd.Series) -> None:

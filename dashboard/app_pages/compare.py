@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,8 +21,8 @@ MOST_CHECKPOINTS = 50
 MOST_LINES = 8
 """Checkpoints whose curves are drawn into one figure; of more, those of the lowest error."""
 
-MOST_AXES, SHORT = 8, 12
-"""Settings among parallel coordinates, and the characters of a word on them."""
+AXES_AT_FIRST, MOST_AXES, SHORT = 4, 6, 12
+"""Settings among parallel coordinates: so many until others are chosen, and at most; characters of a word on them."""
 
 FEWEST = 2
 SWEEP = 3
@@ -52,7 +54,7 @@ def main() -> None:
 
 def other_reports(part: str | None) -> dict[str, Report]:
     """Reports of the checkpoints to compare (of sets: of ``part``), analysed; those that cannot be are told."""
-    names = [name for name in state.checkpoints() if name != state.checkpoint_name()]
+    names = alike_first(state.checkpoints(), state.checkpoint_name())
     if not names:
         st.info(
             "There is only one checkpoint here. Upload another in the sidebar, or start with `rvq-lens dash "
@@ -73,6 +75,13 @@ def other_reports(part: str | None) -> dict[str, Report]:
     if not wanted:
         st.info("Choose at least one checkpoint to compare with the baseline.", icon=":material/compare_arrows:")
     return obtain.reports_beside(wanted, part)
+
+
+def alike_first(paths: Mapping[str, Path], baseline: str) -> list[str]:
+    """Names of what can be compared; sets of body parts before checkpoints where the baseline is one, else behind."""
+    of_set = paths[baseline].is_dir()
+    names = [name for name in paths if name != baseline]
+    return sorted(names, key=lambda name: paths[name].is_dir() != of_set)
 
 
 def _leave_out_the_baseline(names: list[str]) -> None:
@@ -136,7 +145,7 @@ def show_table(comparison: Comparison, rows: pd.DataFrame, canonical: bool) -> N
         components.chart(figures.differences(rows, comparison.baseline, canonical), alt=alt, key="differences")
     if sweep and len(table) > 1:
         components.heading("Settings and figures, a line a checkpoint", "parallel")
-        axes = parallel_axes(table)
+        axes = parallel_axes(table, choose_settings(table))
         alt = f"Parallel coordinates of {', '.join(map(str, axes.columns))}"
         components.chart(figures.parallel_coordinates(axes), alt=alt, key="parallel")
 
@@ -162,12 +171,25 @@ def make_baseline(name: str, others: list[str]) -> None:
     st.session_state["compare"] = others
 
 
-def parallel_axes(table: pd.DataFrame) -> pd.DataFrame:
-    """Settings that can stand on an axis (numbers and short words; MOST_AXES of them), then figures, the error last."""
+def choose_settings(table: pd.DataFrame) -> list[str]:
+    """Settings that become axes, of those that can stand on one: numbers and short words."""
     own = ("checkpoint", "in words", "value", "delta", "low", "high", "perplexity", "unseen", "codes")
-    settings = [name for name in table if name not in own and table[name].astype(str).str.len().max() <= SHORT]
+    others = [str(name) for name in table if name not in own]
+    settings = [name for name in others if table[name].astype(str).str.len().max() <= SHORT]
+    if len(settings) <= AXES_AT_FIRST:
+        return settings
+    if not set(before := st.session_state.get("axes", [])) <= set(settings):  # other checkpoints differ in others
+        st.session_state["axes"] = [name for name in before if name in settings] or settings[:AXES_AT_FIRST]
+    return st.multiselect(
+        "Settings", settings, default=settings[:AXES_AT_FIRST], key="axes", bind="query-params",
+        max_selections=MOST_AXES, help="Those that differ. An axis each; the figures follow them, the error last.",
+    )  # fmt: skip
+
+
+def parallel_axes(table: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
+    """The columns of the parallel coordinates: settings, then figures, the error last."""
     figures_shown = [name for name in ("perplexity", "unseen", "value") if table[name].notna().all()]
-    return table[[*settings[:MOST_AXES], *figures_shown]].rename(columns={"value": "error"})
+    return table[[*settings, *figures_shown]].rename(columns={"value": "error"})
 
 
 def compared_table(comparison: Comparison, rows: pd.DataFrame) -> pd.DataFrame:

@@ -13,10 +13,13 @@ import plotly.graph_objects as go
 
 # Okabe and Ito (2008), without the black and the yellow, which vanish on one of the two backgrounds.
 BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
+VIOLET, BROWN = "#9955FF", "#8A5022"
+"""Two more, as far from the six as those are from each other, to colour-blind readers too."""
+
 GREY = "#8A8F98"
 """Reference lines and secondary marks: readable on white and on black."""
 
-LAYER_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, GREY, "#A6761D")
+LAYER_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, VIOLET, BROWN)
 LAYER_DASHES = ("solid", "dash", "dot", "dashdot")
 
 STATUS_COLOURS = {"used": BLUE, "rare": SKY, "duplicate": PURPLE, "unseen": VERMILLION}

@@ -63,7 +63,7 @@ def test_the_chosen_clip_stays_when_another_checkpoint_marks_it_otherwise():
     header, arrays = shown(healthy(at))
     assert header["clip"]["name"] == at.selectbox(key="clip_chosen").value == "two"
     assert arrays["tokens"].shape[1] == 3
-    assert "not known" in badges(at)
+    assert "trained on or held out: not known" in badges(at)
     assert set(at.selectbox(key="clip_chosen").options) == {"one", "two", "three"}
 
 

@@ -55,6 +55,30 @@ def test_a_sweep_has_its_settings_as_columns_and_can_be_filtered(checkpoints, sa
     assert table(at).index.tolist() == ["a", "c"]
 
 
+def test_more_settings_than_have_room_become_axes_by_choice(checkpoints, save_checkpoint):
+    for name, depth, size in (("c", 3, 16), ("d", 1, 12)):
+        settings = {"seed": depth, "batch_size": size, "iterations": 10 * size, "window": size, "warmup": depth}
+        save_checkpoint(
+            checkpoints / f"{name}.safetensors", quantizers=depth, size=size, training={"settings": settings}
+        )
+    at = open_page(checkpoint="a", compare=["b", "c", "d"])
+    chosen = at.multiselect(key="axes")
+    assert len(chosen.options) > 4 and chosen.value == chosen.options[:4]
+    assert axes(at) == [*chosen.options[:4], "perplexity", "unseen", "error"]
+    last = chosen.options[-2:]
+    chosen.set_value(last).run()
+    assert axes(at) == [*last, "perplexity", "unseen", "error"]
+    # Compared with fewer, what no longer differs is no longer an axis.
+    at.multiselect(key="compare").set_value(["b", "c"]).run()
+    assert not at.exception and axes(at)[-1] == "error"
+    assert set(at.multiselect(key="axes").value) <= set(at.multiselect(key="axes").options)
+
+
+def axes(at: AppTest) -> list[str]:
+    (parallel,) = (spec for spec in map(figure, at.get("plotly_chart")) if spec["data"][0]["type"] == "parcoords")
+    return [axis["label"] for axis in parallel["data"][0]["dimensions"]]
+
+
 def test_all_can_be_compared_and_a_row_becomes_the_baseline_or_a_pair(checkpoints, save_checkpoint):
     for name, depth in (("c", 4), ("d", 1)):
         save_checkpoint(checkpoints / f"{name}.safetensors", quantizers=depth)

@@ -48,7 +48,7 @@ def test_a_folder_of_parts_is_one_choice_before_its_files(given: Path):
     at = open_page("docs")
     (choice,) = [box for box in at.selectbox if box.label == "Checkpoint"]
     assert choice.value == NAME
-    assert choice.options[:4] == [NAME, "body/hands.safetensors", "body/lower.safetensors", "body/upper.safetensors"]
+    assert choice.options[:4] == [NAME, "hands.safetensors", "lower.safetensors", "upper.safetensors"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -77,7 +77,7 @@ def shown_perplexity(at: AppTest) -> list[float]:
 
 def test_one_part_is_as_its_own_file_is(given: Path, body_clips: Path):
     part = analyze(load_checkpoint(given / "upper.safetensors"), load_clips(body_clips), device="cpu")
-    at = open_page("usage", checkpoint="body/upper.safetensors")
+    at = open_page("usage", checkpoint="upper.safetensors")
     assert part_choice(at) is None
     assert shown_perplexity(at) == pytest.approx(part.layers["perplexity"].tolist())
     assert isinstance(part, Report)
@@ -115,6 +115,13 @@ class TestWholeBody:
             shown = next(frame.value for frame in at.dataframe if "posed" in frame.value)
             assert set(shown["part"]) == {"whole body", "upper", "hands", "lower"}
             row = shown[(shown["part"] == "upper") & (shown["posed"] == "alone")].iloc[0]
+            # Named after the joints that it is taken over: those of hands are no body's.
+            named = shown[shown["metric"].str.contains("MPJPE")].groupby("part")["metric"].unique()
+            assert named["hands"].tolist() == ["canonical-skeleton MPJPE, hands (mm)"]
+            assert named["whole body"].tolist() == [
+                "canonical-skeleton MPJPE, body (mm)",
+                "canonical-skeleton MPJPE, hands (mm)",
+            ]
             own = report.parts["upper"].overall.query("metric == 'mpjpe' and n_active == 3").iloc[0]
             assert (row["value"], row["reference"]) == pytest.approx((own["value"], own["reference"]))
         assert [header.value for header in at.header] == ["Lower, alone"]
@@ -166,6 +173,11 @@ class TestBeside:
         table = next(frame.value for frame in at.dataframe if "delta" in frame.value)
         assert table["checkpoint"].tolist() == [NAME, second]
         assert table["delta"].iloc[1] == 0  # the same file
+
+    def test_a_set_is_first_compared_with_a_set_and_a_file_with_a_file(self, second):
+        assert open_page("compare", checkpoint=NAME).multiselect(key="compare").value == [second]
+        at = open_page("compare", checkpoint="body/lower.safetensors")
+        assert at.multiselect(key="compare").value == ["body/hands.safetensors"]
 
     def test_a_part_that_the_other_set_has_not_is_told(self, second):
         at = open_page("compare", compare=second, part="hands", checkpoint=NAME)
