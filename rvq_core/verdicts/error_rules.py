@@ -111,8 +111,13 @@ def held_out_gap(facts: Facts) -> Iterator[Finding]:
     if ratio <= limit:
         return
     low, high = _ratio_interval(full, weights, split, int(facts.report.manifest["settings"]["seed"]))
-    same = float(weighted_mean(free[split[1]], weights[split[1]])) > 0 and _ratio(free, weights, split) > limit
-    whose = "the model's, the unquantised path has it too" if same else "the quantizer's, unquantised there is none"
+    known = float(weighted_mean(free[split[1]], weights[split[1]])) > 0
+    unquantised = _ratio(free, weights, split) if known else 1.0
+    # Whose most of the gap is: what of it is there without quantization.
+    models = unquantised - 1 >= (ratio - 1) / 2
+    whose = (
+        f"{'mostly the model' if models else 'mostly the quantizer'}'s, {unquantised:.1f} times without quantization"
+    )
     counts = [int(part.sum()) for part in split]
     yield Finding(
         rule="held_out_gap",
@@ -124,9 +129,13 @@ def held_out_gap(facts: Facts) -> Iterator[Finding]:
         low=low,
         high=high,
         measured_on=_on_clips(facts),
-        cause="Overfitting: too little motion for the size of the model.",
+        cause="Overfitting: too little motion for the size of the model."
+        if models
+        else "Codes of the training motion alone: what is new lies far from all of them.",
         advice="More or more varied motion, augmentation (mirror, heading), a smaller width; stop at the lowest "
-        "held-out error.",
+        "held-out error."
+        if models
+        else "More or more varied motion, augmentation (mirror, heading); fewer codes, or quantize dropout.",
         caveat=f"{counts[0]} held-out clips are few; which ones they are decides much." if counts[0] < 10 else "",
     )  # fmt: skip
 

@@ -85,7 +85,13 @@ class TestHeldOutGap:
         assert "4 held-out clips are few" in found["caveat"]
 
     def test_the_quantizer_alone_has_it(self):
-        assert "the quantizer's" in self.curves(free=20)["finding"]
+        found = self.curves(free=20)
+        assert "mostly the quantizer's, 1.0 times without quantization" in found["finding"]
+        assert "Overfitting" not in found["cause"]
+
+    def test_most_of_the_gap_decides(self):
+        assert "mostly the model's, 2.1 times without quantization" in self.curves(free=42)["finding"]
+        assert "mostly the quantizer's, 1.9 times without quantization" in self.curves(free=38)["finding"]
 
     def test_no_gap_unknown_clips_or_one_kind_only_are_nothing(self):
         assert "held_out_gap" not in rules(GOOD, held_out=self.HELD_OUT, thresholds=Thresholds(max_held_out_ratio=2))
