@@ -34,6 +34,17 @@ class FolderKind:
                 do="choose another place with --out",
             ) from error  # fmt: skip
 
+    def refuse_unwritable(self, target: Path) -> None:
+        """Raise ReportError where no folder can be written at ``target``; asked before work whose result goes there."""
+        self.refuse_foreign(target)
+        place = target.resolve().parent
+        while not place.exists():
+            place = place.parent
+        try:
+            tempfile.TemporaryDirectory(dir=place).cleanup()
+        except OSError as error:
+            raise _not_writable(target.resolve(), error) from error
+
     def _refuse_other_content(self, target: Path) -> None:
         if not target.exists():
             return
@@ -60,10 +71,7 @@ def written_folder(folder: Path, kind: FolderKind) -> Generator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
-        raise ReportError(
-            str(target), expected="a folder that can be written", found=error.strerror or str(error),
-            do="choose another place with --out",
-        ) from error  # fmt: skip
+        raise _not_writable(target, error) from error
     try:
         temporary.chmod(0o755)
         yield temporary
@@ -92,3 +100,10 @@ def _put_in_place(temporary: Path, target: Path) -> None:
         raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _not_writable(target: Path, error: OSError) -> ReportError:
+    return ReportError(
+        str(target), expected="a folder that can be written", found=error.strerror or str(error),
+        do="choose another place with --out",
+    )  # fmt: skip

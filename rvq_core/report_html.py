@@ -1,4 +1,4 @@
-"""How a report shows itself in a notebook: what it is measured on, verdicts, a row a layer, the error at full depth."""
+"""How reports and comparisons show themselves in a notebook: what they are measured on, findings, the main numbers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 if TYPE_CHECKING:
+    from rvq_core.compare import Comparison
     from rvq_core.report import Report
 
 COLUMNS = (
@@ -15,6 +16,8 @@ COLUMNS = (
     "residual_energy",
 )  # fmt: skip
 ERRORS = ("metric", "value", "low", "high", "reference", "unit")
+DIFFERENCES = ("checkpoint", "metric", "n_active", "value", "baseline", "delta", "low", "high", "unit", "words")
+LAYERS = ("checkpoint", "layer", "value", "baseline", "delta", "low", "high", "words")
 
 
 def report_html(report: Report) -> str:
@@ -36,6 +39,28 @@ def report_html(report: Report) -> str:
         depth = int(rows["n_active"].max())
         parts.append(f"<p>Error with all {depth} quantizers (reference: without quantization):</p>")
         parts.append(_table(rows[rows["n_active"] == depth], ERRORS))
+    return f"<div>{''.join(parts)}</div>"
+
+
+def comparison_html(comparison: Comparison) -> str:
+    """A comparison as HTML that needs no script; all its texts are escaped."""
+    clips = comparison.manifest["clips"]
+    refused = [f"Not compared: {each['what']} of {each['checkpoint']}: {each['reason']}" for each in comparison.refused]
+    told = [*comparison.manifest["summary"], *refused, *comparison.manifest["warnings"]]
+    parts = [
+        f"<h4>{escape(', '.join(comparison.names[1:]))} against {escape(comparison.baseline)}</h4>",
+        f"<p>Measured on the same {clips['count']} clips ({clips['seconds']:,.1f} s).</p>",
+        f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in told)}</ul>",
+    ]
+    metrics, layers = comparison.tables["metrics"], comparison.tables["layers"]
+    metrics = metrics[metrics["n_active"] >= 0]
+    deepest = metrics.groupby(["checkpoint", "metric"])["n_active"].transform("max")
+    for title, rows, columns in (
+        ("Error with all quantizers", metrics[metrics["n_active"] == deepest], DIFFERENCES),
+        ("Perplexity of each layer", layers[layers["figure"] == "perplexity"], LAYERS),
+    ):
+        if len(rows):
+            parts.append(f"<p>{title} (difference to the baseline, with its interval):</p>{_table(rows, columns)}")
     return f"<div>{''.join(parts)}</div>"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import components, data, obtain, state
+from dashboard import code_facts, components, data, obtain, state
 from dashboard.code_poses import Held
 from dashboard.export.build import FORMATS, Choice, export_files, zipped
 from dashboard.export.codes import code_figures, read_code
@@ -23,6 +23,11 @@ from rvq_core.clips import Clip
 from rvq_core.errors import RVQLensError
 from rvq_core.parts import PartSet, PartsReport
 from rvq_core.report import Report
+
+NO_POSES = (
+    "Poses of codes come from this page alone: these clips move a skeleton of their own, which the command, given the "
+    "report without its clips, does not have. It draws the codes' usage."
+)
 
 
 def main() -> None:
@@ -44,6 +49,8 @@ def main() -> None:
         st.caption(
             "The zip's manifest holds these lines, the checkpoint's sha256, the clips' fingerprint and the seed."
         )
+        if codes and code_facts.on_own_skeleton(report.clips):
+            st.caption(NO_POSES)
 
 
 def choose(report: Analysed) -> Choice | None:

@@ -13,6 +13,7 @@ from plotly.basedatatypes import BasePlotlyType
 
 from dashboard.paper.panels import Panel, panels_of
 from dashboard.paper.style import INK, MM, NAMED_DASHES, Preset
+from dashboard.paper.ticks import labelled, thin_out
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -231,7 +232,7 @@ def _settle(drawn: Figure, every: Sequence[Axes]) -> None:
     # Finding the places again for each format would take as long each time.
     drawn.set_layout_engine("none")
     for axes in every:
-        _thin_out(axes)
+        thin_out(axes)
 
 
 def _wrapped(axes: Axes) -> bool:
@@ -250,7 +251,7 @@ def _wrapped(axes: Axes) -> bool:
 
 def _shrunk(axes: Axes) -> bool:
     """Make names below each other smaller where they have too little room; whether they had."""
-    labels = [label for _, label in _labelled(axes, "y")]
+    labels = [label for _, label in labelled(axes, "y")]
     if len(labels) < CROWD:
         return False
     share = axes.bbox.height / len(labels) / max(label.get_window_extent().height for label in labels) / APART
@@ -259,38 +260,6 @@ def _shrunk(axes: Axes) -> bool:
     for label in labels:
         label.set_fontsize(label.get_fontsize() * max(share, SMALLEST))
     return True
-
-
-def _thin_out(axes: Axes) -> None:
-    """Take away the names of ticks before which the next one, which stays, has no room."""
-    for which, low, high in (("x", "x0", "x1"), ("y", "y0", "y1")):
-        labelled = _labelled(axes, which)
-        boxes = [label.get_window_extent() for _, label in labelled]
-        rising = len(boxes) < 2 or getattr(boxes[0], low) <= getattr(boxes[-1], low)
-        kept = float("inf")
-        for (_, label), box in reversed([*zip(labelled, boxes, strict=True)][:: 1 if rising else -1]):
-            if getattr(box, high) > kept + (-1 if which == "x" else 0.2 * box.height):
-                label.set_text("")
-            else:
-                kept = getattr(box, low)
-        if any(not label.get_text() for _, label in labelled):
-            # Those within the limits alone: ticks beyond would widen the axis.
-            mine = getattr(axes, f"{which}axis")
-            size = labelled[0][1].get_fontsize()
-            mine.set_ticks(
-                [tick for tick, _ in labelled], [label.get_text() for _, label in labelled], fontsize=size
-            )  # fmt: skip
-
-
-def _labelled(axes: Axes, which: str) -> list[tuple[float, Any]]:
-    """The ticks within the limits of an axis that have a name, with it."""
-    low, high = sorted(getattr(axes, f"get_{which}lim")())
-    ticks, labels = getattr(axes, f"get_{which}ticks")(), getattr(axes, f"get_{which}ticklabels")()
-    return [
-        (float(tick), label)
-        for tick, label in zip(ticks, labels, strict=True)
-        if low <= tick <= high and label.get_text()
-    ]
 
 
 def _legend(drawn: Figure, entries: list[tuple[Any, str]], title: str | None) -> None:

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     folders = _folders(options.reports, options.out)
     choices = [_choice(source, options) for source in sources]
     for folder in folders:
-        KIND.refuse_foreign(folder)
+        KIND.refuse_unwritable(folder)
     for source, more, choice, folder in zip(sources, further, choices, folders, strict=True):
         with progress_bar("figures") as progress:
             files = export_files(source, choice, options.command_line, progress, more)

@@ -74,6 +74,12 @@ class Comparison:
         names = [*TABLES, *(name for name in LATER if (source / f"{name}.parquet").exists())]
         return cls(manifest, {name: read_table(source / f"{name}.parquet", WRITTEN_BY) for name in names})
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from rvq_core.report_html import comparison_html
+
+        return comparison_html(self)
+
     def _write_into(self, folder: Path) -> None:
         for name, table in self.tables.items():
             write_table(table, folder / f"{name}.parquet")

@@ -4,10 +4,13 @@ import io
 import json
 import zipfile
 
+import numpy as np
 import pytest
 from browser import check
+from reports import make_report
 from streamlit.testing.v1 import AppTest
 
+from dashboard.code_facts import on_own_skeleton
 from dashboard.launch import APP
 
 
@@ -48,6 +51,20 @@ class TestPage:
         assert at.text_input(key="codes").value == "1:3, 2:0"
         export = at.code[0].value.splitlines()[1]
         assert " --code 1:3 --code 2:0 --checkpoint " in export
+
+    def test_poses_that_only_this_page_can_draw_are_told(self, monkeypatch):
+        def told(**query):
+            return any("from this page alone" in each.value for each in open_page(**query).caption)
+
+        assert not told(codes="1:3")
+        monkeypatch.setattr("dashboard.code_facts.on_own_skeleton", lambda _: True)
+        assert told(codes="1:3")
+        assert not told()
+
+    def test_skeletons_that_the_command_lacks_are_those_of_the_clips(self):
+        report = make_report([np.zeros((4, 1), np.int64)], 4)
+        for representation, own in (("joint_rot6d", True), ("smplx_rot6d", False), ("raw", False)):
+            assert on_own_skeleton(report.clips.assign(representation=representation)) == own
 
     def test_a_code_that_is_not_there_is_told(self):
         at = AppTest.from_file(str(APP), default_timeout=60)

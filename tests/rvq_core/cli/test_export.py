@@ -130,6 +130,21 @@ def test_a_place_that_cannot_be_written_is_told(saved, tmp_path):
     assert_one_line(done.stderr, "a folder that can be written", "Permission denied")
 
 
+def test_a_place_that_cannot_be_written_is_told_before_figures_are_drawn(run_cli, saved, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("dashboard.export.build.export_files", lambda *given: drawn.append(given) or {"a": b"a"})
+    (tmp_path / "file").write_text("no folder")
+    code, text, err = run_cli("export", saved, "--out", tmp_path / "file/new/out", "--formats", "csv")
+    assert (code, text, drawn) == (2, "", [])
+    assert_one_line(err, "file/new/out", "a folder that can be written", "Not a directory")
+    before = set(tmp_path.iterdir())
+    assert run_cli("export", saved, "--out", tmp_path / "new/out", "--formats", "csv")[0] == 0
+    assert len(drawn) == 1
+    # Asking whether it can be written leaves nothing.
+    assert set(tmp_path.iterdir()) - before == {tmp_path / "new"}
+    assert [path.name for path in (tmp_path / "new").rglob("*")] == ["out", "a"]
+
+
 def test_a_disk_that_is_really_full_is_told(saved, tmp_path):
     """Files may not grow beyond 512 bytes: the kernel refuses, as on a full disk."""
     line = f"ulimit -f 1; exec {sys.executable} -m rvq_core export {saved} --out {tmp_path}/out --formats html"

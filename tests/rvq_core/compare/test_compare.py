@@ -1,6 +1,7 @@
 """Comparisons of reports made by hand, and of checkpoints."""
 
 import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,28 @@ def made(name: str = "a", *, depth: int = 3, shift: float = 0.0, seed: int = 0, 
 
 def refusals(comparison: Comparison) -> dict[str, str]:
     return {entry["what"]: entry["reason"] for entry in comparison.refused}
+
+
+class TestInANotebook:
+    """What a notebook shows of a comparison."""
+
+    def test_the_differences_are_those_of_the_tables(self):
+        comparison = compare([made("a"), made("b", shift=7.0)])
+        page = ElementTree.fromstring(comparison._repr_html_())
+        full, perplexity = ([[cell.text for cell in row] for row in table.iter("tr")] for table in page.iter("table"))
+        (difference,) = [dict(zip(full[0], row, strict=True)) for row in full[1:]]
+        assert (difference["checkpoint"], difference["n_active"], difference["delta"]) == ("b", "3", "7")
+        usage = comparison.tables["usage"].query("checkpoint == 'b'").sort_values("layer")
+        value = perplexity[0].index("value")
+        assert [row[value] for row in perplexity[1:]] == [f"{each:.4g}" for each in usage["perplexity"]]
+
+    def test_every_text_is_escaped(self):
+        evil = "<script>alert(1)</script>"
+        comparison = compare([made("a"), made(evil)])
+        comparison.manifest["refused"].append({"checkpoint": evil, "what": "codes", "reason": evil})
+        shown = comparison._repr_html_()
+        assert "<script" not in shown
+        assert shown.count("alert(1)") >= 5  # title, refusal and each row
 
 
 class TestIdentical:
