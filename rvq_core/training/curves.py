@@ -26,8 +26,11 @@ def curves(training: dict[str, Any]) -> pd.DataFrame:
 
 
 def losses(table: pd.DataFrame) -> list[str]:
-    """Names of the series that are losses: those of our own runs first, others by name."""
-    named = set(table.loc[table["layer"].isna(), "series"]) - {ERROR}
+    """Names of the series that are losses: those of our own runs first, others by name.
+
+    A loss that was zero throughout is none: the training gave it no weight, or its motion has nothing it is taken of.
+    """
+    named = set(table.loc[table["layer"].isna() & table["value"].ne(0), "series"]) - {ERROR}
     return [name for name in LOSSES if name in named] + sorted(named - set(LOSSES))
 
 

@@ -55,7 +55,8 @@ def last_layers_buy_nothing(facts: Facts) -> Iterator[Finding]:
         severity="warning",
         layers=layers,
         finding=f"Nothing measurable is bought by {layers_in_words(layers, len(gain))}: together they change "
-        f"{facts.metric} by {-total:+.3g}{_unit(facts.metric)}, and each gain's interval includes 0 or lies below.",
+        f"the {_named(facts.metric)} by {-total:+.3g}{_unit(facts.metric)}, and each gain's interval includes 0 or "
+        "lies below.",
         value=float(gain[first - 1]),
         threshold=0.0,
         low=float(low[first - 1]),
@@ -83,8 +84,9 @@ def worse_layer(facts: Facts) -> Iterator[Finding]:
             rule="worse_layer",
             severity="warning" if sure else "note",
             layers=layers,
-            finding=f"{metric} rises with {layers_in_words(layers, len(mean))}: by {-mean[worst]:.3g}{_unit(metric)} "
-            f"at layer {worst + 1}, {'more than' if sure else 'within what'} the choice of clips explains.",
+            finding=f"The {_named(metric)} rises with {layers_in_words(layers, len(mean))}: "
+            f"by {-mean[worst]:.3g}{_unit(metric)} at layer {worst + 1}, "
+            f"{'more than' if sure else 'within what'} the choice of clips explains.",
             value=float(mean[worst]),
             threshold=0.0,
             low=float(gains[1][worst]),
@@ -122,8 +124,8 @@ def held_out_gap(facts: Facts) -> Iterator[Finding]:
     yield Finding(
         rule="held_out_gap",
         severity="warning",
-        finding=f"{facts.metric} of the {counts[0]} held-out clips is {ratio:.1f} times that of the {counts[1]} "
-        f"training clips: the gap is {whose}.",
+        finding=f"The {_named(facts.metric)} of the {counts[0]} held-out clips is {ratio:.1f} times that of the "
+        f"{counts[1]} training clips: the gap is {whose}.",
         value=ratio,
         threshold=limit,
         low=low,
@@ -157,7 +159,7 @@ def quantizer_is_no_bottleneck(facts: Facts) -> Iterator[Finding]:
     yield Finding(
         rule="quantizer_is_no_bottleneck",
         severity="note",
-        finding=f"The quantizer is not the bottleneck: of {total:.3g}{_unit(facts.metric)} {facts.metric}, "
+        finding=f"The quantizer is not the bottleneck: of {total:.3g}{_unit(facts.metric)} {_named(facts.metric)}, "
         f"{rest:.3g} are there without quantization.",
         value=(total - rest) / total,
         threshold=limit,
@@ -204,6 +206,10 @@ def _ratio_interval(
         means.append(drawn @ values[part] / drawn.sum(axis=1))
     low, high = np.quantile(means[0] / means[1], [0.025, 0.975])
     return float(low), float(high)
+
+
+def _named(metric: str) -> str:
+    return {"mpjpe": "MPJPE", "feature_mse": "feature MSE"}.get(metric, metric)
 
 
 def _unit(metric: str) -> str:

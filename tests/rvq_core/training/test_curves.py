@@ -40,6 +40,13 @@ def test_what_is_no_history_gives_no_row(training):
     assert losses(table) == []
 
 
+def test_a_loss_that_is_zero_throughout_is_left_out():
+    history = [{"iteration": n, "reconstruction": 0.0 if n == 1 else 0.5, "position": 0.0} for n in (1, 2)]
+    table = curves({"history": history})
+    assert set(table["series"]) == {"reconstruction", "position"}
+    assert losses(table) == ["reconstruction"]
+
+
 def test_the_bundled_checkpoint_tells_its_whole_run():
     training = load_checkpoint(bundled_checkpoints() / "healthy.safetensors").training
     table = curves(training)

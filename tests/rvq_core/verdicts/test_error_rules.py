@@ -37,6 +37,7 @@ class TestLastLayersBuyNothing:
         assert (found["severity"], found["layers"]) == ("warning", [3, 4])
         assert found["low"] <= 0 <= found["high"]
         assert "layers 3 to 4 (from layer 3 on)" in found["finding"]
+        assert "change the MPJPE by" in found["finding"]
         assert "Try 2 quantizers" in found["advice"]
 
     def test_a_layer_before_one_that_buys_is_not_named(self):
