@@ -120,6 +120,14 @@ WHAT = {
         "The error of every clip with all quantizers, the worst on top. Clips that the model was trained on flatter "
         "it: judge by the held-out ones."
     ),
+    "clip_tokens": (
+        "Which code each layer chose at each time of the clip; the colour tells how common it is among all tokens "
+        "of its layer."
+    ),
+    "clip_error": (
+        "The error of each frame of the clip with the first quantizers, with all, and without quantization; joints are "
+        "taken with the pelvises together."
+    ),
     "clip": (
         "The clip as it is and as the decoder makes it of the codes, at the clip's own speed; below them, which code "
         "each layer chose at each time, and the error of each frame. Errors are taken in every frame with the pelvises "
@@ -236,6 +244,8 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "body_errors": ("representations", "Body parts together"),
     "joints": ("metrics", "Reconstruction"),
     "clips": ("metrics", "Reconstruction"),
+    "clip_tokens": ("clip_page",),
+    "clip_error": ("clip_page",),
     "clip": ("clip_page",),
     "compared": ("metrics", "Comparing checkpoints"),
     "compared_curves": ("metrics", "Comparing checkpoints"),

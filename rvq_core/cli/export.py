@@ -30,8 +30,17 @@ def add_to(commands: Any) -> None:
         "--code", action="append", default=[], metavar="LAYER:CODE", help="figures of this code too; may be repeated"
     )
     parser.add_argument(
-        "--checkpoint", type=Path, metavar="CKPT", help="that of the report: codes are drawn as poses too"
+        "--clip",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="figures of this clip over time; may be repeated",
     )
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="CKPT",
+        help="that of the report: codes are drawn as poses too and, with --clips, the error of clips over time",
+    )  # fmt: skip
+    parser.add_argument("--clips", type=Path, metavar="PATH", help="file or folder of the clips that --clip names")
     parser.add_argument("--preset", default="single", help="single (85 mm, default), double (175 mm), slide")
     parser.add_argument("--titles", action="store_true", help="draw each figure's title above it")
     parser.add_argument("--list", action="store_true", help="print the names of this report's figures alone")
@@ -44,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     from dashboard.export.sources import figures_of, read_source
 
     sources = [read_source(path) for path in options.reports]
-    further = [_codes(source, options) for source in sources]
+    further = [[*_codes(source, options), *_clips(source, options)] for source in sources]
     if options.list:
         for source, more in zip(sources, further, strict=True):
             print("\n".join(f"{entry.name}{' (detail)' * entry.detail}" for entry, _ in figures_of(source, None, more)))
@@ -98,9 +107,7 @@ def _codes(source: Source, options: argparse.Namespace) -> list[FigureEntry[Any]
     if not options.code:
         return []
     if not isinstance(source, Report):
-        raise SettingsError(
-            "--code", expected="the report of one checkpoint", found="a comparison", do="export a report of its own"
-        )
+        raise _no_report("--code")
     asked = [read_code(text, source) for text in dict.fromkeys(options.code)]
     if options.checkpoint is None:
         return [entry for layer, code in asked for entry in code_figures(layer, code)]
@@ -108,6 +115,44 @@ def _codes(source: Source, options: argparse.Namespace) -> list[FigureEntry[Any]
 
     ckpt = _checkpoint_of(source, options.checkpoint)
     return [entry for layer, code in asked for entry in code_figures(layer, code, Held(ckpt, source, (), layer))]
+
+
+def _clips(source: Source, options: argparse.Namespace) -> list[FigureEntry[Any]]:
+    """The figures of the clips that were asked for."""
+    from dashboard.export.clips import clip_figures, clip_number
+    from rvq_core.report import Report
+
+    if not options.clip:
+        return []
+    if not isinstance(source, Report):
+        raise _no_report("--clip")
+    numbers = {name: clip_number(name, source) for name in options.clip}
+    if options.checkpoint is None or options.clips is None:
+        return [entry for number in numbers.values() for entry in clip_figures(number, source)]
+    from rvq_core.clips import load_clips
+    from rvq_core.playback import motion_of
+    from rvq_core.tokens import Pipeline
+
+    pipeline = Pipeline(_checkpoint_of(source, options.checkpoint), "cpu")
+    found = {clip.name: clip for clip in load_clips(options.clips) if clip.name in numbers}
+    missing = [name for name in numbers if name not in found]
+    if missing:
+        raise SettingsError(
+            "--clips", expected="the clips that --clip names", found=f"{options.clips} without {', '.join(missing)}",
+            do="name the file or folder that rvq-lens analyze was given",
+        )  # fmt: skip
+    return [
+        entry
+        for name, number in numbers.items()
+        for entry in clip_figures(number, source, motion_of(pipeline, found[name]))
+    ]
+
+
+def _no_report(option: str) -> SettingsError:
+    return SettingsError(
+        option, expected="the report of one checkpoint", found="a comparison or a set of body parts",
+        do="export a report of its own",
+    )  # fmt: skip
 
 
 def _checkpoint_of(report: Any, path: Path) -> Any:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from commands import ROOT, assert_one_line, command
@@ -84,6 +85,33 @@ class TestCode:
         code, _, err = run_cli("export", saved, "--out", tmp_path / "out", "--code", "1:0", "--checkpoint", other)
         assert code == 2
         assert_one_line(err, "--checkpoint", "that of the report", "sha256")
+
+
+class TestClip:
+    """Figures of single clips over time."""
+
+    def test_codes_need_the_report_alone_and_errors_checkpoint_and_clips(
+        self, run_cli, saved, make_checkpoint, write_clips, tmp_path
+    ):
+        name = str(pd.read_parquet(saved / "clips.parquet")["clip"].iloc[1])
+        only = ("--out", tmp_path / "out", "--figures", "", "--formats", "csv", "--clip", name)
+        assert run_cli("export", saved, *only)[0] == 0
+        assert [path.stem for path in (tmp_path / "out/figures").iterdir()] == [f"clip_2_{name}_tokens"]
+        more = ("--checkpoint", make_checkpoint(), "--clips", write_clips(6))
+        assert run_cli("export", saved, *only, *more)[0] == 0
+        found = {path.stem for path in (tmp_path / "out/figures").iterdir()}
+        assert found == {f"clip_2_{name}_tokens", f"clip_2_{name}_error"}
+
+    def test_what_is_no_clip_and_a_folder_without_it_are_told(self, run_cli, saved, make_checkpoint, tmp_path):
+        code, _, err = run_cli("export", saved, "--out", tmp_path / "out", "--clip", "nobody")
+        assert code == 2
+        assert_one_line(err, "a clip of the report", "nobody")
+        np.save(tmp_path / "other.npy", np.zeros((64, 6), np.float32))
+        name = str(pd.read_parquet(saved / "clips.parquet")["clip"].iloc[0])
+        more = ("--checkpoint", make_checkpoint(), "--clips", tmp_path / "other.npy")
+        code, _, err = run_cli("export", saved, "--out", tmp_path / "out", "--clip", name, *more)
+        assert code == 2
+        assert_one_line(err, "--clips", f"without {name}")
 
 
 def test_the_list_names_figures(run_cli, saved):
