@@ -50,11 +50,22 @@ def choose_code(report: Report) -> tuple[int, int]:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         layer = st.selectbox("Layer", layers, key="layer", bind="query-params", width=120) or layers[0]
         last = int(report.layers.set_index("layer")["codes"][layer]) - 1
-        if st.session_state.get("code", 0) > last:
+        first = most_used(report, int(layer))
+        asked = st.query_params.get("code", "")
+        if st.session_state.get("code") is None and not (asked.isdecimal() and int(asked) <= last):
+            st.session_state["code"] = first
+        elif (st.session_state.get("code") or 0) > last:
             st.session_state["code"] = last
-        code = st.number_input("Code", 0, last, key="code", bind="query-params", width=160)
+        # No default: the address names every code, the first one too.
+        code = st.number_input("Code", 0, last, value=None, key="code", bind="query-params", width=160)
         components.what_is_this("code")
-    return int(layer), int(code)
+    return int(layer), first if code is None else int(code)
+
+
+def most_used(report: Report, layer: int) -> int:
+    """The code that a layer chose most often: an unseen one would have little to show."""
+    codes = report.codes[report.codes["layer"] == layer]
+    return int(codes["code"].iloc[codes["count"].to_numpy().argmax()])
 
 
 def show_numbers(row: pd.Series) -> None:

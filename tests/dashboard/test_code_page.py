@@ -40,6 +40,18 @@ def test_a_link_restores_layer_and_code():
     assert "The link asks for" not in " ".join(box.value for box in at.warning)
 
 
+def test_without_a_link_the_most_used_code_is_shown_and_with_one_that_of_the_link():
+    at = open_code(layer="2")
+    shown = at.number_input(key="code").value
+    tokens = {}
+    for code in range(16):
+        at.number_input(key="code").set_value(code)
+        tokens[code] = int(healthy(at.run()).metric[0].value)
+    assert tokens[shown] == max(tokens.values())
+    least = min(tokens, key=tokens.__getitem__)
+    assert open_code(layer="2", code=str(least)).number_input(key="code").value == least
+
+
 def test_every_code_has_a_page_and_only_seen_ones_a_player():
     at = open_code()
     played = 0
@@ -149,13 +161,12 @@ def moving(smplx, save_motion):
 
 
 def used_code(at: AppTest, windows: int = 1) -> int:
-    """The first code that has so many windows."""
-    code = 0
+    """The shown code, or the first other that has so many windows."""
+    others = iter(range(16))
     while not any(len(one[0]["scene"]["places"]) >= windows for alt, one in played(at).items() if "nearest" in alt):
-        code += 1
-        at.number_input(key="code").set_value(code)
+        at.number_input(key="code").set_value(next(others))
         healthy(at.run())
-    return code
+    return at.number_input(key="code").value
 
 
 @pytest.mark.usefixtures("moving")
@@ -212,3 +223,12 @@ def test_a_link_restores_window_and_view():
 def test_the_run_of_a_token_is_found_at_both_ends():
     tokens = np.array([3, 3, 5, 5, 5, 3])
     assert [run_around(tokens, token) for token in range(6)] == [(0, 2)] * 2 + [(2, 5)] * 3 + [(5, 6)]
+
+
+def test_a_link_to_a_code_that_is_not_there_shows_the_most_used_and_says_so():
+    shown = open_code(layer="2").number_input(key="code").value
+    at = open_code(layer="2", code="999")
+    assert at.number_input(key="code").value == shown
+    assert any(
+        f"The link asks for code `999`, which is not here; `{shown}` is shown" in box.value for box in at.warning
+    )
