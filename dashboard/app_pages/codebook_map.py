@@ -58,7 +58,11 @@ def main() -> None:
         components.measured_on(report)
     own = codebooks_of(ckpt)
     paths = [ckpt.path]
-    choice = choose(len(own), [name for name in COLOURS if is_known(codes, name)])
+    known = [name for name in COLOURS if is_known(codes, name)]
+    # What an analysis will tell is offered before it does: a choice made (or not made) meanwhile holds afterwards.
+    to_come = ("usage", "status") if report is None and ckpt.model is not None else ()
+    choice = choose(len(own), [name for name in COLOURS if name in known or name in to_come])
+    choice = choice._replace(colour=choice.colour if choice.colour in known else known[0])
     second = choose_second(own, choice.layers, opened.part)
     codebooks, shas = own, ckpt.sha256
     if second is not None:

@@ -21,12 +21,14 @@ UNKNOWN_STATISTICS = "No mean and std are known for this checkpoint"
 ALONE = """plot => {
     const { xaxis, yaxis } = plot._fullLayout;
     const dots = plot._fullData.filter(trace => trace.customdata).flatMap(trace => Array.from(trace.x, (x, i) =>
-        [xaxis._offset + xaxis.d2p(x), yaxis._offset + yaxis.d2p(trace.y[i]), trace.name.startsWith('seen')]));
+        [xaxis._offset + xaxis.d2p(x), yaxis._offset + yaxis.d2p(trace.y[i]), !trace.name.includes('unseen')]));
     const nearest = dots.map(([x, y, seen], i) => !seen ? 0 :
         Math.min(...dots.map(([u, v], k) => i === k ? Infinity : Math.hypot(x - u, y - v))));
     return dots[nearest.indexOf(Math.max(...nearest))];
 }"""
 """Place in a chart, in pixels, of the code seen that lies farthest from all others."""
+USED = """() => [...document.querySelectorAll('.js-plotly-plot')].some(
+    plot => plot._fullData?.some(trace => trace.name?.includes('seen')))"""
 DRAWN = "() => [...document.querySelectorAll('.js-plotly-plot')].filter(plot => plot._fullData?.length).length"
 ALL = "() => document.querySelectorAll('.js-plotly-plot').length"
 
@@ -96,6 +98,7 @@ def test_a_copied_link_opened_in_a_new_browser_shows_the_same(server, page, chro
 def test_a_code_clicked_on_the_map_opens_its_page(server, page):
     page.goto(server)
     go_to(page, "Codebook map")
+    page.wait_for_function(USED)  # until the clips are analysed the map has no usage, and is then drawn anew
     settle(page, 1)
     plot = page.locator(".js-plotly-plot")
     x, y, _ = plot.evaluate(ALONE)
