@@ -31,7 +31,7 @@ WIDTH, HEIGHT = 1280, 900
 PATIENCE = 180_000
 COLOURS = 128
 THEMES = ("light", "dark")
-ADDITIONS = {"codebook_map": "map_layers=layer+2", "code": "layer=1&code=2"}
+ADDITIONS = {"codebook_map": "map_layers=layer+2", "code": "layer=1"}
 """What the address of a page says beside the checkpoint."""
 
 BUSY = ",".join(f'[data-testid="{part}"]' for part in ("stStatusWidget", "stProgress", "stSkeleton", "stSpinner"))
