@@ -5,8 +5,9 @@ Names are imported when first used, so that ``import rvq_core`` and ``rvq-lens -
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from rvq_core.lazy import imported_on_use
 
 if TYPE_CHECKING:
     from rvq_core.analysis import analyze as analyze
@@ -45,10 +46,4 @@ __all__ = [
     "load_clips",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = imported_on_use(__name__, _HOMES)

@@ -5,8 +5,9 @@ Names are imported when first used: reading a comparison, or exporting one, need
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from rvq_core.lazy import imported_on_use
 
 if TYPE_CHECKING:
     from rvq_core.compare.codes import Matching as Matching
@@ -23,10 +24,4 @@ _HOMES = {
 
 __all__ = ["Comparison", "Matching", "compare", "match_pair"]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = imported_on_use(__name__, _HOMES)

@@ -5,8 +5,9 @@ Names are imported when first used: who only looks for sets does not wait for wh
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from rvq_core.lazy import imported_on_use
 
 if TYPE_CHECKING:
     from rvq_core.parts.analysis import analyze_parts as analyze_parts
@@ -40,10 +41,4 @@ __all__ = [
     "parts_named",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = imported_on_use(__name__, _HOMES)
