@@ -110,11 +110,6 @@ class Report:
         (folder / MANIFEST).write_text(self.json(), encoding="utf-8")
 
 
-def refuse_foreign_folder(target: Path) -> None:
-    """Raise ReportError unless ``target`` is absent, empty, or an earlier report; the current folder is never one."""
-    KIND.refuse_foreign(target)
-
-
 def _is_report(folder: Path) -> bool:
     """Whether the folder's manifest is ours: other tools write a report.json too, and their folders must stay."""
     try:

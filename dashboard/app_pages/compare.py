@@ -62,11 +62,12 @@ def other_reports(part: str | None) -> dict[str, Report]:
             icon=":material/compare_arrows:",
         )
         return {}
-    _leave_out_the_baseline(names)
+    first = [name for name in names[:1] if _is_set(name) == _is_set(state.checkpoint_name())]
+    _leave_out_the_baseline(names, first)
     most = names[: MOST_CHECKPOINTS - 1]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         wanted = st.multiselect(
-            f"Compare with the baseline {state.checkpoint_name()}", names, default=names[:1], key="compare",
+            f"Compare with the baseline {state.checkpoint_name()}", names, default=first, key="compare",
             bind="query-params", placeholder="other checkpoints", max_selections=MOST_CHECKPOINTS - 1,
             help="The baseline is the checkpoint in the sidebar. Every checkpoint is run on the same clips.",
         )  # fmt: skip
@@ -84,11 +85,15 @@ def alike_first(paths: Mapping[str, Path], baseline: str) -> list[str]:
     return sorted(names, key=lambda name: paths[name].is_dir() != of_set)
 
 
-def _leave_out_the_baseline(names: list[str]) -> None:
-    """Where the sidebar made one of those compared the baseline, go on with the others, or with the first there is."""
+def _is_set(name: str) -> bool:
+    return state.checkpoints()[name].is_dir()
+
+
+def _leave_out_the_baseline(names: list[str], first: list[str]) -> None:
+    """Where the sidebar made one of those compared the baseline, go on with the others, or with the first like it."""
     before = st.session_state.get("compare")
     if before and not set(before) <= set(names):
-        st.session_state["compare"] = [name for name in before if name in names] or names[:1]
+        st.session_state["compare"] = [name for name in before if name in names] or first
 
 
 def _compare_with(names: list[str]) -> None:

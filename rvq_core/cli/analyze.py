@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from rvq_core.cli.clip_lines import clip_lines
 from rvq_core.cli.parts import is_part_set, open_part_set, parts_summary
 from rvq_core.cli.shared import (
+    AnyReport,
     add_checkpoint,
     add_clips,
+    measured,
     open_checkpoint,
-    progress_bar,
-    read_clips_of,
+    refuse_useless,
     rows,
-    tell_left_out,
 )
 from rvq_core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from rvq_core.parts import PartsReport
     from rvq_core.report import Report
     from rvq_core.verdicts import Thresholds
-
-AnyReport = TypeVar("AnyReport", bound="Report | PartsReport")
 
 VERDICTS_TOLD = 5
 """Verdicts that the terminal shows, the worst first; all stand in report.json."""
@@ -62,21 +58,17 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the report, print a summary of it."""
     from rvq_core.analysis import analyze
-    from rvq_core.report import refuse_foreign_folder
 
-    if options.out is None and not options.json:
-        raise SettingsError("rvq-lens analyze", expected="--out DIR", found="none", do="say where the report goes")
-    if options.out is not None:
-        refuse_foreign_folder(options.out)
+    refuse_useless(options, "analyze", "report")
     thresholds = _thresholds(options)
     if is_part_set(options.checkpoint):
         from rvq_core.parts import analyze_parts
 
-        return _measure(options, thresholds, partial(analyze_parts, open_part_set(options)), parts_summary)
-    return _measure(options, thresholds, partial(analyze, open_checkpoint(options)), _summary)
+        return _report(options, thresholds, partial(analyze_parts, open_part_set(options)), parts_summary)
+    return _report(options, thresholds, partial(analyze, open_checkpoint(options)), _summary)
 
 
-def _measure(
+def _report(
     options: argparse.Namespace,
     thresholds: Thresholds,
     measure: Callable[..., AnyReport],
@@ -85,25 +77,14 @@ def _measure(
     """Measure the clips with ``analyze`` or its like, write the report, print its summary."""
     from rvq_core.analysis import DETAIL_FRAMES
 
-    clips = read_clips_of(options)
-    with progress_bar("clips") as progress, warnings.catch_warnings():
-        # What is warned about stands in the manifest, which is told line by line below.
-        warnings.simplefilter("ignore")
-        report = measure(
-            clips.clips,
-            device=options.device,
-            max_frames=options.max_frames,
-            detail_frames=DETAIL_FRAMES if options.detail_frames is None else options.detail_frames,
-            seed=options.seed,
-            progress=progress,
-            left_out=clips.left_out,
-            warned=clips.warnings,
-            groups=options.groups,
-            thresholds=thresholds,
-            command=options.command_line,
-        )
-    for entry in report.manifest["left_out"]:
-        tell_left_out(entry["clip"], entry["reason"])
+    report = measured(
+        options,
+        measure,
+        max_frames=options.max_frames,
+        detail_frames=DETAIL_FRAMES if options.detail_frames is None else options.detail_frames,
+        groups=options.groups,
+        thresholds=thresholds,
+    )
     if options.out is not None:
         report.save(options.out)
     print(report.json().rstrip("\n") if options.json else summary(report, options.out))

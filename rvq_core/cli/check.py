@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from rvq_core.cli.parts import is_part_set, open_part_set
-from rvq_core.cli.shared import (
-    add_checkpoint,
-    add_clips,
-    open_checkpoint,
-    progress_bar,
-    read_clips_of,
-    tell_left_out,
-)
+from rvq_core.cli.shared import add_checkpoint, add_clips, measured, open_checkpoint
 
 if TYPE_CHECKING:
     from rvq_core.check import CheckResult, Limits
-    from rvq_core.parts import PartsReport
-    from rvq_core.report import Report
     from rvq_core.verdicts import Thresholds
 
-AnyReport = TypeVar("AnyReport", bound="Report | PartsReport")
-
 FAILED = 1
+
+NO_DETAIL = 0
+"""Frames of leave-one-out and beam search: no limit is on what they tell."""
 
 FLAGS = {
     "max_unseen": "share of a layer's codes never chosen (default: 0.5)",
@@ -71,32 +62,12 @@ def run(options: argparse.Namespace) -> int:
     if is_part_set(options.checkpoint):
         from rvq_core.parts import analyze_parts
 
-        reports = _measured(options, partial(analyze_parts, open_part_set(options))).parts
+        reports = measured(options, partial(analyze_parts, open_part_set(options)), detail_frames=NO_DETAIL).parts
         return _tell_parts({part: check(own, limits, thresholds) for part, own in reports.items()}, options.json)
-    result = check(_measured(options, partial(analyze, open_checkpoint(options))), limits, thresholds)
+    report = measured(options, partial(analyze, open_checkpoint(options)), detail_frames=NO_DETAIL)
+    result = check(report, limits, thresholds)
     print(result.json() if options.json else _summary(result))
     return 0 if result.passed else FAILED
-
-
-def _measured(options: argparse.Namespace, measure: Callable[..., AnyReport]) -> AnyReport:
-    """The clips measured with ``analyze`` or its like; what was left out is told."""
-    clips = read_clips_of(options)
-    with progress_bar("clips") as progress, warnings.catch_warnings():
-        # What analyze warns about stands in the manifest, which is told line by line below.
-        warnings.simplefilter("ignore")
-        report = measure(
-            clips.clips,
-            device=options.device,
-            detail_frames=0,  # no limit is on what they tell
-            seed=options.seed,
-            progress=progress,
-            left_out=clips.left_out,
-            warned=clips.warnings,
-            command=options.command_line,
-        )
-    for entry in report.manifest["left_out"]:
-        tell_left_out(entry["clip"], entry["reason"])
-    return report
 
 
 def _tell_parts(results: Mapping[str, CheckResult], as_json: bool) -> int:

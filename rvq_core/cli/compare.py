@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rvq_core.cli.parts import is_part_set
-from rvq_core.cli.shared import progress_bar, rows, tell_left_out
+from rvq_core.cli.shared import progress_bar, quiet_warnings, refuse_useless, rows, tell_all_left_out
 from rvq_core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -38,17 +37,11 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the comparison, print a summary of it."""
     from rvq_core.compare import compare
-    from rvq_core.report import refuse_foreign_folder
 
-    if options.out is None and not options.json:
-        raise SettingsError("rvq-lens compare", expected="--out DIR", found="none", do="say where the comparison goes")
-    if options.out is not None:
-        refuse_foreign_folder(options.out)
+    refuse_useless(options, "compare", "comparison")
     subjects = [_open(path) for path in options.subjects]
     clips = _read_clips(options, subjects)
-    with progress_bar("clips") as progress, warnings.catch_warnings():
-        # What analyze warns about stands in the manifest, which is told line by line below.
-        warnings.simplefilter("ignore")
+    with progress_bar("clips") as progress, quiet_warnings():
         comparison = compare(
             subjects,
             clips.clips if clips else (),
@@ -58,8 +51,7 @@ def run(options: argparse.Namespace) -> int:
             left_out=clips.left_out if clips else (),
             command=options.command_line,
         )
-    for entry in comparison.manifest["left_out"]:
-        tell_left_out(entry["clip"], entry["reason"])
+    tell_all_left_out(comparison.manifest)
     if options.out is not None:
         comparison.save(options.out)
     print(comparison.json().rstrip("\n") if options.json else _summary(comparison, options.out))

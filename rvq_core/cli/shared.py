@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Generator
+import warnings
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rvq_core.errors import SettingsError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from rvq_core.clips.load import ClipSet
     from rvq_core.loading import Checkpoint
+    from rvq_core.parts import PartsReport
+    from rvq_core.report import Report
+
+AnyReport = TypeVar("AnyReport", bound="Report | PartsReport")
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +62,48 @@ def read_clips_of(options: argparse.Namespace) -> ClipSet:
     from rvq_core.clips.load import read_clips
 
     return read_clips(options.clips, bone_map=options.bone_map, split=options.split)
+
+
+def measured(options: argparse.Namespace, measure: Callable[..., AnyReport], **settings: Any) -> AnyReport:
+    """The clips measured with ``analyze`` or its like and its ``settings``; what was left out is told on stderr."""
+    clips = read_clips_of(options)
+    with progress_bar("clips") as progress, quiet_warnings():
+        report = measure(
+            clips.clips,
+            device=options.device,
+            seed=options.seed,
+            progress=progress,
+            left_out=clips.left_out,
+            warned=clips.warnings,
+            command=options.command_line,
+            **settings,
+        )
+    tell_all_left_out(report.manifest)
+    return report
+
+
+@contextmanager
+def quiet_warnings() -> Generator[None]:
+    """No warnings of Python: what is warned about stands in the manifest, which the commands tell line by line."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def tell_all_left_out(manifest: Mapping[str, Any]) -> None:
+    """Say on stderr which clips were left out, and why."""
+    for entry in manifest["left_out"]:
+        tell_left_out(entry["clip"], entry["reason"])
+
+
+def refuse_useless(options: argparse.Namespace, command: str, what: str) -> None:
+    """Raise before the work where its result could not be kept: no ``--out``, or one that cannot be written."""
+    from rvq_core.report import KIND
+
+    if options.out is not None:
+        KIND.refuse_unwritable(options.out)
+    elif not options.json:
+        raise SettingsError(f"rvq-lens {command}", expected="--out DIR", found="none", do=f"say where the {what} goes")
 
 
 def tell_left_out(clip: str, reason: str) -> None:

@@ -103,7 +103,7 @@ def _tables(
         "usage": [usage_table(baseline, clips)],
     }
     refused: list[Refusal] = []
-    notes = [f"Compared on {len(clips)} clip{'s' * (len(clips) != 1)}, baseline {baseline.name}."]
+    notes = [f"Compared on {len(clips)} clip{'s' * (len(clips) != 1)}, baseline {baseline.name}.", *_sizes(subjects)]
     for subject in subjects[1:]:
         metrics, not_comparable = comparable_metrics(subject, baseline)
         refused += not_comparable
@@ -125,6 +125,17 @@ def _tables(
     return whole | {"config": config_table(subjects)}, refused, notes
 
 
+def _sizes(subjects: Sequence[Subject]) -> Iterator[str]:
+    """One sentence on all whose codebooks are not like the baseline's."""
+    baseline, *others = subjects
+    unlike = [subject.name for subject in others if subject.codes != baseline.codes]
+    if unlike:
+        yield (
+            f"{', '.join(unlike)} {'has' if len(unlike) == 1 else 'have'} codebooks of other sizes or another number "
+            f"of them than {baseline.name}: compare errors at equal bits, not at equal n."
+        )
+
+
 def _notes(subject: Subject, baseline: Subject, clips: Sequence[str], matching: pd.DataFrame) -> Iterator[str]:
     own, theirs = (sum(each.clips[clip].tokens for clip in clips) for each in (subject, baseline))
     if own != theirs:
@@ -137,11 +148,6 @@ def _notes(subject: Subject, baseline: Subject, clips: Sequence[str], matching: 
         yield (
             f"{len(unfair)} of the clips were trained on by one of {subject.name} and {baseline.name} alone: the error "
             "on them favours that one."
-        )
-    if subject.codes != baseline.codes:
-        yield (
-            f"{subject.name} has codebooks of other sizes or another number of them than {baseline.name}: compare "
-            "errors at equal bits, not at equal n."
         )
     if len(matching) == 0:
         return

@@ -179,6 +179,11 @@ class TestBeside:
         at = open_page("compare", checkpoint="body/lower.safetensors")
         assert at.multiselect(key="compare").value == ["body/hands.safetensors"]
 
+    def test_the_only_set_is_compared_with_nothing_that_was_not_chosen(self):
+        at = open_page("compare", checkpoint=NAME)
+        assert at.multiselect(key="compare").value == []
+        assert any("Choose at least one checkpoint" in info.value for info in at.info)
+
     def test_a_part_that_the_other_set_has_not_is_told(self, second):
         at = open_page("compare", compare=second, part="hands", checkpoint=NAME)
         (told,) = [box.value for box in at.warning if "left out" in box.value]

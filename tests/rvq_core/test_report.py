@@ -11,7 +11,7 @@ import pytest
 from rvq_core import Report, analyze
 from rvq_core import report as report_module
 from rvq_core.errors import ReportError
-from rvq_core.report import TABLES, refuse_foreign_folder
+from rvq_core.report import KIND, TABLES
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_the_current_folder_is_never_replaced(report, tmp_path, monkeypatch):
     monkeypatch.chdir(below)
     for folder in (".", "..", str(tmp_path / "out"), "../below"):
         with pytest.raises(ReportError, match="found the current folder, or one above it"):
-            refuse_foreign_folder(Path(folder))
+            KIND.refuse_foreign(Path(folder))
     report.save("new")
     assert (below / "new" / "report.json").exists()
 

@@ -52,6 +52,16 @@ class TestAnalyze:
         assert json.loads(text) == json.loads((out / MANIFEST).read_text())
         assert_one_line(err, "left out", "broken.npz")
 
+    def test_a_place_that_cannot_be_written_is_told_before_anything_is_measured(
+        self, run_cli, make_checkpoint, write_clips, tmp_path, monkeypatch
+    ):
+        measured = []
+        monkeypatch.setattr("rvq_core.analysis.analyze", lambda *given, **_: measured.append(given))
+        (tmp_path / "file").write_text("no folder")
+        code, text, err = run_cli("analyze", make_checkpoint(), write_clips(2), "--out", tmp_path / "file/new/out")
+        assert (code, text, measured) == (2, "", [])
+        assert_one_line(err, "file/new/out", "a folder that can be written", "Not a directory")
+
     def test_json_needs_no_folder(self, run_cli, make_checkpoint, write_clips):
         code, text, err = run_cli("analyze", make_checkpoint(), write_clips(2), "--json", "--device", "cpu")
         assert (code, err) == (0, "")

@@ -97,3 +97,15 @@ def test_what_does_not_fit(run_cli, make_checkpoint, write_clips, tmp_path, give
     assert (code, text) == (2, "")
     assert_one_line(err, *parts)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_measured(
+    run_cli, make_checkpoint, write_clips, tmp_path, monkeypatch
+):
+    measured = []
+    monkeypatch.setattr("rvq_core.compare.compare", lambda *given, **_: measured.append(given))
+    (tmp_path / "file").write_text("no folder")
+    paths = [make_checkpoint("one"), make_checkpoint("other", seed=1)]
+    code, text, err = run_cli("compare", *paths, "--clips", write_clips(2), "--out", tmp_path / "file/new/out")
+    assert (code, text, measured) == (2, "", [])
+    assert_one_line(err, "file/new/out", "a folder that can be written", "Not a directory")

@@ -144,6 +144,12 @@ class TestErrors:
         assert any("equal bits" in note for note in comparison.manifest["notes"])
         assert comparison.manifest["results"]["metrics"][0]["baseline_n_active"] == 3
 
+    def test_codebooks_of_other_sizes_are_told_once(self):
+        comparison = compare([made("a"), made("b", depth=2), made("c"), made("d", depth=1)])
+        told = [note for note in comparison.manifest["notes"] if "equal bits" in note]
+        assert len(told) == 1
+        assert told[0].startswith("b, d have codebooks of other sizes or another number of them than a")
+
     def test_curves_hold_every_checkpoint_with_its_own_interval(self):
         one, other = made("a"), made("b", depth=2)
         curves = compare([one, other]).tables["curves"]
