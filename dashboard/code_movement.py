@@ -40,7 +40,8 @@ def show(held: Held, code: int) -> None:
     play_scene(places, held.names, held.parents, held.fps, alt=alt, key=PLAYER)
     st.caption(
         f"For {AROUND_TOKENS} tokens without the code (blue), then {HELD_TOKENS} with it (orange), then without it "
-        "again; grey never has it. A latent that stands still is a pose: movement is in how codes follow each other, as below."
+        "again; grey never has it. A latent that stands still is a pose: movement is in how codes follow each other, "
+        "as below."
     )
     with st.expander("As still poses", icon=":material/accessibility_new:"):
         for key, strip in (("alone", held.alone(code)), ("context", held.in_context(code))):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,15 @@ import streamlit as st
 from dashboard import components, data, obtain, state, watched_pair, words
 from dashboard.figures import compare as figures
 from dashboard.figures.reconstruction import METRIC_NAMES, metric_name
+from dashboard.sweep import (
+    AXES_AT_FIRST,
+    SWEEP,
+    compared_table,
+    config_columns,
+    parallel_axes,
+    readable,
+    short_settings,
+)
 from rvq_core.compare import Comparison, Matching
 from rvq_core.errors import RVQLensError
 from rvq_core.report import Report
@@ -21,12 +29,10 @@ MOST_CHECKPOINTS = 50
 MOST_LINES = 8
 """Checkpoints whose curves are drawn into one figure; of more, those of the lowest error."""
 
-AXES_AT_FIRST, MOST_AXES, SHORT = 4, 6, 12
-"""Settings among parallel coordinates: so many until others are chosen, and at most; characters of a word on them."""
+MOST_AXES = 6
+"""Settings among parallel coordinates, at most."""
 
 FEWEST = 2
-SWEEP = 3
-"""From so many checkpoints on, settings and figures are shown as a sweep too."""
 
 
 def main() -> None:
@@ -178,9 +184,7 @@ def make_baseline(name: str, others: list[str]) -> None:
 
 def choose_settings(table: pd.DataFrame) -> list[str]:
     """Settings that become axes, of those that can stand on one: numbers and short words."""
-    own = ("checkpoint", "in words", "value", "delta", "low", "high", "perplexity", "unseen", "codes")
-    others = [str(name) for name in table if name not in own]
-    settings = [name for name in others if table[name].astype(str).str.len().max() <= SHORT]
+    settings = short_settings(table)
     if len(settings) <= AXES_AT_FIRST:
         return settings
     if not set(before := st.session_state.get("axes", [])) <= set(settings):  # other checkpoints differ in others
@@ -191,67 +195,10 @@ def choose_settings(table: pd.DataFrame) -> list[str]:
     )  # fmt: skip
 
 
-def parallel_axes(table: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
-    """The columns of the parallel coordinates: settings, then figures, the error last."""
-    figures_shown = [name for name in ("perplexity", "unseen", "value") if table[name].notna().all()]
-    return table[[*settings, *figures_shown]].rename(columns={"value": "error"})
-
-
-def compared_table(comparison: Comparison, rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a checkpoint, the baseline first: error with its difference, perplexity, unseen codes."""
-    usage = comparison.tables["usage"].groupby("checkpoint", sort=False)
-    table = pd.DataFrame(
-        {
-            "perplexity": usage["perplexity"].mean(),
-            "unseen": usage["unseen"].sum() / usage["codes"].sum(),
-            "codes": usage["codes"].sum(),
-        }
-    )
-    own = rows.set_index("checkpoint")
-    for name, column in (
-        ("words", "in words"),
-        ("value", "value"),
-        ("delta", "delta"),
-        ("low", "low"),
-        ("high", "high"),
-    ):
-        table[column] = own[name].reindex(table.index)
-    table["in words"] = table["in words"].fillna("not compared")
-    table.loc[comparison.baseline, "in words"] = "baseline"
-    if len(rows):
-        table.loc[comparison.baseline, "value"] = rows["baseline"].iloc[0]
-    front = ["in words", "value", "delta", "low", "high"]
-    return table[[*front, "perplexity", "unseen", "codes"]].rename_axis("checkpoint").reset_index()
-
-
 def rows_with(table: pd.DataFrame, wanted: str) -> pd.DataFrame:
     """Rows that hold a text in any of their columns, in whatever case."""
     texts = [" ".join(map(str, row)).lower() for row in table.itertuples(index=False)]
     return table[[wanted.lower() in text for text in texts]]
-
-
-def config_columns(comparison: Comparison) -> pd.DataFrame:
-    """Settings that differ, a column each, a row a checkpoint; numbers as numbers, so that they sort."""
-    table = comparison.tables["config"]
-    table = table.assign(value=pd.array([_readable(value) for value in table["value"].tolist()], dtype="object"))
-    wide = table.pivot(index="checkpoint", columns="setting", values="value")
-    wide.columns.name = None
-    return wide.apply(lambda column: pd.to_numeric(column) if _numeric(column) else column.astype(str))
-
-
-def _numeric(values: pd.Series) -> bool:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-
-
-def _readable(value: str) -> Any:
-    """A setting from JSON: numbers stay, all else becomes text."""
-    found = json.loads(value)
-    if found is None:
-        return "not told"
-    if isinstance(found, list):
-        same = len(set(map(str, found))) == 1
-        return f"{len(found)} x {found[0]}" if same else ", ".join(map(str, found))
-    return found if isinstance(found, int | float) and not isinstance(found, bool) else str(found)
 
 
 def columns(rows: pd.DataFrame) -> dict[str, Any]:
@@ -340,7 +287,7 @@ def show_config(comparison: Comparison) -> None:
     if table.empty:
         st.info("As far as the files tell, all settings are the same.")
         return
-    table = table.assign(value=[str(_readable(value)) for value in table["value"].tolist()])
+    table = table.assign(value=[str(readable(value)) for value in table["value"].tolist()])
     wide = table.pivot(index="setting", columns="checkpoint", values="value")
     order = list(dict.fromkeys(table["setting"]))
     shown = wide.loc[order, comparison.names].reset_index()

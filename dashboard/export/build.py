@@ -111,10 +111,10 @@ def zipped(files: Files) -> bytes:
     return buffer.getvalue()
 
 
-def caption(source: Source, what: str) -> str:
-    """What a figure shows, and on what it is measured."""
+def caption(source: Source, entry: FigureEntry[Any]) -> str:
+    """What a figure shows, on what it is measured, and how it was made where that is to be told."""
     measured = measured_on(source).replace("**", "")
-    return f"{words.WHAT[what]} {measured}"
+    return " ".join([words.WHAT[entry.what], measured, *([] if entry.note is None else [entry.note()])])
 
 
 def _figure_files(
@@ -157,7 +157,7 @@ def _manifest(
         "command": command,
         "report": provenance(source),
         "choice": {"formats": list(choice.formats), "preset": choice.preset, "titles": choice.titles},
-        "figures": [{"name": e.name, "title": e.title, "caption": caption(source, e.what)} for e in entries],
+        "figures": [{"name": e.name, "title": e.title, "caption": caption(source, e)} for e in entries],
         "files": files,
     }
 

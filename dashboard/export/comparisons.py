@@ -12,8 +12,16 @@ from dashboard.export.numbers import METRICS
 from dashboard.export.registry import FigureEntry
 from dashboard.export.tables import TableEntry
 from dashboard.export.text_table import Column
-from dashboard.figures.compare import agreement_image, differences, matching_image, overlaid_errors, overlaid_perplexity
+from dashboard.figures.compare import (
+    agreement_image,
+    differences,
+    matching_image,
+    overlaid_errors,
+    overlaid_perplexity,
+    parallel_coordinates,
+)
 from dashboard.figures.reconstruction import metric_name
+from dashboard.sweep import AXES_AT_FIRST, SWEEP, compared_table, config_columns, parallel_axes, short_settings
 from rvq_core.compare import Comparison
 
 
@@ -83,6 +91,24 @@ _BY_METRIC = (
     ("differences", "Difference to the baseline", _differences, _draw_differences),
 )
 
+
+def _sweep(comparison: Comparison) -> pd.DataFrame | None:
+    """Of three checkpoints or more the settings that differ and the figures, the error last; a row a checkpoint."""
+    full = _full(comparison)
+    if len(comparison.names) < SWEEP or full is None:
+        return None
+    metric = next(name for name in ("mpjpe", *METRICS) if name in set(full["metric"]))
+    table = compared_table(comparison, full[full["metric"] == metric])
+    table = table.merge(config_columns(comparison), left_on="checkpoint", right_index=True, how="left")
+    axes = parallel_axes(table, short_settings(table)[:AXES_AT_FIRST])
+    return axes.set_index(table["checkpoint"]).reset_index()
+
+
+def _draw_sweep(table: pd.DataFrame, comparison: Comparison) -> go.Figure:
+    del comparison
+    return parallel_coordinates(table.drop(columns="checkpoint"))
+
+
 COMPARISON_FIGURES: tuple[FigureEntry[Comparison], ...] = (
     FigureEntry("compared_perplexity", "Perplexity of each layer", "compared_curves", _usage, _draw_perplexity),
     *(
@@ -94,6 +120,7 @@ COMPARISON_FIGURES: tuple[FigureEntry[Comparison], ...] = (
         for name, title, of, draw in _BY_METRIC
         for metric in METRICS
     ),
+    FigureEntry("sweep", "Settings and figures, a line a checkpoint", "parallel", _sweep, _draw_sweep),
 )  # fmt: skip
 """The figures that any comparison may have."""
 

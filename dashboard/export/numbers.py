@@ -42,6 +42,11 @@ def points(report: Report, colour: str) -> pd.DataFrame | None:
     points = report.projections.get("pca")
     if points is None or (colour == "EMA count" and report.codes["ema_count"].isna().all()):
         return None
+    return with_codes(points, report)
+
+
+def with_codes(points: pd.DataFrame, report: Report) -> pd.DataFrame:
+    """Places of codes (layer, code, x, y) beside what the report knows of the codes."""
     columns = [name for name in HOVER_COLUMNS if name not in ("layer", "code")]
     return points.merge(report.codes[["layer", "code", *columns]], on=["layer", "code"], validate="one_to_one")
 

@@ -54,6 +54,8 @@ class FigureEntry(Generic[Source]):
     table: Callable[[Source], pd.DataFrame | None]
     draw: Callable[[pd.DataFrame, Source], go.Figure]
     detail: bool = False
+    note: Callable[[], str] | None = None
+    """How it was made, where settings of its own made it: said in the manifest and below it in the HTML report."""
 
 
 def _draw_clips(table: pd.DataFrame, report: Report) -> go.Figure:

@@ -7,6 +7,8 @@ import plotly.graph_objects as go
 
 from dashboard.figures.theme import BLUE, GREY, VERMILLION, hover, laid_out, layer_axis, translucent
 
+SQUARED = "\N{SUPERSCRIPT TWO}"
+
 METRIC_NAMES = {
     "feature_mse": "feature MSE",
     "mpjpe": "MPJPE, body",
@@ -29,7 +31,7 @@ def metric_name(metric: str, canonical: bool = False) -> str:
 def axis_name(metric: str, unit: str, canonical: bool = False) -> str:
     """Metric with its unit, as an axis title; normalised features have none."""
     name = metric_name(metric, canonical)
-    return f"{name} (normalised features)" if unit == "1" else f"{name} ({unit})"
+    return f"{name} (normalised features)" if unit == "1" else f"{name} ({unit.replace('^2', SQUARED)})"
 
 
 def error_figure(rows: pd.DataFrame, canonical: bool = False) -> go.Figure:

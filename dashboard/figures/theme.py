@@ -116,7 +116,7 @@ def rank_ticks(size: int) -> dict[str, list[Any]]:
 
 def hover(*lines: str) -> str:
     """Make a hover template of lines, without the box that repeats the trace's name."""
-    return "<br>".join(lines) + "<extra></extra>"
+    return "<br>".join(lines).replace("mm/s^2", "mm/s\N{SUPERSCRIPT TWO}") + "<extra></extra>"
 
 
 def translucent(colour: str, alpha: float) -> str:

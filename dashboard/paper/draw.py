@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from plotly.basedatatypes import BasePlotlyType
 
 from dashboard.paper.panels import Panel, panels_of
+from dashboard.paper.parallel import draw_parallel
 from dashboard.paper.style import INK, MM, NAMED_DASHES, Preset
 from dashboard.paper.ticks import labelled, thin_out
 
@@ -58,6 +59,9 @@ def _draw_panel(axes: Axes, panel: Panel, preset: Preset, entries: list[tuple[An
     from dashboard.paper.traces import Canvas, draw_traces
 
     layout = panel.layout
+    if panel.traces and panel.traces[0]["type"] == "parcoords":  # brings axes of its own
+        draw_parallel(axes, panel.traces[0], preset)
+        return axes
     canvas = Canvas(axes, preset, layout, _places(panel, "x"), _places(panel, "y"), entries)
     draw_traces(panel.traces, canvas)
     # Before the axes: lines across the figure widen them, as on the page.
@@ -265,8 +269,18 @@ def _shrunk(axes: Axes) -> bool:
 def _legend(drawn: Figure, entries: list[tuple[Any, str]], title: str | None) -> None:
     """Above the axes, in as many columns as fit, below the title."""
     handles, labels = [handle for handle, _ in entries], [plain(label) for _, label in entries]
-    for columns in range(min(len(labels), 6), 0, -1):
+    for columns in _columns(len(labels)):
         legend = drawn.legend(handles, labels, loc="outside upper left", ncols=columns, title=title, alignment="left")
         if columns == 1 or legend.get_window_extent().width <= 0.96 * drawn.bbox.width:
             return
         legend.remove()
+
+
+def _columns(entries: int) -> list[int]:
+    """Numbers of columns to try, the most first: of those that need as many rows the fewest, so that rows are even.
+
+    >>> _columns(7)
+    [4, 3, 2, 1]
+    """
+    rows = [-(-entries // columns) for columns in range(1, min(entries, 6) + 1)]
+    return sorted({-(-entries // row) for row in rows}, reverse=True)

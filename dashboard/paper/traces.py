@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dashboard.paper.cells import draw_cells
 from dashboard.paper.colours import colour_map, rgba
+from dashboard.paper.contours import draw_contours
 from dashboard.paper.style import DASHES, HATCHES, INK, LINE_MARKERS, MARKERS, NAMED_DASHES, Preset
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def draw_traces(traces: list[Trace], canvas: Canvas) -> None:
             _bars(trace, bars, canvas)
         elif trace["type"] == "heatmap":
             draw_cells(trace, canvas)
+        elif trace["type"] == "contour":
+            draw_contours(trace, canvas)
         elif trace.get("fill") in ("toself", "tozeroy"):
             _band(trace, canvas)
         else:
@@ -71,7 +74,7 @@ def draw_traces(traces: list[Trace], canvas: Canvas) -> None:
 def _refuse_unknown(traces: list[Trace]) -> None:
     for trace in traces:
         kind = trace["type"]
-        if kind not in ("scatter", "scattergl", "bar", "heatmap"):
+        if kind not in ("scatter", "scattergl", "bar", "heatmap", "contour"):
             raise NotImplementedError(f"a trace of type {kind} has no drawing for print (dashboard/paper/traces.py)")
         if trace.get("fill", "none") not in ("none", "toself", "tozeroy"):
             raise NotImplementedError(f"fill = {trace['fill']} has no drawing for print: make the band one polygon")

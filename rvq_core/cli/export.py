@@ -7,12 +7,12 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rvq_core.cli.export_further import add_further, further_figures
 from rvq_core.cli.shared import progress_bar
 from rvq_core.errors import SettingsError
 
 if TYPE_CHECKING:
     from dashboard.export.build import Choice
-    from dashboard.export.registry import FigureEntry
     from dashboard.export.sources import Source
 
 
@@ -26,21 +26,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the export (needed unless --list)")
     parser.add_argument("--formats", metavar="LIST", help="some of pdf,svg,png,html,csv,tex,md (default: all)")
     parser.add_argument("--figures", metavar="LIST", help="names as --list tells them, or all (default: the main ones)")
-    parser.add_argument(
-        "--code", action="append", default=[], metavar="LAYER:CODE", help="figures of this code too; may be repeated"
-    )
-    parser.add_argument(
-        "--clip",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="figures of this clip over time; may be repeated",
-    )
-    parser.add_argument(
-        "--checkpoint", type=Path, metavar="CKPT",
-        help="that of the report: codes are drawn as poses too and, with --clips, the error of clips over time",
-    )  # fmt: skip
-    parser.add_argument("--clips", type=Path, metavar="PATH", help="file or folder of the clips that --clip names")
+    add_further(parser)
     parser.add_argument("--preset", default="single", help="single (85 mm, default), double (175 mm), slide")
     parser.add_argument("--titles", action="store_true", help="draw each figure's title above it")
     parser.add_argument("--list", action="store_true", help="print the names of this report's figures alone")
@@ -53,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     from dashboard.export.sources import figures_of, read_source
 
     sources = [read_source(path) for path in options.reports]
-    further = [[*_codes(source, options), *_clips(source, options)] for source in sources]
+    further = [further_figures(source, options) for source in sources]
     if options.list:
         for source, more in zip(sources, further, strict=True):
             print("\n".join(f"{entry.name}{' (detail)' * entry.detail}" for entry, _ in figures_of(source, None, more)))
@@ -97,76 +83,6 @@ def _choice(source: Source, options: argparse.Namespace) -> Choice:
         figures_of(source, figures)  # a wrong name is told before the first export is written
     formats = FORMATS if options.formats is None else _listed(options.formats)
     return Choice(formats, figures, options.preset, options.titles)
-
-
-def _codes(source: Source, options: argparse.Namespace) -> list[FigureEntry[Any]]:
-    """The figures of the codes that were asked for."""
-    from dashboard.export.codes import code_figures, read_code
-    from rvq_core.report import Report
-
-    if not options.code:
-        return []
-    if not isinstance(source, Report):
-        raise _no_report("--code")
-    asked = [read_code(text, source) for text in dict.fromkeys(options.code)]
-    if options.checkpoint is None:
-        return [entry for layer, code in asked for entry in code_figures(layer, code)]
-    from dashboard.code_poses import Held
-
-    ckpt = _checkpoint_of(source, options.checkpoint)
-    return [entry for layer, code in asked for entry in code_figures(layer, code, Held(ckpt, source, (), layer))]
-
-
-def _clips(source: Source, options: argparse.Namespace) -> list[FigureEntry[Any]]:
-    """The figures of the clips that were asked for."""
-    from dashboard.export.clips import clip_figures, clip_number
-    from rvq_core.report import Report
-
-    if not options.clip:
-        return []
-    if not isinstance(source, Report):
-        raise _no_report("--clip")
-    numbers = {name: clip_number(name, source) for name in options.clip}
-    if options.checkpoint is None or options.clips is None:
-        return [entry for number in numbers.values() for entry in clip_figures(number, source)]
-    from rvq_core.clips import load_clips
-    from rvq_core.playback import motion_of
-    from rvq_core.tokens import Pipeline
-
-    pipeline = Pipeline(_checkpoint_of(source, options.checkpoint), "cpu")
-    found = {clip.name: clip for clip in load_clips(options.clips) if clip.name in numbers}
-    missing = [name for name in numbers if name not in found]
-    if missing:
-        raise SettingsError(
-            "--clips", expected="the clips that --clip names", found=f"{options.clips} without {', '.join(missing)}",
-            do="name the file or folder that rvq-lens analyze was given",
-        )  # fmt: skip
-    return [
-        entry
-        for name, number in numbers.items()
-        for entry in clip_figures(number, source, motion_of(pipeline, found[name]))
-    ]
-
-
-def _no_report(option: str) -> SettingsError:
-    return SettingsError(
-        option, expected="the report of one checkpoint", found="a comparison or a set of body parts",
-        do="export a report of its own",
-    )  # fmt: skip
-
-
-def _checkpoint_of(report: Any, path: Path) -> Any:
-    """The report's checkpoint. Raises SettingsError for another one."""
-    from rvq_core.loading import load_checkpoint
-
-    ckpt = load_checkpoint(path)
-    wanted = report.manifest["checkpoint"]
-    if ckpt.sha256 != wanted["sha256"]:
-        raise SettingsError(
-            "--checkpoint", expected=f"that of the report ({wanted['file']}, sha256 {wanted['sha256'][:12]}...)",
-            found=f"{path}, sha256 {ckpt.sha256[:12]}...", do="name the file that was analysed",
-        )  # fmt: skip
-    return ckpt
 
 
 def _listed(text: str) -> tuple[str, ...]:

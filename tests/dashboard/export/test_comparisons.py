@@ -106,3 +106,45 @@ def test_the_manifest_tells_the_clips_by_their_fingerprints(comparison):
 def test_names_are_unique(comparison):
     entries = comparison_figures(comparison)
     assert len({entry.name for entry in entries}) == len({entry.title for entry in entries}) == len(entries)
+
+
+@pytest.fixture(scope="module")
+def sweep(comparison: Comparison) -> Comparison:
+    """Three checkpoints of codebooks of 8, 16 and 32 codes on the same clips."""
+    rng = np.random.default_rng(1)
+    made = []
+    for size in (8, 16, 32):
+        tokens = [rng.integers(0, size, size=(20, 2)) for _ in range(6)]
+        report = reports.make_report(tokens, size, errors={"feature_mse": rng.random((6, 4)) + 8 / size})
+        checkpoint = report.manifest["checkpoint"] | {
+            "name": f"k{size}",
+            "config": {"nb_code": size, "norm": f"n{size}"},
+        }
+        made.append(dataclasses.replace(report, manifest=report.manifest | {"checkpoint": checkpoint}))
+    return compare(made)
+
+
+def test_a_sweep_is_a_line_a_checkpoint_with_the_values_of_its_table(sweep):
+    ((entry, table),) = figures_of(sweep, ["sweep"])
+    assert table["checkpoint"].tolist() == ["k8", "k16", "k32"]
+    assert table["nb_code"].tolist() == [8, 16, 32]
+    full = sweep.tables["metrics"].query("n_active >= 0").groupby("checkpoint", sort=False)["value"].last()
+    assert table["error"].tolist()[1:] == pytest.approx(full[["k16", "k32"]].tolist())
+    figure = entry.draw(table, sweep)
+    (lines,) = figure.data
+    assert [each.label for each in lines.dimensions] == [name for name in table if name != "checkpoint"]
+    with drawing(PRESETS["single"]):
+        (axes,) = draw(figure, PRESETS["single"]).axes
+    drawn = [line for line in axes.lines if len(line.get_ydata()) == len(lines.dimensions)]
+    for row, line in enumerate(drawn):
+        for place, name in enumerate(name for name in table if name != "checkpoint"):
+            values = table[name]
+            values = values if values.dtype.kind in "fiu" else values.rank() - 1
+            span = values.max() - values.min()
+            assert line.get_ydata()[place] == pytest.approx((values[row] - values.min()) / span)
+    texts = {text.get_text() for text in axes.texts}
+    assert {"8", "16", "32", "n8"} <= texts
+
+
+def test_two_checkpoints_are_no_sweep(comparison):
+    assert "sweep" not in {entry.name for entry, _ in figures_of(comparison)}

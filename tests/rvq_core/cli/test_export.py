@@ -182,3 +182,32 @@ def test_a_disk_that_is_really_full_is_told(saved, tmp_path):
     assert done.returncode == 2
     assert_one_line(done.stderr, "room to write the export")
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith((".", "out"))) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "parts"),
+    [
+        (["--umap"], ["--umap", "--checkpoint CKPT"]),
+        (["--density"], ["--density", "--checkpoint CKPT"]),
+        (["--density", "--checkpoint", "CKPT"], ["--density", "--clips PATH"]),
+        (["--over", "CKPT"], ["--over", "without a history"]),
+    ],
+    ids=lambda given: " ".join(given),
+)
+def test_what_further_figures_need_is_told(run_cli, saved, make_checkpoint, tmp_path, asked, parts):
+    given = [make_checkpoint() if word == "CKPT" else word for word in asked]
+    code, text, err = run_cli("export", saved, "--out", tmp_path / "out", *given)
+    assert (code, text) == (2, "")
+    assert_one_line(err, *parts)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_density_of_the_report_s_own_checkpoint_and_clips(run_cli, saved, make_checkpoint, write_clips, tmp_path):
+    line = ("export", saved, "--out", tmp_path / "out", "--formats", "csv", "--figures", "", "--density")
+    code, _, err = run_cli(*line, "--checkpoint", make_checkpoint(), "--clips", write_clips(6))
+    assert (code, err) == (0, "")
+    table = pd.read_csv(tmp_path / "out/figures/map_density.csv")
+    codes = pd.read_parquet(saved / "codes.parquet")
+    assert (table["what"] == "code").sum() == len(codes)
+    tokens = pd.read_parquet(saved / "layers.parquet")["tokens"].sum()
+    assert (table["what"] == "encoder").sum() == tokens

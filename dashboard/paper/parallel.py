@@ -1,0 +1,79 @@
+"""Parallel coordinates: an axis a column, a line a row, coloured by the last column."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard.paper.colours import colour_map
+from dashboard.paper.style import DASHES, INK, Preset
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAME, LETTER = 0.85, 0.22
+"""Size of the name of an axis, of that of text; width of a letter in mm for each point of its size."""
+
+
+def draw_parallel(axes: Axes, trace: dict[str, Any], preset: Preset) -> None:
+    """Draw the dimensions of ``trace`` side by side, each from its lowest to its highest value."""
+    dimensions = trace["dimensions"]
+    heights = np.stack([_shares(np.asarray(each["values"], dtype=np.float64)) for each in dimensions])  # [D, rows]
+    colours = colour_map(trace["line"]["colorscale"])(heights[-1])
+    for number, (row, colour) in enumerate(zip(heights.T, colours, strict=True)):
+        axes.plot(
+            range(len(row)), row, color=colour, linestyle=DASHES[number % len(DASHES)], zorder=2.5,
+            marker="o", markersize=preset.mark * 0.6, clip_on=False,
+        )  # fmt: skip
+    for place, each in enumerate(dimensions):
+        axes.axvline(place, color=INK, linewidth=preset.line * 0.6, zorder=2)
+        for height, text in _ticks(each):
+            axes.annotate(
+                text, (place, height), xytext=(-preset.text * 0.3, 0), textcoords="offset points", ha="right",
+                va="center", fontsize=preset.text * 0.8, zorder=3,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.4},
+            )  # fmt: skip
+        axes.annotate(
+            _broken(str(each["label"]), preset.width / len(dimensions) / (preset.text * NAME * LETTER)), (place, 1.06),
+            xytext=(0, preset.text * 0.3), textcoords="offset points", ha="center", va="bottom",
+            fontsize=preset.text * NAME,
+        )  # fmt: skip
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlim(-0.35, len(dimensions) - 0.9)
+    axes.set_ylim(-0.06, 1.06)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _shares(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values between their lowest (0) and their highest (1); in the middle where all are the same."""
+    low, span = np.nanmin(values), np.nanmax(values) - np.nanmin(values)
+    return np.full(len(values), 0.5) if span == 0 else (values - low) / span
+
+
+def _ticks(dimension: dict[str, Any]) -> list[tuple[float, str]]:
+    """Heights and texts: of words each, of numbers every value where they are few, else the ends and the middle."""
+    values = np.unique(np.asarray(dimension["values"], dtype=np.float64))
+    texts = dimension.get("ticktext")
+    if texts is not None:
+        shares = _shares(np.asarray(dimension["tickvals"], dtype=np.float64))
+        return list(zip(shares.tolist(), map(str, texts), strict=True))
+    if len(values) > 4:
+        values = np.array([values[0], (values[0] + values[-1]) / 2, values[-1]])
+    return [
+        (share, f"{float(f'{value:.3g}'):,.10g}") for share, value in zip(_shares(values).tolist(), values, strict=True)
+    ]
+
+
+def _broken(label: str, room: float) -> str:
+    """A name in lines of ``room`` letters, broken at spaces and after underscores.
+
+    >>> _broken("batch_size", 8).splitlines()
+    ['batch_', 'size']
+    """
+    lines = textwrap.wrap(label.replace("_", "_ "), max(int(room), 4), break_long_words=False)
+    return "\n".join(lines).replace("_ ", "_")
