@@ -14,15 +14,19 @@ import streamlit as st
 from dashboard import code_facts, components, data, obtain, state
 from dashboard.code_poses import Held
 from dashboard.export.build import FORMATS, Choice, export_files, zipped
+from dashboard.export.clips import clip_figures, clip_number
 from dashboard.export.codes import code_figures, read_code
 from dashboard.export.registry import FigureEntry
 from dashboard.export.sources import figures_of, name_of
 from dashboard.opened import Analysed, Subject
 from dashboard.paper import PRESETS
 from rvq_core.clips import Clip
+from rvq_core.clips.representations import TOKENS
 from rvq_core.errors import RVQLensError
 from rvq_core.parts import PartSet, PartsReport
+from rvq_core.playback import motion_of
 from rvq_core.report import Report
+from rvq_core.tokens import Pipeline
 
 NO_POSES = (
     "Poses of codes come from this page alone: these clips move a skeleton of their own, which the command, given the "
@@ -40,10 +44,15 @@ def main() -> None:
         st.info("Choose at least one format.")
         return
     codes = choose_codes(report) if isinstance(report, Report) else []
-    command = command_of(ckpt, choice, codes)
+    names = choose_clips(report) if isinstance(report, Report) else []
+    command = command_of(ckpt, choice, codes, names)
     # Read now: when the button is pressed there is no page to ask what is chosen.
-    clips = data.clips(state.current().clips).clips if codes else []
-    offer(report, choice, command, partial(figures_of_codes, ckpt, report, clips, codes))
+    clips = data.clips(state.current().clips).clips if codes or names else []
+
+    def further() -> list[FigureEntry[Any]]:
+        return [*figures_of_codes(ckpt, report, clips, codes), *figures_of_clips(ckpt, report, clips, names)]
+
+    offer(report, choice, command, further)
     with st.expander("The same from a terminal", icon=":material/terminal:"):
         st.code(command, language="bash", wrap_lines=True)
         st.caption(
@@ -91,6 +100,14 @@ def choose_codes(report: Report) -> list[tuple[int, int]]:
     return list(found)
 
 
+def choose_clips(report: Report) -> list[str]:
+    """Clips whose figures over time are wanted too."""
+    return st.multiselect(
+        "Clips", report.clips["clip"].tolist(), key="clips_drawn", bind="query-params", width=560,
+        placeholder="none", help="Figures of single clips over time: their codes and, where they move, the error.",
+    )  # fmt: skip
+
+
 def offer(report: Analysed, choice: Choice, command: str, further: Callable[[], list[FigureEntry[Any]]]) -> None:
     """The button; what it gives is made when it is pressed."""
     name = name_of(report)
@@ -116,7 +133,24 @@ def figures_of_codes(
     ]  # fmt: skip
 
 
-def command_of(ckpt: Subject, choice: Choice, codes: list[tuple[int, int]]) -> str:
+def figures_of_clips(
+    ckpt: Subject, report: Analysed, clips: Sequence[Clip], names: list[str]
+) -> list[FigureEntry[Any]]:
+    """Those of each clip; without a decoder, or of indices, its codes alone."""
+    if isinstance(ckpt, PartSet) or isinstance(report, PartsReport) or not names:
+        return []
+    moving = {clip.name: clip for clip in clips if ckpt.model is not None and clip.representation != TOKENS.name}
+    pipeline = Pipeline(ckpt, "cpu")
+    return [
+        entry
+        for name in names
+        for entry in clip_figures(
+            clip_number(name, report), report, motion_of(pipeline, moving[name]) if name in moving else None
+        )
+    ]
+
+
+def command_of(ckpt: Subject, choice: Choice, codes: list[tuple[int, int]], clips: list[str]) -> str:
     """The lines that do the same from a terminal."""
     selection = state.current()
     analysis = ["rvq-lens", "analyze", str(ckpt.path), *map(str, _files(ckpt, selection)), "--out", "report"]
@@ -126,7 +160,9 @@ def command_of(ckpt: Subject, choice: Choice, codes: list[tuple[int, int]]) -> s
     options = ["--formats", ",".join(choice.formats), "--figures", ",".join(choice.figures or ())]
     options += ["--preset", choice.preset, *(["--titles"] if choice.titles else [])]
     options += [word for layer, code in codes for word in ("--code", f"{layer}:{code}")]
-    options += ["--checkpoint", str(ckpt.path)] if codes else []
+    options += [word for name in clips for word in ("--clip", name)]
+    options += ["--checkpoint", str(ckpt.path)] if codes or clips else []
+    options += ["--clips", *map(str, _files(ckpt, selection))] if clips else []
     return f"{shlex.join(analysis)}\n{shlex.join(['rvq-lens', 'export', 'report', '--out', 'export', *options])}"
 
 

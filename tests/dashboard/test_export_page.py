@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 
 import numpy as np
@@ -52,6 +53,13 @@ class TestPage:
         export = at.code[0].value.splitlines()[1]
         assert " --code 1:3 --code 2:0 --checkpoint " in export
 
+    def test_clips_stand_in_the_command_with_their_files(self, clips):
+        at = open_page(clips_drawn="three", formats="csv")
+        assert at.multiselect(key="clips_drawn").value == ["three"]
+        export = at.code[0].value.splitlines()[1]
+        assert " --clip three --checkpoint " in export
+        assert export.endswith(f" --clips {clips}")
+
     def test_poses_that_only_this_page_can_draw_are_told(self, monkeypatch):
         def told(**query):
             return any("from this page alone" in each.value for each in open_page(**query).caption)
@@ -81,6 +89,7 @@ def test_the_button_gives_a_zip_of_what_is_chosen(server, page, tmp_path):
     chosen = ("figures=Used, rare, duplicate and unseen codes", "figures=Error with the first n quantizers")
     page.goto(
         f"{server}/export?{'&'.join(chosen)}&formats=svg&formats=csv&preset=double&codes=1:0,1:1,1:2,1:3,1:4,1:5,1:6,1:7"
+        "&clips_drawn=three"
     )
     page.get_by_text("The same from a terminal").wait_for()
     button = page.get_by_role("button", name="Make and download the zip")
@@ -92,6 +101,10 @@ def test_the_button_gives_a_zip_of_what_is_chosen(server, page, tmp_path):
         manifest = json.loads(archive.read("manifest.json"))
         names = archive.namelist()
     assert {"figures/status.svg", "figures/error.csv", "tables/layers.csv"} <= set(names)
+    drawn = {name.removeprefix("figures/") for name in names if name.startswith("figures/clip_")}
+    assert {re.sub(r"^clip_\d+_", "", name) for name in drawn} == {
+        "three_tokens.svg", "three_tokens.csv", "three_error.svg", "three_error.csv",
+    }  # fmt: skip
     # Some of these codes are used; raw features have no poses.
     assert {name.split("_")[-1] for name in names if name.startswith("figures/code_1_")} == {"clips.svg", "clips.csv"}
     assert not [name for name in names if name.endswith((".pdf", ".html"))]
