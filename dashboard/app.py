@@ -41,7 +41,7 @@ def main() -> None:
     # streamlit run puts this file's folder on the path, not the root that the packages stand in.
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
-    from dashboard import components, state
+    from dashboard import breadcrumb, components, linked, state
 
     st.set_page_config(page_title="RVQ Lens", page_icon=ICON, layout="wide")
     st.html(STYLE)
@@ -54,6 +54,8 @@ def main() -> None:
     told = st.container()
     try:
         state.choose(page.url_path)
+        linked.begin(state.checkpoint_name(), state.current().part)
+        breadcrumb.show()
         page.run()
     except StopException:  # a page that has said why it shows no more
         pass

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from dashboard import data, docs, links, state, words
+from dashboard import data, docs, linked, links, state, words
 from dashboard.figures.theme import CONFIG
 from dashboard.opened import Analysed, Opened, Subject, of_part
 from rvq_core.clips import ClipSet
@@ -117,6 +118,9 @@ def unexpected(error: Exception) -> None:
 def measured_on(report: Analysed) -> None:
     """Caption with tokens, clips, seconds and held-out clips, and the list of clips left out."""
     told = words.measured_on if isinstance(report, Report) else words.measured_on_body
+    if isinstance(report, Report):
+        sizes = zip(report.layers["layer"].tolist(), report.layers["codes"].tolist(), strict=True)
+        linked.hold_to(dict(sizes), report.clips["clip"].tolist())
     st.caption(told(report.manifest, report.clips))
     for warning in report.manifest["warnings"]:
         st.warning(escaped(warning), icon=":material/warning:")
@@ -155,6 +159,15 @@ def chart(figure: go.Figure, *, alt: str, key: str) -> None:
     st.plotly_chart(figure, alt=alt, key=f"chart_{key}", config=CONFIG)
 
 
+def selectable_chart(figure: go.Figure, *, alt: str, view: str, config: dict[str, Any] | None = None) -> None:
+    """A figure whose selected points are everyone's: ``view`` is its name among those of linked.py."""
+    figure.update_layout(clickmode="event+select")
+    st.plotly_chart(
+        figure, alt=alt, key=linked.key(view), config=CONFIG | (config or {}), on_select="rerun",
+        selection_mode=["points", "box", "lasso"],
+    )  # fmt: skip
+
+
 def codes_to_open(table: pd.DataFrame, layer: int, *, key: str) -> None:
     """A table of codes of ``layer`` in which a selected row leads to its page."""
     event = st.dataframe(
@@ -169,6 +182,8 @@ def codes_to_open(table: pd.DataFrame, layer: int, *, key: str) -> None:
 def open_code(layer: int, code: int) -> None:
     """Go to the page of a code; to be called in a page's run, as a callback may not leave the page."""
     st.session_state[state.OPENED_CODE] = (layer, code)
+    if (layer, code) not in linked.current().codes:  # of several that are selected the others stay
+        linked.choose(linked.CODES, [(layer, code)])
     page = "app_pages/code.py"
     try:
         st.switch_page(page, query_params={"layer": str(layer), "code": str(code)})

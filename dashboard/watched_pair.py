@@ -6,7 +6,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import components, data, state, words
+from dashboard import components, data, linked, state, words
 from dashboard.figures.reconstruction import metric_name
 from dashboard.player import (
     MOST_BYTES,
@@ -69,6 +69,9 @@ def _choose(reports: dict[str, Report], others: list[str]) -> tuple[str, Clip | 
             *(set(report.clips["clip"]) for report in (next(iter(reports.values())), reports[name]))
         )
         clips = {clip.name: clip for clip in data.clips(state.current().clips).clips if clip.name in measured}
+        selected = [clip for clip in linked.news("watched pair", linked.CLIPS) if clip in clips]
+        if selected and "watched_clip" not in st.query_params:
+            st.session_state["watched_clip"] = selected[0]
         chosen = (
             st.selectbox("Clip", list(clips), key="watched_clip", bind="query-params", width=420) if clips else None
         )

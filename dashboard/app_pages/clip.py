@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import components, data, obtain, state, words
+from dashboard import components, data, linked, obtain, state, words
 from dashboard.figures.reconstruction import metric_name
 from dashboard.opened import Analysed, Subject
 from dashboard.player import Row, choose_start, clip_player, opened_with, payload, remember_view, window
@@ -54,6 +54,9 @@ def choose_clip(ckpt: Subject, report: Analysed) -> Clip:
     wanted = st.query_params.get("clip")
     if wanted is not None and wanted not in names:
         st.warning("The link asks for a clip that is not among the chosen ones; another is shown.")
+    selected = [name for name in linked.news("clip page", linked.CLIPS) if name in names]
+    if selected and wanted is None:
+        st.session_state["clip_chosen"] = selected[0]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         # Not bound to the address: that would hold the mark too, which another checkpoint changes.
         name = st.selectbox(
@@ -63,6 +66,9 @@ def choose_clip(ckpt: Subject, report: Analysed) -> Clip:
             help="In the order of the report; behind each name what the checkpoint says of it.",
         )  # fmt: skip
         name = name or names[0]
+        if name not in linked.current().clips:
+            st.button("Select", key="select_clip", on_click=linked.choose, args=(linked.CLIPS, [name]),
+                      help="Marks this clip on all pages.")  # fmt: skip
         mark = MARKS[ckpt.held_out(name)]
         st.badge(mark.label, color=mark.colour, help=mark.meaning)
         components.what_is_this("clip")

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import code_facts, code_movement, code_way, code_windows, components, data, obtain, state
+from dashboard import code_facts, code_movement, code_way, code_windows, components, data, linked, obtain, state
 from dashboard.code_poses import Held
 from dashboard.figures.code_usage import code_usage_figure, usage_over_clips
+from dashboard.figures.marking import mark_clips
 from rvq_core.report import Report
 from rvq_core.stats.geometry import nearest_to
 
@@ -20,6 +21,7 @@ def main() -> None:
     opened = components.opened_or_stop()
     ckpt, report = opened.checkpoint, obtain.report_or_stop(opened)
     layer, code = choose_code(report)
+    walk_selected(layer, code)
     row = report.codes[(report.codes["layer"] == layer) & (report.codes["code"] == code)].iloc[0]
     components.measured_on(report)
     st.markdown(code_facts.sentence(row, report.layers))
@@ -45,6 +47,9 @@ def choose_code(report: Report) -> tuple[int, int]:
     """The code that the address names, a click led to, or the reader chooses."""
     layers = report.layers["layer"].tolist()
     opened = st.session_state.pop(state.OPENED_CODE, None)
+    chosen = linked.news("code page", linked.CODES)
+    if opened is None and chosen and not st.query_params.get("code"):
+        opened = chosen[0]
     if opened is not None and opened[0] in layers:
         st.session_state["layer"], st.session_state["code"] = opened
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -60,6 +65,24 @@ def choose_code(report: Report) -> tuple[int, int]:
         code = st.number_input("Code", 0, last, value=None, key="code", bind="query-params", width=160)
         components.what_is_this("code")
     return int(layer), first if code is None else int(code)
+
+
+def walk_selected(layer: int, code: int) -> None:
+    """Steps through the selected codes, where there are several or this one is not among them."""
+    chosen = linked.current().codes
+    if not chosen or chosen == ((layer, code),):
+        return
+    place = chosen.index((layer, code)) if (layer, code) in chosen else None
+    before, after = (len(chosen) - 1, 0) if place is None else ((place - 1) % len(chosen), (place + 1) % len(chosen))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button("Previous", key="code_before", icon=":material/chevron_left:", on_click=_go_to, args=chosen[before])
+        told = "not among the selected" if place is None else f"{place + 1:,} of {len(chosen):,} selected"
+        st.markdown(told, width="content")
+        st.button("Next", key="code_after", icon=":material/chevron_right:", on_click=_go_to, args=chosen[after])
+
+
+def _go_to(layer: int, code: int) -> None:
+    st.session_state[state.OPENED_CODE] = (layer, code)
 
 
 def most_used(report: Report, layer: int) -> int:
@@ -81,8 +104,9 @@ def show_clips(report: Report, row: pd.Series) -> None:
         st.info("Unseen in all of these clips.")
         return
     alt = f"Bars: share of a clip's tokens on this code; {len(usage)} of {len(report.clips)} clips use it"
-    components.chart(code_usage_figure(usage, float(row["share"])), alt=alt, key="code_clips")
-    st.caption(f"{len(usage)} of {len(report.clips)} clips use it.")
+    figure = mark_clips(code_usage_figure(usage, float(row["share"])), linked.current().clips)
+    components.selectable_chart(figure, alt=alt, view="code_clips")
+    st.caption(f"{len(usage)} of {len(report.clips)} clips use it. Click one to mark it on all pages.")
 
 
 def show_neighbours(report: Report, codebook: np.ndarray, layer: int, code: int) -> None:

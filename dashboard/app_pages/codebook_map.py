@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import components, data, job_box, obtain, state, words
+from dashboard import components, data, job_box, linked, obtain, state, words
 from dashboard.analyses import codebooks as codebooks_of
 from dashboard.figures.codebook_map import COLOURS, codebook_map
-from dashboard.figures.theme import CONFIG
+from dashboard.figures.marking import mark_codes
 from dashboard.jobs import State
 from dashboard.projection_store import UmapSettings
 from dashboard.second import JOINT, Second, choose_second, joined, with_norms
@@ -211,14 +212,9 @@ def show_map(ckpt: Checkpoint, picture: Picture, colour: str, second: Second | N
     alt = f"Scatter of {len(points):,} codes by {projection.made_by['method'].upper()}, coloured by {colour}"
     if beside is not None:
         alt += f"; outlined, {len(beside):,} codes of {name}"
-    event = st.plotly_chart(
-        figure,
-        alt=alt,
-        key="map",
-        config=CONFIG | {"scrollZoom": True},
-        on_select="rerun",
-        selection_mode=["points", "box", "lasso"],
-    )
+    chosen = linked.current()
+    mark_codes(figure, chosen.codes, chosen.layers)
+    components.selectable_chart(figure, alt=alt, view="map", config={"scrollZoom": True})
     drawn = "" if behind is None else f" Behind them {len(behind):,} vectors that these layers get to quantize."
     st.caption(f"{words.map_note(projection.made_by)}{drawn}")
     everything = points
@@ -226,7 +222,7 @@ def show_map(ckpt: Checkpoint, picture: Picture, colour: str, second: Second | N
         st.caption(f"Outlined: **{components.escaped(name)}**. {JOINT}")
         own = state.checkpoint_name()
         everything = pd.concat([points.assign(checkpoint=own), beside.assign(checkpoint=name)], ignore_index=True)
-    show_selected(ckpt, points, event["selection"]["points"], everything)
+    show_selected(ckpt, points, chosen.codes, everything)
 
 
 def show_geometry(report: Report) -> None:
@@ -250,13 +246,13 @@ def geometry_columns(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def show_selected(
-    ckpt: Checkpoint, points: pd.DataFrame, selected: list[dict[str, Any]], everything: pd.DataFrame
+    ckpt: Checkpoint, points: pd.DataFrame, selected: Sequence[linked.Code], everything: pd.DataFrame
 ) -> None:
     """List what is selected among ``points``; with nothing selected, ``everything`` can be downloaded."""
-    picked = [point["customdata"][:2] for point in selected if point.get("customdata")]
+    wanted = pd.DataFrame(selected, columns=["layer", "code"]).astype(int)
+    rows = points.merge(wanted, on=["layer", "code"]).sort_values(["layer", "code"])
+    picked = len(rows) > 0
     if picked:
-        wanted = pd.DataFrame(picked, columns=["layer", "code"]).drop_duplicates()
-        rows = points.merge(wanted.astype(int), on=["layer", "code"]).sort_values(["layer", "code"])
         st.subheader(f"{len(rows):,} selected", anchor=False)
         columns = [name for name in COLUMNS if name in rows and rows[name].notna().any()]
         shown = rows[columns]

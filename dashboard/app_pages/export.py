@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import code_facts, components, data, obtain, state
+from dashboard import code_facts, components, data, linked, obtain, state
 from dashboard.code_poses import Held
 from dashboard.export.build import FORMATS, Choice, export_files, zipped
 from dashboard.export.clips import clip_figures, clip_number
@@ -27,6 +27,9 @@ from rvq_core.parts import PartSet, PartsReport
 from rvq_core.playback import motion_of
 from rvq_core.report import Report
 from rvq_core.tokens import Pipeline
+
+MOST_CODES = 20
+"""Selected codes that the field begins with: each has figures of its own."""
 
 NO_POSES = (
     "Poses of codes come from this page alone: these clips move a skeleton of their own, which the command, given the "
@@ -87,6 +90,9 @@ def choose(report: Analysed) -> Choice | None:
 
 def choose_codes(report: Report) -> list[tuple[int, int]]:
     """Layer and code of each code whose figures are wanted too."""
+    selected = linked.news("export", linked.CODES)
+    if selected and "codes" not in st.query_params:
+        st.session_state["codes"] = ", ".join(f"{layer}:{code}" for layer, code in selected[:MOST_CODES])
     written = st.text_input(
         "Codes", key="codes", bind="query-params", width=340, placeholder="1:17, 2:5",
         help="Figures of single codes, as layer:code: what each looks like, and its usage over clips.",

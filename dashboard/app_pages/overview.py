@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import body_overview, components, health, obtain, words
+from dashboard import body_overview, components, health, linked, obtain, words
+from dashboard.figures.marking import mark_layers
 from dashboard.figures.perplexity import perplexity_figure
 from dashboard.figures.reconstruction import error_figure
 from dashboard.verdict_list import show_verdicts
@@ -76,12 +77,14 @@ def show_numbers(report: Report) -> None:
 
 
 def show_figures(report: Report) -> None:
+    chosen = linked.current().layers
     left, right = st.columns(2, gap="medium")
     with left:
         components.heading("Perplexity per layer", "perplexity")
         layers = report.layers
         values = ", ".join(f"{value:.0f}" for value in layers["perplexity"])
-        components.chart(perplexity_figure(layers), alt=f"Bars of perplexity per layer: {values}", key="perplexity")
+        figure = mark_layers(perplexity_figure(layers), chosen)
+        components.selectable_chart(figure, alt=f"Bars of perplexity per layer: {values}", view="perplexity")
     with right:
         components.heading("Error per quantizer", "reconstruction")
         rows = words.headline_metric(report.overall)
@@ -89,11 +92,12 @@ def show_figures(report: Report) -> None:
             st.info("This checkpoint and these clips give no reconstruction error.")
         else:
             values = ", ".join(f"{value:.3g}" for value in rows["value"])
-            components.chart(
-                error_figure(rows, words.is_canonical(report.clips)),
+            components.selectable_chart(
+                mark_layers(error_figure(rows, words.is_canonical(report.clips)), chosen),
                 alt=f"Error against active quantizers, from none to all: {values}",
-                key="error",
+                view="error_by_layer",
             )
+    st.caption("Click a layer to mark it on all pages.")
 
 
 def show_layers(report: Report) -> None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import body_errors, components, layer_words, obtain, words
+from dashboard import body_errors, components, layer_words, linked, obtain, words
 from dashboard.figures.clip_errors import MAX_CLIPS, clip_error_figure, clip_table
 from dashboard.figures.groups import group_error_figure
 from dashboard.figures.headroom import headroom_figure
 from dashboard.figures.joints import joint_figure
+from dashboard.figures.marking import mark_clips, mark_layers, with_selected_clips
 from dashboard.figures.rate_distortion import rate_distortion_figure
 from dashboard.figures.reconstruction import error_figure, gain_figure, leave_one_out_figure, metric_name
 from dashboard.figures.redundancy import redundancy_figure
 from dashboard.figures.residual import residual_figure
 from rvq_core.parts import PartSet
 from rvq_core.report import Report
+from rvq_core.stats.reconstruction import reconstruction_table
 
 
 def main() -> None:
@@ -74,14 +77,26 @@ def of_metric(report: Report, table: str, rows: pd.DataFrame) -> pd.DataFrame:
 def show_curve(report: Report, rows: pd.DataFrame) -> None:
     components.heading("Error with the first n quantizers", "reconstruction")
     values = ", ".join(f"{value:.3g}" for value in rows["value"])
+    figure = error_figure(rows, words.is_canonical(report.clips))
+    if len(own := of_selected_clips(report, str(rows["metric"].iloc[0]))):
+        with_selected_clips(figure, own, len(linked.current().clips))
     components.chart(
-        error_figure(rows, words.is_canonical(report.clips)),
+        figure,
         alt=f"Error against active quantizers, from none to all: {values}",
         key="error_curve",
     )
     if rows["low"].isna().all():
         st.caption("No interval: it takes more than one clip.")
     st.markdown(layer_words.needed_sentence(of_metric(report, "quantizers_needed", rows)))
+
+
+def of_selected_clips(report: Report, metric: str) -> pd.DataFrame:
+    """The error curve of the selected clips alone, with its interval; empty where none has the metric."""
+    errors = report.clip_errors
+    own = errors[errors["clip"].isin(linked.current().clips) & (errors["metric"] == metric)]
+    if own.empty:
+        return own
+    return reconstruction_table(own, int(report.manifest["settings"]["seed"])).sort_values("n_active")
 
 
 def show_worth(report: Report, rows: pd.DataFrame) -> None:
@@ -91,7 +106,8 @@ def show_worth(report: Report, rows: pd.DataFrame) -> None:
     with left:
         components.heading("Gain of each quantizer", "gain")
         values = ", ".join(f"{value:.3g}" for value in rows["gain"].dropna())
-        components.chart(gain_figure(rows, canonical), alt=f"Bars of the gain of each quantizer: {values}", key="gain")
+        figure = mark_layers(gain_figure(rows, canonical), linked.current().layers)
+        components.selectable_chart(figure, alt=f"Bars of the gain of each quantizer: {values}", view="gain")
     with right:
         components.heading("Each layer left out", "leave_one_out")
         left_out = of_metric(report, "leave_one_out", rows)
@@ -100,7 +116,7 @@ def show_worth(report: Report, rows: pd.DataFrame) -> None:
             return
         values = ", ".join(f"{value:.3g}" for value in left_out["rise"])
         components.chart(
-            leave_one_out_figure(left_out, canonical),
+            mark_layers(leave_one_out_figure(left_out, canonical), linked.current().layers),
             alt=f"Bars of the error added where one layer is left out: {values}",
             key="leave_one_out",
         )
@@ -218,15 +234,26 @@ def show_clips(report: Report, rows: pd.DataFrame) -> None:
     worst = ", ".join(
         f"{clip} {words.amount(error, unit)}" for clip, error in zip(table["clip"][:3], table["error"][:3], strict=True)
     )
-    components.chart(
-        clip_error_figure(table, metric, unit, words.is_canonical(report.clips)),
-        alt=f"Error per clip, the worst: {worst}",
-        key="clip_errors",
+    chosen = linked.current()
+    figure = clip_error_figure(table, metric, unit, words.is_canonical(report.clips))
+    components.selectable_chart(
+        mark_clips(figure, chosen.clips), alt=f"Error per clip, the worst: {worst}", view="clip_errors"
     )
+    st.caption("Click clips, or draw around some, to mark them on all pages and to see their error and usage alone.")
+    if chosen.codes:
+        table["selected_codes"] = table["clip"].map(share_on_codes(report, set(chosen.codes)))
     if len(table) > MAX_CLIPS:
         st.caption(f"The {MAX_CLIPS} clips with the largest error; the table has all {len(table):,}.")
     with st.expander("As a table", icon=":material/table:"):
         st.dataframe(table.assign(held_out=table["held_out"].map(WHICH)), hide_index=True, column_config=columns(unit))
+
+
+def share_on_codes(report: Report, codes: set[linked.Code]) -> dict[str, float]:
+    """Share of each clip's latent positions that choose at least one of the codes."""
+    return {
+        str(name): float(np.mean(np.any([tokens[:, layer - 1] == code for layer, code in codes], axis=0)))
+        for name, tokens in zip(report.clips["clip"], report.tokens, strict=True)
+    }
 
 
 WHICH = {True: "held out", False: "trained on"}
@@ -237,6 +264,9 @@ def columns(unit: str) -> dict[str, Any]:
     return {
         "seconds": st.column_config.NumberColumn("seconds", format="%.1f"),
         "held_out": st.column_config.TextColumn("in training"),
+        "selected_codes": st.column_config.NumberColumn(
+            "selected codes", format="percent", help="Share of its latent positions that choose one of the codes."
+        ),
         "error": st.column_config.NumberColumn(f"error{shown}", format="%.4g"),
         "unquantised": st.column_config.NumberColumn(f"without quantization{shown}", format="%.4g"),
     }

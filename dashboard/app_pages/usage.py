@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, obtain, words
+from dashboard import components, linked, obtain, words
 from dashboard.figures.discovery import discovery_figure
 from dashboard.figures.groups import group_usage_figure
+from dashboard.figures.marking import mark_cells, mark_curves
 from dashboard.figures.status import status_figure, status_table
 from dashboard.figures.theme import CONFIG
 from dashboard.figures.usage_curves import usage_curves_figure
@@ -15,7 +19,13 @@ from dashboard.figures.usage_image import ORDERS, codes_of_cell, usage_grid, usa
 from rvq_core.report import Report
 from rvq_core.stats.usage import ways_of_counting
 
-COUNTS = {"these clips": "count", "training corpus": "train_count", "held-out corpus": "held_out_count"}
+SELECTED = "selected clips"
+COUNTS = {
+    "these clips": "count",
+    SELECTED: "selected_count",
+    "training corpus": "train_count",
+    "held-out corpus": "held_out_count",
+}
 ORDER_NAMES = {"most used first": "usage", "code number": "code"}
 
 
@@ -23,6 +33,7 @@ def main() -> None:
     st.title("Usage", anchor=False)
     report = obtain.report_or_stop(components.opened_or_stop())
     components.measured_on(report)
+    report = with_selected_clips(report)
     show_status(report)
     show_certainty(report)
     column = choose_counts(report)
@@ -31,6 +42,28 @@ def main() -> None:
     show_groups(report)
     show_sequences(report)
     show_codes(report)
+
+
+def with_selected_clips(report: Report) -> Report:
+    """The report with a column of counts over the selected clips, where there are any."""
+    chosen = linked.current().clips
+    if not chosen:
+        return report
+    counts = counts_over(report, set(chosen))
+    return replace(report, codes=report.codes.merge(counts, on=["layer", "code"], how="left", validate="one_to_one"))
+
+
+def counts_over(report: Report, clips: set[str]) -> pd.DataFrame:
+    """``selected_count`` of each layer and code: tokens of these clips alone."""
+    tokens = [rows for name, rows in zip(report.clips["clip"], report.tokens, strict=True) if name in clips]
+    together = np.concatenate(tokens)
+    tables = [
+        pd.DataFrame(
+            {"layer": layer, "code": np.arange(size), "selected_count": np.bincount(together[:, q], minlength=size)}
+        )
+        for q, (layer, size) in enumerate(zip(report.layers["layer"], report.layers["codes"], strict=True))
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
 def show_certainty(report: Report) -> None:
@@ -75,13 +108,17 @@ def show_status(report: Report) -> None:
 
 def choose_counts(report: Report) -> str:
     """Column of counts for the figures below: of these clips, or of a corpus stored in the checkpoint."""
-    present = [name for name, column in COUNTS.items() if report.codes[column].notna().any()]
+    present = [name for name, column in COUNTS.items() if column in report.codes and report.codes[column].notna().any()]
     if len(present) == 1:
         return COUNTS[present[0]]
     chosen = st.segmented_control(
         "Counts of", present, default=present[0], required=True, key="counts", bind="query-params",
         help="Counts of the training and held-out corpus are stored in the checkpoint.",
     )  # fmt: skip
+    if chosen == SELECTED:
+        clips = linked.current().clips
+        tokens = int(report.codes.loc[report.codes["layer"] == 1, "selected_count"].sum())
+        st.caption(f"{words.many(len(clips), 'selected clip')}, {words.many(tokens, 'token')} a layer.")
     st.caption(words.corpus_note(report.layers, report.manifest["checkpoint"]["corpora"]) or "")
     return COUNTS[chosen or present[0]]
 
@@ -100,6 +137,7 @@ def show_image(report: Report, column: str) -> None:
     grid = usage_grid(codes, order=order, counts=column)
     alt = "Image of usage: rows are layers, columns codes, colour how often a code is chosen"
     figure = with_clickable_cells(usage_image(grid, order=order), grid, order=order)
+    mark_cells(figure, grid, codes, order, column, linked.current().codes)
     event = st.plotly_chart(
         figure, alt=alt, key="image", config=CONFIG, on_select="rerun", selection_mode="points"
     )  # fmt: skip
@@ -124,12 +162,19 @@ def show_image(report: Report, column: str) -> None:
 def choose_of_cell(rows: pd.DataFrame, layer: int) -> None:
     """The codes of the cell that was clicked, to open one of them."""
     st.markdown(f"**The {len(rows)} codes of the cell in layer {layer}.** Select a row to see the code as movement.")
+    codes = [(layer, int(code)) for code in rows["code"]]
+    if set(codes) != set(linked.current().codes):
+        st.button(
+            f"Select all {len(rows)}", key="select_cell", on_click=linked.choose, args=(linked.CODES, codes),
+            help="Marks them in the charts of all pages.",
+        )  # fmt: skip
     components.codes_to_open(rows[["code", "status", "count", "share"]], layer, key="cell")
 
 
 def show_curves(report: Report, column: str) -> None:
     components.heading("Sorted usage", "curves")
-    figure = usage_curves_figure(report.codes.dropna(subset=[column]), counts=column)
+    codes, chosen = report.codes.dropna(subset=[column]), linked.current()
+    figure = mark_curves(usage_curves_figure(codes, counts=column), codes, chosen.codes, chosen.layers, column)
     components.chart(figure, alt="Share of tokens against rank of the code, one curve a layer", key="curves")
 
 
@@ -141,7 +186,12 @@ def show_groups(report: Report) -> None:
     components.heading("Perplexity of each group of clips", "group_usage")
     layers = report.layers["layer"].tolist()
     layer = st.segmented_control(
-        "Layer of the groups", layers, default=layers[0], required=True, key="group_layer", bind="query-params"
+        "Layer of the groups",
+        layers,
+        default=next((one for one in linked.current().layers if one in layers), layers[0]),
+        required=True,
+        key="group_layer",
+        bind="query-params",
     )
     rows = table[table["layer"] == (layer or layers[0])]
     overall = float(report.layers["perplexity"].iloc[layers.index(layer or layers[0])])

@@ -43,7 +43,7 @@ def usage_grid(
     codes: pd.DataFrame, *, order: str = "usage", counts: str = "count", max_columns: int = MAX_COLUMNS
 ) -> UsageGrid:
     """Cells of all layers; ``order`` sorts codes by usage within their layer or by number, ``counts`` is the column."""
-    groups = [(int(str(layer)), group) for layer, group in _ordered(codes, order, counts).groupby("layer")]
+    groups = [(int(str(layer)), group) for layer, group in ordered(codes, order, counts).groupby("layer")]
     widest = max(len(group) for _, group in groups)
     size = -(-widest // max_columns)
     columns = -(-widest // size)
@@ -60,7 +60,7 @@ def codes_of_cell(
 ) -> pd.DataFrame:
     """Rows of ``codes`` that a cell stands for: those in ``places`` (first and last, both among them) of its layer."""
     first, last = places
-    return _ordered(codes[codes["layer"] == layer], order, counts).iloc[first : last + 1]
+    return ordered(codes[codes["layer"] == layer], order, counts).iloc[first : last + 1]
 
 
 def usage_image(grid: UsageGrid, *, order: str = "usage") -> go.Figure:
@@ -108,7 +108,7 @@ def with_clickable_cells(figure: go.Figure, grid: UsageGrid, *, order: str = "us
     return figure
 
 
-def _ordered(codes: pd.DataFrame, order: str, counts: str) -> pd.DataFrame:
+def ordered(codes: pd.DataFrame, order: str, counts: str) -> pd.DataFrame:
     """The codes as they stand beside each other in their layer."""
     first = "code" if order == "code" else counts
     return codes.sort_values([first, "code"], ascending=[order == "code", True])

@@ -7,7 +7,7 @@ import numpy as np
 import published
 import pytest
 import torch
-from browser import PATIENCE, another_browser, check, playwright
+from browser import PATIENCE, another_browser, check, go_to, playwright, settle
 
 from dashboard import app
 from rvq_core.clips.representations.humanml3d import humanml3d_features
@@ -29,22 +29,6 @@ ALONE = """plot => {
 """Place in a chart, in pixels, of the code seen that lies farthest from all others."""
 USED = """() => [...document.querySelectorAll('.js-plotly-plot')].some(
     plot => plot._fullData?.some(trace => trace.name?.includes('seen')))"""
-DRAWN = "() => [...document.querySelectorAll('.js-plotly-plot')].filter(plot => plot._fullData?.length).length"
-ALL = "() => document.querySelectorAll('.js-plotly-plot').length"
-
-
-def settle(page, charts: int | None) -> None:
-    """Wait until the charts are drawn (all there are, where no number is given) and the run has ended."""
-    if charts is None:
-        page.wait_for_function(f"() => {{ const drawn = ({DRAWN})(); return drawn > 0 && drawn === ({ALL})(); }}")
-    else:
-        page.wait_for_function(f"count => ({DRAWN})() === count", arg=charts)
-    page.wait_for_selector('[data-testid="stStatusWidget"]', state="detached")
-
-
-def go_to(page, title: str) -> None:
-    page.get_by_test_id("stSidebarNav").get_by_role("link", name=title, exact=True).click()
-    page.get_by_role("heading", name=title, exact=True).wait_for()
 
 
 def choose_checkpoint(page, name: str) -> None:

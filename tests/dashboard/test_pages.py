@@ -387,9 +387,7 @@ def test_the_last_choice_is_there_at_the_next_start_and_a_link_wins_over_it(tmp_
 
 
 def test_a_code_clicked_on_the_map_leads_to_its_page():
-    at = open_page("codebook_map")
-    at.session_state["map"] = {"selection": {"points": [{"customdata": [2, 5]}]}}
-    at.run()
+    at = open_page("codebook_map", selected_codes="2:5")
     next(button for button in at.button if button.label == "Open the page of layer 2, code 5").click().run()
     assert healthy(at).title[0].value == "Code"
     assert (at.selectbox(key="layer").value, at.number_input(key="code").value) == (2, 5)

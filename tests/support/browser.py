@@ -134,3 +134,21 @@ def _wait_for(port: int, process: subprocess.Popen, log: Path) -> None:
 
 def _told(message) -> str:
     return f"{message.text} {message.location.get('url', '')}"
+
+
+DRAWN = "() => [...document.querySelectorAll('.js-plotly-plot')].filter(plot => plot._fullData?.length).length"
+ALL = "() => document.querySelectorAll('.js-plotly-plot').length"
+
+
+def settle(page, charts: int | None) -> None:
+    """Wait until the charts are drawn (all there are, where no number is given) and the run has ended."""
+    if charts is None:
+        page.wait_for_function(f"() => {{ const drawn = ({DRAWN})(); return drawn > 0 && drawn === ({ALL})(); }}")
+    else:
+        page.wait_for_function(f"count => ({DRAWN})() === count", arg=charts)
+    page.wait_for_selector('[data-testid="stStatusWidget"]', state="detached")
+
+
+def go_to(page, title: str) -> None:
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name=title, exact=True).click()
+    page.get_by_role("heading", name=title, exact=True).wait_for()
