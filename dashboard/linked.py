@@ -96,7 +96,8 @@ def _take(view: str, kind: str, values: Callable[[Points], list[Any]]) -> None:
     if points == seen.get(key(view), []):
         return
     seen[key(view)] = points
-    choose(kind, values(points), source=view)
+    if points:  # a chart that is drawn anew loses its own selection without anyone's wish: clearing is the breadcrumb's
+        choose(kind, values(points), source=view)
 
 
 def _tell_address(kind: str) -> None:
