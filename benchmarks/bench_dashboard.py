@@ -41,20 +41,24 @@ st.plotly_chart(go.Figure(go.Bar(y=torch.arange(5).tolist())))
 DRAWN = "() => [...document.querySelectorAll('.js-plotly-plot')].some(plot => plot._fullData?.length)"
 
 CHANGES = (
-    ("codebook_map", "Colour: norm, usage", ".js-plotly-plot", ("norm", "usage")),
-    ("usage", "Codes in the order of: number, use", ".js-plotly-plot >> nth=2", ("code number", "most used first")),
-    ("compare", "Against: bits/s, quantizers", ".js-plotly-plot >> nth=1", ("nominal bits/s", "quantizers")),
+    ("codebook_map", "Colour: norm, usage", (("norm", "L2 norm"), ("usage", "share of"))),
+    ("usage", "Codes in the order of: number, use", (("code number", "code number"), ("most used first", "(rank)"))),
+    ("compare", "Against: bits/s, quantizers", (("nominal bits/s", "bits"), ("quantizers", "active quantizers"))),
 )
-"""Page, what is changed, the chart that it changes, and the two choices that are clicked in turn."""
+"""Page, what is changed, and two choices that are clicked in turn, each with a title that only the new chart has."""
 
-REDRAWN = """([chart, choice]) => new Promise(resolve => {
-    const before = chart._fullData, begun = performance.now();
-    const look = () => chart._fullData !== before && chart._fullData?.length
-        ? resolve((performance.now() - begun) / 1000) : setTimeout(look, 5);
+REDRAWN = """([choice, title]) => new Promise((resolve, reject) => {
+    const titles = plot => [plot._fullLayout?.xaxis?.title?.text, ...(plot._fullData ?? []).map(
+        trace => trace.marker?.colorbar?.title?.text)].join();
+    const drawn = () => [...document.querySelectorAll('.js-plotly-plot')].some(plot => titles(plot).includes(title));
+    if (drawn()) return reject(new Error(`a chart is called ${title} before the click`));
+    const begun = performance.now();
+    const look = () => drawn() ? resolve((performance.now() - begun) / 1000)
+        : performance.now() - begun > 60000 ? reject(new Error(`no chart became ${title}`)) : setTimeout(look, 5);
     choice.click();
     look();
 })"""
-"""Seconds from a click until Plotly holds other data than before."""
+"""Seconds from a click until Plotly has drawn a chart with the new title."""
 
 
 def main() -> None:
@@ -104,22 +108,21 @@ def measure_changes(browser: Browser, home: Path, clicks: int) -> dict[str, list
     """Seconds from a click to the chart drawn anew, with all that is analysed in the store."""
     found: dict[str, list[float]] = {}
     with server(ROOT / "dashboard" / "app.py", home) as address:
-        for name, what, chart, choices in CHANGES:
+        for name, what, choices in CHANGES:
             page = browser.new_page(viewport={"width": 1280, "height": 1800})
             page.set_default_timeout(PATIENCE)
             page.goto(f"{address}/{name}")
-            page.locator(chart).first.wait_for()
+            page.get_by_role("radio", name=choices[0][0], exact=True).first.wait_for()
             settle(page)
-            found[f"{name}, {what}"] = [change(page, chart, choices[click % 2]) for click in range(clicks + 2)][2:]
+            found[f"{name}, {what}"] = [change(page, *choices[click % 2]) for click in range(clicks + 2)][2:]
             page.close()
     return found
 
 
-def change(page: Page, chart: str, choice: str) -> float:
+def change(page: Page, choice: str, title: str) -> float:
     """Click a choice, and wait until the chart is drawn and the run behind it has ended."""
     button = page.get_by_role("radio", name=choice, exact=True).first.element_handle()
-    plot = page.locator(chart).first.element_handle()
-    spent = float(page.evaluate(REDRAWN, [plot, button]))
+    spent = float(page.evaluate(REDRAWN, [button, title]))
     settle(page)
     return spent
 
