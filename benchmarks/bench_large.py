@@ -68,7 +68,7 @@ def analyse(browser: Browser, address: str, *, sweep: bool) -> None:
     page.set_default_timeout(SOME_HOURS)
     begun = time.perf_counter()
     page.goto(f"{address}/{'compare' if sweep else ''}")
-    page.locator(".js-plotly-plot").first.wait_for()
+    page.locator(".js-plotly-plot").nth(0 if sweep else 1).wait_for()  # one alone: what the checkpoint stores
     if sweep:
         page.get_by_role("button", name="All 49").click()
         page.get_by_text("Settings and figures, a line a checkpoint").wait_for()

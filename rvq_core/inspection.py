@@ -32,7 +32,7 @@ def inspect(checkpoint: Checkpoint) -> dict[str, Any]:
         "normalizer": checkpoint.normalizer is not None,
         "config": None if config is None else config.to_dict(),
         "layers": [_layer_facts(codebook.numpy()) for codebook in checkpoint.codebooks],
-        "corpora": _corpus_facts(checkpoint),
+        "corpora": stored_usage(checkpoint),
         "counted_over": checkpoint.corpora,
         "training": training or None,
         "notes": checkpoint.notes,
@@ -96,8 +96,11 @@ def _layer_facts(codebook: np.ndarray[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _corpus_facts(checkpoint: Checkpoint) -> dict[str, list[dict[str, Any]]] | None:
-    """Per corpus and layer what the stored code counts say; a corpus without tokens is not listed."""
+def stored_usage(checkpoint: Checkpoint) -> dict[str, list[dict[str, Any]]] | None:
+    """Per corpus and layer what the stored code counts say (tokens, unseen, perplexity); None where none are stored.
+
+    A corpus without tokens is not listed.
+    """
     stored = checkpoint.training.get("code_counts")
     if not stored:
         return None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from dashboard import body_overview, components, health, linked, obtain, words
 from dashboard.figures.marking import mark_layers
-from dashboard.figures.perplexity import perplexity_figure
+from dashboard.figures.perplexity import perplexity_figure, stored_perplexity_figure
 from dashboard.figures.reconstruction import error_figure
 from dashboard.verdict_list import show_verdicts
+from rvq_core.inspection import stored_usage
 from rvq_core.loading import Checkpoint
 from rvq_core.parts import PartSet
 from rvq_core.report import Report
@@ -21,7 +23,11 @@ def main() -> None:
         body_overview.show(ckpt)
         return
     describe(ckpt)
-    report = obtain.analysed_or_stop(ckpt)
+    report = obtain.analysed_or_none(ckpt)
+    if report is None:
+        show_stored(ckpt)
+        return
+    assert isinstance(report, Report)
     components.measured_on(report)
     rows = words.headline_metric(report.overall)
     told_apart = words.split_sentence(report.clips, report.clip_errors, rows)
@@ -51,6 +57,24 @@ def describe(ckpt: Checkpoint) -> None:
     if ckpt.fps:
         facts.append(f"{ckpt.fps:g} fps")
     st.markdown(" · ".join(facts))
+
+
+def show_stored(ckpt: Checkpoint) -> None:
+    """While the clips are analysed: the usage that the checkpoint stores of its own corpora, if it does."""
+    stored = stored_usage(ckpt)
+    if not stored:
+        return
+    table = pd.DataFrame({"codes": [len(codebook) for codebook in ckpt.codebooks]})
+    table.insert(0, "layer", range(1, len(table) + 1))
+    for corpus, layers in stored.items():
+        for figure in ("tokens", "perplexity"):
+            table[f"{corpus}_{figure}"] = [layer[figure] for layer in layers]
+    components.heading("Perplexity per layer, as the checkpoint stores it", "perplexity")
+    values = ", ".join(f"{value:.0f}" for value in table[f"{next(iter(stored))}_perplexity"])
+    alt = f"Marks of perplexity per layer over the corpora that the checkpoint tells of: {values}"
+    components.chart(stored_perplexity_figure(table), alt=alt, key="stored_perplexity")
+    told = ", ".join(f"{name.replace('_', '-')}: {clips}" for name, clips in ckpt.corpora.items() if name in stored)
+    st.caption(f"Counts that the checkpoint stores ({told}), not those of the chosen clips: these need the analysis.")
 
 
 def show_numbers(report: Report) -> None:

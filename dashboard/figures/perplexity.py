@@ -28,6 +28,18 @@ def perplexity_figure(layers: pd.DataFrame) -> go.Figure:
     return layer_axis(figure, layers["layer"].tolist())
 
 
+def stored_perplexity_figure(layers: pd.DataFrame) -> go.Figure:
+    """What a checkpoint stores of its corpora alone, before any clip has been run through it."""
+    figure = go.Figure()
+    for prefix, name, symbol, colour in CORPORA:
+        if f"{prefix}_perplexity" in layers:
+            figure.add_trace(_corpus(layers, prefix, name, symbol, colour))
+    figure.add_trace(_limit(layers, "codes", "K: all codes equally used", "dot"))
+    laid_out(figure, x="layer", y="perplexity (codes)", height=400)
+    figure.update_yaxes(rangemode="tozero")
+    return layer_axis(figure, layers["layer"].tolist())
+
+
 def _bars(layers: pd.DataFrame) -> go.Bar:
     interval = layers["perplexity_low"].notna().all()
     errors = {

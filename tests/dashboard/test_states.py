@@ -1,5 +1,7 @@
 """Every page in every state: it says what it can show and what it needs, and is never blank."""
 
+import base64
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import app, data, sources
 from dashboard.launch import APP
+from rvq_core import load_checkpoint
+from rvq_core.loading.formats.native import NativeHeader, save_native
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_places")]
 
@@ -195,3 +199,24 @@ def test_a_split_given_at_start_leaves_the_other_clips_out(motion: Path, tmp_pat
     at = open_page("reconstruction")
     assert "of 1 clip " in at.caption[0].value
     assert any("1 of the 2 names in test" in warning.value for warning in at.warning)
+
+
+def test_before_clips_are_analysed_the_usage_that_the_checkpoint_stores_is_shown(checkpoints: Path):
+    ckpt = load_checkpoint(checkpoints / "a.safetensors")
+    counts = [[4] * 16, [8] * 8 + [0] * 8]  # equal use of 16 and of 8 codes
+    training = {"code_counts": {"train": counts}, "train_clips": ["one", "two"]}
+    save_native(
+        checkpoints / "a.safetensors", ckpt.model, ckpt.normalizer, NativeHeader(ckpt.config, None, 30.0, training)
+    )
+    data.jobs().all_cancelled = True
+    at = open_page("overview", checkpoint="a.safetensors")
+    (chart,) = at.get("plotly_chart")
+    figure = json.loads(chart.proto.spec)
+    marks = next(trace for trace in figure["data"] if trace["name"].startswith("training"))
+    drawn = np.frombuffer(base64.b64decode(marks["y"]["bdata"]), marks["y"]["dtype"])
+    np.testing.assert_allclose(drawn, [16, 8])
+    assert marks["name"] == "training, 64 tokens"
+    assert any("train: 2 clips" in caption.value for caption in at.caption)
+    data.jobs().all_cancelled = False
+    at.button[0].click().run()
+    assert len(at.get("plotly_chart")) == 2
