@@ -67,6 +67,5 @@ def test_a_clip_clicked_on_reconstruction_has_its_own_error_and_is_the_one_that_
     )
     check(page)
     go_to(page, "Clip")
-    page.locator("canvas").first.wait_for()
     page.wait_for_url(f"**clip={name}**")  # not the first of the list: the one that was selected
     check(page)
