@@ -118,9 +118,6 @@ def unexpected(error: Exception) -> None:
 def measured_on(report: Analysed) -> None:
     """Caption with tokens, clips, seconds and held-out clips, and the list of clips left out."""
     told = words.measured_on if isinstance(report, Report) else words.measured_on_body
-    if isinstance(report, Report):
-        sizes = zip(report.layers["layer"].tolist(), report.layers["codes"].tolist(), strict=True)
-        linked.hold_to(dict(sizes), report.clips["clip"].tolist())
     st.caption(told(report.manifest, report.clips))
     for warning in report.manifest["warnings"]:
         st.warning(escaped(warning), icon=":material/warning:")

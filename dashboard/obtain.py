@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, overload
 
 import streamlit as st
 
-from dashboard import components, data, job_box, state
+from dashboard import components, data, job_box, linked, state
 from dashboard.jobs import Job
 from dashboard.opened import Analysed, Opened, Subject, refuse_part, report_of
 from rvq_core.errors import RVQLensError
@@ -33,7 +33,7 @@ def report_or_stop(opened: Opened) -> Report:
 def report_or_none(opened: Opened) -> Report | None:
     """The report on the chosen clips; None while it is computed, which is shown, and where it cannot be."""
     found = analysed_or_none(opened.subject)
-    return None if found is None else opened.report_in(found)
+    return None if found is None else _holding(opened.report_in(found))
 
 
 @overload
@@ -60,7 +60,15 @@ def analysed_or_none(subject: Subject) -> Analysed | None:
     if asked is None:
         components.codebooks_only()
         return None
-    return _obtain([asked], STOPPED).get(asked.key)
+    found = _obtain([asked], STOPPED).get(asked.key)
+    return _holding(found) if isinstance(found, Report) else found
+
+
+def _holding(report: Report) -> Report:
+    """The report, once what is selected and it does not have is let go of."""
+    sizes = zip(report.layers["layer"].tolist(), report.layers["codes"].tolist(), strict=True)
+    linked.hold_to(dict(sizes), report.clips["clip"].tolist())
+    return report
 
 
 def reports_beside(names: Sequence[str], part: str | None) -> dict[str, Report]:

@@ -46,6 +46,12 @@ def compared_table(comparison: Comparison, rows: pd.DataFrame) -> pd.DataFrame:
     return table[[*front, "perplexity", "unseen", "codes"]].rename_axis("checkpoint").reset_index()
 
 
+def sweep_table(comparison: Comparison, rows: pd.DataFrame) -> pd.DataFrame:
+    """The same with the settings that differ, a column each."""
+    table = compared_table(comparison, rows)
+    return table.merge(config_columns(comparison), left_on="checkpoint", right_index=True, how="left")
+
+
 def config_columns(comparison: Comparison) -> pd.DataFrame:
     """Settings that differ, a column each, a row a checkpoint; numbers as numbers, so that they sort."""
     table = comparison.tables["config"]

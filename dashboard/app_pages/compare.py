@@ -16,10 +16,10 @@ from dashboard.sweep import (
     AXES_AT_FIRST,
     SWEEP,
     compared_table,
-    config_columns,
     parallel_axes,
     readable,
     short_settings,
+    sweep_table,
 )
 from rvq_core.compare import Comparison, Matching
 from rvq_core.errors import RVQLensError
@@ -60,7 +60,8 @@ def main() -> None:
 
 def other_reports(part: str | None) -> dict[str, Report]:
     """Reports of the checkpoints to compare (of sets: of ``part``), analysed; those that cannot be are told."""
-    names = alike_first(state.checkpoints(), state.checkpoint_name())
+    paths, baseline = state.checkpoints(), state.checkpoint_name()
+    names = alike_first(paths, baseline)
     if not names:
         st.info(
             "There is only one checkpoint here. Upload another in the sidebar, or start with `rvq-lens dash "
@@ -68,7 +69,7 @@ def other_reports(part: str | None) -> dict[str, Report]:
             icon=":material/compare_arrows:",
         )
         return {}
-    first = [name for name in names[:1] if _is_set(name) == _is_set(state.checkpoint_name())]
+    first = [name for name in names[:1] if paths[name].is_dir() == paths[baseline].is_dir()]
     _leave_out_the_baseline(names, first)
     most = names[: MOST_CHECKPOINTS - 1]
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -89,10 +90,6 @@ def alike_first(paths: Mapping[str, Path], baseline: str) -> list[str]:
     of_set = paths[baseline].is_dir()
     names = [name for name in paths if name != baseline]
     return sorted(names, key=lambda name: paths[name].is_dir() != of_set)
-
-
-def _is_set(name: str) -> bool:
-    return state.checkpoints()[name].is_dir()
 
 
 def _leave_out_the_baseline(names: list[str], first: list[str]) -> None:
@@ -134,10 +131,9 @@ def choose_metric(comparison: Comparison, canonical: bool) -> pd.DataFrame:
 
 def show_table(comparison: Comparison, rows: pd.DataFrame, canonical: bool) -> None:
     components.heading("Against the baseline, all quantizers", "compared")
-    table = compared_table(comparison, rows)
     sweep = len(comparison.names) >= SWEEP
+    table = sweep_table(comparison, rows) if sweep else compared_table(comparison, rows)
     if sweep:
-        table = table.merge(config_columns(comparison), left_on="checkpoint", right_index=True, how="left")
         wanted = st.text_input(
             "Only rows with", key="filter", bind="query-params", width=340, placeholder="part of a name or setting"
         )

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import body_overview, components, health, linked, obtain, words
 from dashboard.figures.marking import mark_layers
-from dashboard.figures.perplexity import perplexity_figure, stored_perplexity_figure
+from dashboard.figures.perplexity import perplexity_figure
 from dashboard.figures.reconstruction import error_figure
 from dashboard.verdict_list import show_verdicts
 from rvq_core.inspection import stored_usage
@@ -72,7 +72,7 @@ def show_stored(ckpt: Checkpoint) -> None:
     components.heading("Perplexity per layer, as the checkpoint stores it", "perplexity")
     values = ", ".join(f"{value:.0f}" for value in table[f"{next(iter(stored))}_perplexity"])
     alt = f"Marks of perplexity per layer over the corpora that the checkpoint tells of: {values}"
-    components.chart(stored_perplexity_figure(table), alt=alt, key="stored_perplexity")
+    components.chart(perplexity_figure(table), alt=alt, key="stored_perplexity")
     told = ", ".join(f"{name.replace('_', '-')}: {clips}" for name, clips in ckpt.corpora.items() if name in stored)
     st.caption(f"Counts that the checkpoint stores ({told}), not those of the chosen clips: these need the analysis.")
 

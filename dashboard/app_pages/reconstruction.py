@@ -250,8 +250,12 @@ def show_clips(report: Report, rows: pd.DataFrame) -> None:
 
 def share_on_codes(report: Report, codes: set[linked.Code]) -> dict[str, float]:
     """Share of each clip's latent positions that choose at least one of the codes."""
+    wanted = np.zeros((len(report.layers), report.layers["codes"].max()), dtype=bool)
+    for layer, code in codes:
+        wanted[layer - 1, code] = True
+    layers = np.arange(len(wanted))
     return {
-        str(name): float(np.mean(np.any([tokens[:, layer - 1] == code for layer, code in codes], axis=0)))
+        str(name): float(wanted[layers, tokens].any(axis=1).mean())
         for name, tokens in zip(report.clips["clip"], report.tokens, strict=True)
     }
 

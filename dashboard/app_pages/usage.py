@@ -17,7 +17,7 @@ from dashboard.figures.theme import CONFIG
 from dashboard.figures.usage_curves import usage_curves_figure
 from dashboard.figures.usage_image import ORDERS, codes_of_cell, usage_grid, usage_image, with_clickable_cells
 from rvq_core.report import Report
-from rvq_core.stats.usage import ways_of_counting
+from rvq_core.stats.usage import count_codes, ways_of_counting
 
 SELECTED = "selected clips"
 COUNTS = {
@@ -58,9 +58,7 @@ def counts_over(report: Report, clips: set[str]) -> pd.DataFrame:
     tokens = [rows for name, rows in zip(report.clips["clip"], report.tokens, strict=True) if name in clips]
     together = np.concatenate(tokens)
     tables = [
-        pd.DataFrame(
-            {"layer": layer, "code": np.arange(size), "selected_count": np.bincount(together[:, q], minlength=size)}
-        )
+        pd.DataFrame({"layer": layer, "code": np.arange(size), "selected_count": count_codes(together[:, q], size)})
         for q, (layer, size) in enumerate(zip(report.layers["layer"], report.layers["codes"], strict=True))
     ]
     return pd.concat(tables, ignore_index=True)

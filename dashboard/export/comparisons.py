@@ -21,7 +21,7 @@ from dashboard.figures.compare import (
     parallel_coordinates,
 )
 from dashboard.figures.reconstruction import metric_name
-from dashboard.sweep import AXES_AT_FIRST, SWEEP, compared_table, config_columns, parallel_axes, short_settings
+from dashboard.sweep import AXES_AT_FIRST, SWEEP, parallel_axes, short_settings, sweep_table
 from rvq_core.compare import Comparison
 
 
@@ -98,8 +98,7 @@ def _sweep(comparison: Comparison) -> pd.DataFrame | None:
     if len(comparison.names) < SWEEP or full is None:
         return None
     metric = next(name for name in ("mpjpe", *METRICS) if name in set(full["metric"]))
-    table = compared_table(comparison, full[full["metric"] == metric])
-    table = table.merge(config_columns(comparison), left_on="checkpoint", right_index=True, how="left")
+    table = sweep_table(comparison, full[full["metric"] == metric])
     axes = parallel_axes(table, short_settings(table)[:AXES_AT_FIRST])
     return axes.set_index(table["checkpoint"]).reset_index()
 

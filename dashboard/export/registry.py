@@ -55,7 +55,7 @@ class FigureEntry(Generic[Source]):
     draw: Callable[[pd.DataFrame, Source], go.Figure]
     detail: bool = False
     note: Callable[[], str] | None = None
-    """How it was made, where settings of its own made it: said in the manifest and below it in the HTML report."""
+    """How it was made, where settings of its own made it: said in the manifest."""
 
 
 def _draw_clips(table: pd.DataFrame, report: Report) -> go.Figure:

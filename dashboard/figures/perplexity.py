@@ -12,29 +12,22 @@ CORPORA = (("train", "training", "diamond", ORANGE), ("held_out", "held out", "s
 
 
 def perplexity_figure(layers: pd.DataFrame) -> go.Figure:
-    """Bars with 95 % intervals for these clips; lines for the ceiling min(K, N) and for K; marks for stored corpora."""
+    """Bars with 95 % intervals for these clips; lines for the ceiling min(K, N) and for K; marks for stored corpora.
+
+    Of a checkpoint alone, before any clip has been run through it, ``layers`` has the columns of its corpora and K.
+    """
+    known = set(layers.columns[layers.notna().any()])
     figure = go.Figure()
-    figure.add_trace(_bars(layers))
-    if layers["perplexity_corrected"].notna().any():
+    if "perplexity" in known:
+        figure.add_trace(_bars(layers))
+    if "perplexity_corrected" in known:
         figure.add_trace(_corrected(layers))
     for prefix, name, symbol, colour in CORPORA:
-        if layers[f"{prefix}_perplexity"].notna().any():
+        if f"{prefix}_perplexity" in known:
             figure.add_trace(_corpus(layers, prefix, name, symbol, colour))
     figure.add_trace(_limit(layers, "codes", "K: all codes equally used", "dot"))
-    if (layers["ceiling"] < layers["codes"]).any():
+    if "ceiling" in known and (layers["ceiling"] < layers["codes"]).any():
         figure.add_trace(_limit(layers, "ceiling", "ceiling: one code a token", "dash"))
-    laid_out(figure, x="layer", y="perplexity (codes)", height=400)
-    figure.update_yaxes(rangemode="tozero")
-    return layer_axis(figure, layers["layer"].tolist())
-
-
-def stored_perplexity_figure(layers: pd.DataFrame) -> go.Figure:
-    """What a checkpoint stores of its corpora alone, before any clip has been run through it."""
-    figure = go.Figure()
-    for prefix, name, symbol, colour in CORPORA:
-        if f"{prefix}_perplexity" in layers:
-            figure.add_trace(_corpus(layers, prefix, name, symbol, colour))
-    figure.add_trace(_limit(layers, "codes", "K: all codes equally used", "dot"))
     laid_out(figure, x="layer", y="perplexity (codes)", height=400)
     figure.update_yaxes(rangemode="tozero")
     return layer_axis(figure, layers["layer"].tolist())

@@ -5,9 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.theme import BLUE, GREY, VERMILLION, hover, laid_out, layer_axis, translucent
-
-SQUARED = "\N{SUPERSCRIPT TWO}"
+from dashboard.figures.theme import BLUE, GREY, VERMILLION, hover, laid_out, layer_axis, superscript, translucent
 
 METRIC_NAMES = {
     "feature_mse": "feature MSE",
@@ -31,7 +29,7 @@ def metric_name(metric: str, canonical: bool = False) -> str:
 def axis_name(metric: str, unit: str, canonical: bool = False) -> str:
     """Metric with its unit, as an axis title; normalised features have none."""
     name = metric_name(metric, canonical)
-    return f"{name} (normalised features)" if unit == "1" else f"{name} ({unit.replace('^2', SQUARED)})"
+    return f"{name} (normalised features)" if unit == "1" else f"{name} ({superscript(unit)})"
 
 
 def error_figure(rows: pd.DataFrame, canonical: bool = False) -> go.Figure:

@@ -116,7 +116,12 @@ def rank_ticks(size: int) -> dict[str, list[Any]]:
 
 def hover(*lines: str) -> str:
     """Make a hover template of lines, without the box that repeats the trace's name."""
-    return "<br>".join(lines).replace("mm/s^2", "mm/s\N{SUPERSCRIPT TWO}") + "<extra></extra>"
+    return superscript("<br>".join(lines)) + "<extra></extra>"
+
+
+def superscript(text: str) -> str:
+    """Text with the unit of accelerations as it is printed; tables keep it as ``mm/s^2``."""
+    return text.replace("mm/s^2", "mm/s\N{SUPERSCRIPT TWO}")
 
 
 def translucent(colour: str, alpha: float) -> str:

@@ -1,11 +1,11 @@
 """Selections that all views share: what an address means, what pages mark of it, how it is told and cleared."""
 
-import base64
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from plots import values
 from streamlit.testing.v1 import AppTest
 
 from dashboard import breadcrumb, linked, sources
@@ -56,13 +56,6 @@ def marked(at: AppTest) -> list[list[int]]:
             assert "selectedpoints" in trace
             found += [trace["customdata"][number][:2] for number in trace["selectedpoints"]]
     return sorted(found)
-
-
-def values(numbers) -> np.ndarray:
-    """What Plotly sends: a list, or bytes with their type."""
-    if isinstance(numbers, dict):
-        return np.frombuffer(base64.b64decode(numbers["bdata"]), numbers["dtype"])
-    return np.array(numbers, dtype=float)
 
 
 def labels(at: AppTest) -> list[str]:

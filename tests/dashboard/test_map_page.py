@@ -7,6 +7,7 @@ import numpy as np
 import published
 import pytest
 import torch
+from plots import values
 from streamlit.testing.v1 import AppTest
 
 from dashboard import sources
@@ -38,15 +39,6 @@ def drawn(at: AppTest) -> list[dict]:
 
 def outlined(at: AppTest) -> list[dict]:
     return [trace for trace in drawn(at) if trace.get("marker", {}).get("symbol") == "diamond-open"]
-
-
-def values(numbers) -> np.ndarray:
-    """What Plotly sends: a list, or bytes with their type."""
-    if isinstance(numbers, dict):
-        import base64
-
-        return np.frombuffer(base64.b64decode(numbers["bdata"]), numbers["dtype"])
-    return np.array(numbers, dtype=float)
 
 
 def test_another_checkpoint_is_placed_by_one_fit(checkpoints: Path):

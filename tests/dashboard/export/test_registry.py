@@ -97,9 +97,7 @@ def test_every_figure_of_the_pages_can_be_exported():
     drawn = set(re.findall(rf"\b({names})\(", pages))
     listed = "".join((ROOT / f"dashboard/export/{name}.py").read_text() for name in ("registry", "comparisons"))
     # Usage by status is drawn by status_bars there; a code's own figure is of one that is chosen on its page.
-    # What a checkpoint stores of its corpora stands in the exported perplexity too.
-    others = {"status_figure", "code_usage_figure", "stored_perplexity_figure"}
-    assert {name for name in drawn if name not in listed} <= others
+    assert {name for name in drawn if name not in listed} <= {"status_figure", "code_usage_figure"}
 
 
 def test_a_report_shows_what_it_has(full):
