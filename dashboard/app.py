@@ -5,6 +5,7 @@ Started by ``rvq-lens`` or by ``streamlit run dashboard/app.py``.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def main() -> None:
     # streamlit run puts this file's folder on the path, not the root that the packages stand in.
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
+    # Read when torch is imported, by the pages: threads that wait busily slow all down on a machine with other work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from dashboard import breadcrumb, components, linked, state
 
     st.set_page_config(page_title="RVQ Lens", page_icon=ICON, layout="wide")

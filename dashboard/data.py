@@ -20,7 +20,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import analyses, projection_store
+from dashboard import analyses, comparison_store, projection_store
 from dashboard.analyses import (
     Facts,
     Groups,
@@ -79,7 +79,9 @@ def facts(path: Path, reading: Reading) -> Facts:
 def clips(paths: Sequence[Path]) -> ClipSet:
     """Read clips, once for every state of their files. Raises ClipError."""
     split = split_file(paths)
-    return _clips(tuple(map(str, paths)), clip_stamps(list(paths)), None if split is None else stamp(split))
+    # One text in the place of thousands of stamps: Streamlit's own hash of them would take half a second a run.
+    stamps = hashlib.sha256(repr(clip_stamps(list(paths))).encode()).hexdigest()
+    return _clips(tuple(map(str, paths)), stamps, None if split is None else stamp(split))
 
 
 class Corpus(NamedTuple):
@@ -244,7 +246,7 @@ def _umap_key(shas: str, settings: UmapSettings, _codebooks: list[NDArray[np.flo
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the clips …")
-def _clips(paths: tuple[str, ...], stamps: tuple[FileStamp, ...], split: FileStamp | None) -> ClipSet:
+def _clips(paths: tuple[str, ...], stamps: str, split: FileStamp | None) -> ClipSet:
     del stamps  # part of the key: they change with the files
     return read_clips(paths[0] if len(paths) == 1 else paths, split=None if split is None else split.path)
 
@@ -269,10 +271,7 @@ def _playback(checkpoint: str, motion: str, _ckpt: Subject, _clip: Clip) -> Play
 
 @st.cache_resource(max_entries=8, show_spinner="Comparing …")
 def _comparison(names: tuple[str, ...], contents: tuple[str, ...], _given: list[Report]) -> Comparison:
-    del contents  # part of the key: it stands for the reports
-    from rvq_core.compare import compare
-
-    return compare(_given, names=names, codes=False, command="rvq-lens dash")
+    return comparison_store.compared(store(), names, contents, _given)
 
 
 @st.cache_resource(max_entries=64, show_spinner="Matching codes …")

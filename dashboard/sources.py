@@ -120,7 +120,7 @@ def groups_file(paths: Sequence[Path]) -> Path | None:
 
 def clip_stamps(paths: list[Path]) -> tuple[FileStamp, ...]:
     """Stamps of all files below ``paths``: they change when a clip is added, removed or written again."""
-    files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (sorted(path.rglob("*"), key=str) if path.is_dir() else [path])]
     return tuple(stamp(file) for file in files if file.suffix.lower() in CLIP_ENDINGS or not file.exists())
 
 

@@ -10,6 +10,7 @@ NAMES = {
     "reports": ("analysis", "analyses"),
     "part_reports": ("analysis of body parts", "analyses of body parts"),
     "projections": ("map", "maps"),
+    "comparisons": ("comparison", "comparisons"),
 }
 GIGABYTE = 10**9
 FEWEST, MOST = 0.5, 1000.0

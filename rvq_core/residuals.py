@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from rvq_core.clips.clip import Clip
 from rvq_core.clips.representations import TOKENS
@@ -24,22 +26,22 @@ def residual_sample(
     Clips are taken in a seeded random order until there are enough; those that the checkpoint cannot take, and those
     that hold indices, are left out. Raises ClipError where none is left.
     """
-    pipeline, found, count = Pipeline(ckpt), list[NDArray[np.float32]](), 0
+    pipeline, found, count = Pipeline(ckpt), list[Tensor](), 0
     for i in np.random.default_rng(seed).permutation(len(clips)).tolist():
         if count >= tokens:
             break
         if clips[i].representation == TOKENS.name:
             continue  # codes that were chosen tell no latents
         try:
-            encoded = pipeline.encode(pipeline.fit(clips[i]))
+            latents = pipeline.latents(pipeline.fit(clips[i]))
         except ClipError:
             continue  # the report lists it, with the reason
-        before = (encoded.latents - encoded.partial[:-1]).transpose(1, 2)  # [Q, T', C]
-        found.append(before[:, : tokens - count].cpu().numpy())
+        found.append(latents[:, : tokens - count])
         count += found[-1].shape[1]
     if not found:
         raise ClipError(
             "encoder residuals", expected="a clip of motion or latents that fits the checkpoint",
             found=f"none of {len(clips)}", do="choose other clips",
         )  # fmt: skip
-    return list(np.concatenate(found, axis=1))
+    inner, _, partial = pipeline.quantize(torch.cat(found, dim=1))
+    return list((inner - partial[:-1]).transpose(1, 2).cpu().numpy())  # [Q, N, C]

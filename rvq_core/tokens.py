@@ -128,14 +128,26 @@ class Pipeline:
         if clip.representation == TOKENS.name:
             return self._looked_up(clip)
         features = None if clip.representation == LATENTS.name else self.normalise(clip.features)
-        if features is None or self.model is None:
-            latents = torch.from_numpy(clip.features).to(self.device).t()[None]
-        else:
-            latents = encode_in_pieces(self.model, features)
-        _, indices, _, _, codes = self.quantizer(latents, return_all_codes=True)
+        latents = self._latents(clip, features)
+        inner, indices, partial = self.quantize(latents)
+        return Encoded(clip, features, inner, indices.cpu().numpy(), partial)
+
+    @torch.inference_mode()
+    def latents(self, clip: Clip) -> Tensor:
+        """Latents [C, T'] of a fitted clip of motion or latents, as the quantizer takes them."""
+        return self._latents(clip, None if clip.representation == LATENTS.name else self.normalise(clip.features))
+
+    @torch.inference_mode()
+    def quantize(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents [C, N] in code space, their indices [N, Q], and the sums [Q + 1, C, N] of the first 0..Q codes."""
+        _, indices, _, _, codes = self.quantizer(latents[None], return_all_codes=True)
         sums = torch.cat([torch.zeros_like(codes[:1, 0]), _running_sums(codes[:, 0])])
-        inner = self.quantizer.to_code_space(latents)[0]
-        return Encoded(clip, features, inner, indices[0].cpu().numpy(), sums.transpose(1, 2))
+        return self.quantizer.to_code_space(latents[None])[0], indices[0], sums.transpose(1, 2)
+
+    def _latents(self, clip: Clip, features: Tensor | None) -> Tensor:
+        if features is None or self.model is None:
+            return torch.from_numpy(clip.features).to(self.device).t()
+        return encode_in_pieces(self.model, features)[0]
 
     def _looked_up(self, clip: Clip) -> Encoded:
         indices = clip.features.astype(np.int64)

@@ -28,6 +28,9 @@ COLOURS = ("usage", "layer", "norm", "EMA count", "status")
 MAX_SVG_POINTS = 2000
 """Above this the figure is drawn by WebGL, which is faster but becomes pixels in an exported SVG."""
 
+MANY_POINTS = 20_000
+"""Above this a point is small and tells layer, code and tokens alone: the page stays light, the picture legible."""
+
 Points = go.Scatter | go.Scattergl
 HOVER_COLUMNS = ["layer", "code", "count", "share", "norm", "nearest_distance", "status", "ema_count"]
 STATUS_SYMBOLS = {"used": "circle", "rare": "square", "duplicate": "diamond", "unseen": "x-thin-open"}
@@ -117,15 +120,15 @@ def _second(codes: pd.DataFrame, name: str, colour: str, others: int) -> Points:
     """Codes of another checkpoint, outlined; in the colours of their layers where layers are what is coloured."""
     shades = [layer_colour(int(layer)) for layer in codes["layer"]] if colour == "layer" else ORANGE
     kind = go.Scatter if len(codes) + others <= MAX_SVG_POINTS else go.Scattergl
+    marker = {"color": shades, "symbol": "diamond-open", "size": 8, "opacity": 0.9, "line": {"width": 1.3}}
+    drawn = kind(x=codes["x"], y=codes["y"], mode="markers", name=f"{escape(name)} ({len(codes):,})", marker=marker)
+    if len(codes) + others > MANY_POINTS:
+        return _lighter(drawn).update(hovertemplate=hover(f"a code of {escape(name)}"))
     told = [
         f"<b>layer {layer}, code {code}</b> of {escape(name)}<br>norm {norm:.3g}"
         for layer, code, norm in zip(codes["layer"], codes["code"], codes["norm"], strict=True)
     ]
-    return kind(
-        x=codes["x"], y=codes["y"], mode="markers", name=f"{escape(name)} ({len(codes):,})", text=told,
-        hovertemplate=hover("%{text}"),
-        marker={"color": shades, "symbol": "diamond-open", "size": 8, "opacity": 0.9, "line": {"width": 1.3}},
-    )  # fmt: skip
+    return drawn.update(text=told, hovertemplate=hover("%{text}"))
 
 
 def _density(vectors: NDArray[np.float64], points: pd.DataFrame) -> go.Contour:
@@ -175,16 +178,29 @@ def _values(seen: pd.DataFrame, colour: str) -> tuple[NDArray[np.float64], dict[
 
 def _points(everything: pd.DataFrame, some: pd.DataFrame, name: str, marker: dict[str, Any]) -> Points:
     kind = go.Scatter if len(everything) <= MAX_SVG_POINTS else go.Scattergl
-    return kind(
-        x=some["x"], y=some["y"], mode="markers", name=f"{name} ({len(some):,})", marker=marker,
+    drawn = kind(x=some["x"], y=some["y"], mode="markers", name=f"{name} ({len(some):,})", marker=marker)
+    title = "<b>layer %{customdata[0]}, code %{customdata[1]}</b>"
+    if len(everything) > MANY_POINTS:
+        told = some[["layer", "code", "count"]].astype(object).to_numpy()
+        return _lighter(drawn).update(customdata=told, hovertemplate=hover(title, "%{customdata[2]:,} tokens"))
+    return drawn.update(
         customdata=some[HOVER_COLUMNS].astype(object).to_numpy(),
         hovertemplate=hover(
-            "<b>layer %{customdata[0]}, code %{customdata[1]}</b>: %{customdata[6]}",
+            f"{title}: %{{customdata[6]}}",
             "%{customdata[2]:,} tokens (%{customdata[3]:.2%})",
             "norm %{customdata[4]:.3g}, nearest code of its layer at %{customdata[5]:.3g}",
             *(["EMA count %{customdata[7]:.2f}"] if some["ema_count"].notna().any() else []),
         ),
-    )  # fmt: skip
+    )
+
+
+def _lighter(drawn: Points) -> Points:
+    """The same points half as wide, in single precision: a screen shows no more."""
+    drawn.update(x=np.asarray(drawn.x, np.float32), y=np.asarray(drawn.y, np.float32))
+    shades = np.asarray(drawn.marker.color)
+    if shades.dtype.kind == "f":
+        drawn.update(marker={"color": shades.astype(np.float32)})
+    return drawn.update(marker={"size": drawn.marker.size / 2})
 
 
 def _share_bar(shares: pd.Series) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class Comparison:
         Raises ReportError for any other folder that is not empty, and where there is no room.
         """
         with written_folder(Path(folder), KIND) as temporary:
-            self._write_into(temporary)
+            self.write_into(temporary)
         return Path(folder).resolve()
 
     @classmethod
@@ -74,13 +74,14 @@ class Comparison:
         names = [*TABLES, *(name for name in LATER if (source / f"{name}.parquet").exists())]
         return cls(manifest, {name: read_table(source / f"{name}.parquet", WRITTEN_BY) for name in names})
 
+    def write_into(self, folder: Path) -> None:
+        """Write the files into an existing, empty folder. Raises OSError."""
+        for name, table in self.tables.items():
+            write_table(table, folder / f"{name}.parquet")
+        (folder / MANIFEST).write_text(self.json(), encoding="utf-8")
+
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         from rvq_core.report_html import comparison_html
 
         return comparison_html(self)
-
-    def _write_into(self, folder: Path) -> None:
-        for name, table in self.tables.items():
-            write_table(table, folder / f"{name}.parquet")
-        (folder / MANIFEST).write_text(self.json(), encoding="utf-8")

@@ -104,10 +104,11 @@ def _tables(
     }
     refused: list[Refusal] = []
     notes = [f"Compared on {len(clips)} clip{'s' * (len(clips) != 1)}, baseline {baseline.name}.", *_sizes(subjects)]
+    unmatched = None if codes else no_matching()
     for subject in subjects[1:]:
         metrics, not_comparable = comparable_metrics(subject, baseline)
         refused += not_comparable
-        matching = match(subject, baseline, clips, seed) if codes else no_matching()
+        matching = unmatched or match(subject, baseline, clips, seed)
         notes += _notes(subject, baseline, clips, matching.layers)
         tables = {
             "curves": curves_table(subject, metrics, clips, seed),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rvq_core.report import Report
 from rvq_core.stats.layer_use import LayerUse, layer_use
-from rvq_core.stats.reconstruction import UNITS
+from rvq_core.stats.reconstruction import UNITS, by_clip
 from rvq_core.stats.usage import count_codes
 
 METRICS = tuple(name for name in UNITS if name != "foot_skating_original")
@@ -78,6 +78,14 @@ class Subject:
         return {}
 
     @cached_property
+    def _errors(self) -> dict[tuple[str, tuple[str, ...]], pd.DataFrame]:
+        return {}
+
+    @cached_property
+    def _all_errors(self) -> dict[str, pd.DataFrame]:
+        return {metric: wide for metric, wide, _ in by_clip(self.report.clip_errors)}
+
+    @cached_property
     def codes(self) -> list[int]:
         """K of each layer."""
         return [int(codes) for codes in self.report.layers["codes"]]
@@ -129,9 +137,11 @@ class Subject:
 
     def errors(self, metric: str, clips: Sequence[str]) -> pd.DataFrame:
         """Errors by clip (rows, in the order given) and number of active quantizers (columns, -1: unquantised)."""
-        table = self.report.clip_errors
-        wide = table[table["metric"] == metric].pivot(index="clip", columns="n_active", values="value")
-        return wide.reindex(index=list(clips), columns=[-1, *range(self.depth + 1)])
+        key = (metric, tuple(clips))
+        if key not in self._errors:
+            wide = self._all_errors[metric]
+            self._errors[key] = wide.reindex(index=list(clips), columns=[-1, *range(self.depth + 1)])
+        return self._errors[key]
 
     def weights(self, clips: Sequence[str]) -> NDArray[np.float64]:
         """Frames of each clip [M]."""

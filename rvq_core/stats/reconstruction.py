@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ UNITS = {
 
 DRAWS = 2000
 """Bootstrap draws of an interval."""
+
+MOST_KEPT = 10_000
+"""Clips up to which draws are kept: every figure of a report is resampled alike, and drawing takes longest."""
 
 UNQUANTISED = -1
 """In place of a number of active quantizers: the decoder's answer to the latents themselves."""
@@ -64,8 +68,16 @@ def bootstrap_means(values: Values, weights: Values, seed: int) -> Values | None
     clips = len(values)
     if clips < 2:
         return None
-    drawn = np.random.default_rng(seed).multinomial(clips, np.full(clips, 1 / clips), size=DRAWS) * weights
+    drawn = (_kept_times_drawn if clips <= MOST_KEPT else _times_drawn)(clips, seed) * weights
     return drawn @ values.astype(np.float64) / drawn.sum(axis=1, keepdims=True)
+
+
+def _times_drawn(clips: int, seed: int) -> NDArray[np.uint32]:
+    """How often each clip is drawn [DRAWS, M]."""
+    return np.random.default_rng(seed).multinomial(clips, np.full(clips, 1 / clips), size=DRAWS).astype(np.uint32)
+
+
+_kept_times_drawn = lru_cache(maxsize=2)(_times_drawn)
 
 
 def _percentiles(means: Values) -> tuple[Values, Values]:

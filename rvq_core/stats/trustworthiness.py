@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from rvq_core.stats.projection import Projection, projected_points
 
@@ -19,6 +20,9 @@ NEIGHBOURS = 15
 POINTS_JUDGED = 2048
 """Points whose neighbours are looked at; of more, so many drawn at random."""
 
+PAIRS_JUDGED = 1 << 25
+"""Pairs of points that are looked at: of very many points fewer are judged, each against all others."""
+
 _ROWS_AT_ONCE = 256
 
 _COLUMNS = {
@@ -28,7 +32,7 @@ _COLUMNS = {
 
 
 def trustworthiness(
-    points: Floats, picture: Floats, neighbours: int = NEIGHBOURS, *, judged: int = POINTS_JUDGED, seed: int = 0
+    points: Floats, picture: Floats, neighbours: int = NEIGHBOURS, *, judged: int | None = None, seed: int = 0
 ) -> float | None:
     """Trustworthiness of a ``picture`` [N, 2] of ``points`` [N, C], in 0..1 (Venna and Kaski 2001; as scikit-learn).
 
@@ -40,12 +44,19 @@ def trustworthiness(
     if not 0 < k < count / 2:
         return None
     rows = np.arange(count)
+    judged = points_judged(count) if judged is None else judged
     if count > judged:
         rows = np.sort(np.random.default_rng(seed).choice(count, judged, replace=False))
     centred = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
-    plane = picture.astype(np.float64) - picture.mean(axis=0, dtype=np.float64)
-    penalty = sum(_penalty(centred, plane, rows[i : i + _ROWS_AT_ONCE], k) for i in range(0, len(rows), _ROWS_AT_ONCE))
+    near = _nearest_in(picture.astype(np.float64), rows, k)
+    chunks = [slice(i, i + _ROWS_AT_ONCE) for i in range(0, len(rows), _ROWS_AT_ONCE)]
+    penalty = sum(_penalty(centred, near[some], rows[some]) for some in chunks)
     return 1.0 - penalty * 2.0 / (len(rows) * k * (2.0 * count - 3.0 * k - 1.0))
+
+
+def points_judged(count: int) -> int:
+    """How many of ``count`` points are looked at."""
+    return min(count, POINTS_JUDGED, max(PAIRS_JUDGED // max(count, 1), 256))
 
 
 def trustworthiness_table(projection: str, table: pd.DataFrame, codebooks: Sequence[Floats]) -> pd.DataFrame:
@@ -78,23 +89,29 @@ def _row(projection: str, layer: int | None, points: Floats, picture: Floats) ->
     value = trustworthiness(points, picture)
     known = value is not None
     return (
-        projection, layer, len(points), NEIGHBOURS if known else None, min(len(points), POINTS_JUDGED) if known else 0,
+        projection, layer, len(points), NEIGHBOURS if known else None, points_judged(len(points)) if known else 0,
         value,
     )  # fmt: skip
 
 
-def _penalty(points: Floats, picture: Floats, rows: NDArray[np.intp], k: int) -> int:
-    """Sum over ``rows`` and their k nearest in the picture of max(0, true rank - k)."""
-    near = _distances(picture, rows).argpartition(k - 1, axis=1)[:, :k]
-    true = _distances(points, rows)
-    own = np.take_along_axis(true, near, axis=1)
-    # The rank of j is how many lie nearer than it; of equals the lower number is first.
-    total = 0
-    for column in range(k):
-        edge, number = own[:, column, None], near[:, column, None]
-        nearer = (true < edge) | ((true == edge) & (np.arange(true.shape[1]) < number))
-        total += int(np.maximum(nearer.sum(axis=1) + 1 - k, 0).sum())
+def _penalty(points: Floats, near: NDArray[np.intp], rows: NDArray[np.intp]) -> int:
+    """Sum over ``rows`` and their k nearest in the picture, ``near`` [R, k], of max(0, true rank - k)."""
+    total, k = 0, near.shape[1]
+    for true, neighbours in zip(_distances(points, rows), near.tolist(), strict=True):
+        for number in neighbours:
+            # The rank is how many lie nearer, itself included; of equals the lower number is first.
+            edge = true[number]
+            nearer = np.count_nonzero(true < edge) + np.count_nonzero(true[:number] == edge)
+            total += max(nearer + 1 - k, 0)
     return total
+
+
+def _nearest_in(picture: Floats, rows: NDArray[np.intp], k: int) -> NDArray[np.intp]:
+    """The k nearest others of ``rows`` in the picture [R, k]."""
+    found = cKDTree(picture).query(picture[rows], k + 1)[1]
+    # Where more than k points lie on one place it may be missing among them: then the last is one too many.
+    own = np.argmax(np.column_stack([found[:, :k] == rows[:, None], np.ones(len(rows), dtype=bool)]), axis=1)
+    return found[np.arange(k + 1) != own[:, None]].reshape(len(rows), k)
 
 
 def _distances(points: Floats, rows: NDArray[np.intp]) -> Floats:

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from dashboard.figures import theme
 from dashboard.figures.clip_errors import MAX_CLIPS, clip_error_figure, clip_table
-from dashboard.figures.codebook_map import MAX_SVG_POINTS, codebook_map
+from dashboard.figures.codebook_map import COLOURS, MANY_POINTS, MAX_SVG_POINTS, codebook_map
 from dashboard.figures.perplexity import perplexity_figure
 from dashboard.figures.reconstruction import error_figure, gain_figure
 from dashboard.figures.residual import residual_figure
@@ -171,6 +171,22 @@ def test_map_colours_by_usage_on_a_logarithmic_scale(make_codes):
 def test_large_maps_use_webgl(make_codes):
     points = map_points(make_codes(4, MAX_SVG_POINTS // 2))
     assert {trace.type for trace in codebook_map(points, colour="layer").data} == {"scattergl"}
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_map_of_very_many_codes_is_light_and_still_tells_which_code_a_point_is(make_codes, colour):
+    points = map_points(make_codes(8, MANY_POINTS // 4)).assign(ema_count=np.arange(MANY_POINTS * 2) % 97 + 1.0)
+    figure = codebook_map(points, colour=colour, second=points, second_name="other")
+    assert len(figure.to_json()) < 80 * len(points)  # bytes; both checkpoints
+    found = {
+        tuple(map(int, row[:3])): at
+        for drawn in figure.data
+        if drawn.customdata is not None
+        for row, at in zip(drawn.customdata, zip(drawn.x, drawn.y, strict=True), strict=True)
+    }
+    assert len(found) == len(points)
+    for row in points.sample(50, random_state=0).itertuples():
+        assert_allclose(found[row.layer, row.code, row.count], (row.x, row.y), rtol=1e-6)
 
 
 def test_codes_of_a_second_checkpoint_are_outlined_below_and_cannot_be_selected(make_codes):

@@ -4,7 +4,7 @@ import pytest
 from sklearn.manifold import trustworthiness as of_sklearn
 
 from rvq_core.stats.projection import Projection, pca
-from rvq_core.stats.trustworthiness import trustworthiness, trustworthiness_table, with_trustworthiness
+from rvq_core.stats.trustworthiness import points_judged, trustworthiness, trustworthiness_table, with_trustworthiness
 
 
 @pytest.mark.parametrize(("count", "neighbours"), [(12, 5), (300, 15), (300, 1), (31, 15)])
@@ -35,6 +35,10 @@ def test_a_sample_is_near_the_whole_and_the_seed_decides_it():
     some = [trustworthiness(points, points[:, :2], judged=400, seed=seed) for seed in (0, 0, 1)]
     assert some[0] == some[1] != some[2]
     assert some == pytest.approx([whole] * 3, abs=0.02)
+
+
+def test_of_very_many_points_fewer_are_judged():
+    assert [points_judged(count) for count in (10, 2048, 6144, 65_536, 10**7)] == [10, 2048, 2048, 512, 256]
 
 
 @pytest.mark.parametrize("count", [1, 2, 30])
