@@ -123,7 +123,7 @@ def _second(codes: pd.DataFrame, name: str, colour: str, others: int) -> Points:
     marker = {"color": shades, "symbol": "diamond-open", "size": 8, "opacity": 0.9, "line": {"width": 1.3}}
     drawn = kind(x=codes["x"], y=codes["y"], mode="markers", name=f"{escape(name)} ({len(codes):,})", marker=marker)
     if len(codes) + others > MANY_POINTS:
-        return _lighter(drawn).update(hovertemplate=hover(f"a code of {escape(name)}"))
+        return _lighter(drawn, marker).update(hovertemplate=hover(f"a code of {escape(name)}"))
     told = [
         f"<b>layer {layer}, code {code}</b> of {escape(name)}<br>norm {norm:.3g}"
         for layer, code, norm in zip(codes["layer"], codes["code"], codes["norm"], strict=True)
@@ -182,7 +182,7 @@ def _points(everything: pd.DataFrame, some: pd.DataFrame, name: str, marker: dic
     title = "<b>layer %{customdata[0]}, code %{customdata[1]}</b>"
     if len(everything) > MANY_POINTS:
         told = some[["layer", "code", "count"]].astype(object).to_numpy()
-        return _lighter(drawn).update(customdata=told, hovertemplate=hover(title, "%{customdata[2]:,} tokens"))
+        return _lighter(drawn, marker).update(customdata=told, hovertemplate=hover(title, "%{customdata[2]:,} tokens"))
     return drawn.update(
         customdata=some[HOVER_COLUMNS].astype(object).to_numpy(),
         hovertemplate=hover(
@@ -194,13 +194,14 @@ def _points(everything: pd.DataFrame, some: pd.DataFrame, name: str, marker: dic
     )
 
 
-def _lighter(drawn: Points) -> Points:
-    """The same points half as wide, in single precision: a screen shows no more."""
-    drawn.update(x=np.asarray(drawn.x, np.float32), y=np.asarray(drawn.y, np.float32))
-    shades = np.asarray(drawn.marker.color)
-    if shades.dtype.kind == "f":
-        drawn.update(marker={"color": shades.astype(np.float32)})
-    return drawn.update(marker={"size": drawn.marker.size / 2})
+def _lighter(drawn: Points, marker: dict[str, Any]) -> Points:
+    """The same points with a ``marker`` half as wide, in single precision: a screen shows no more."""
+    shades = np.asarray(marker["color"])
+    lighter = marker | {
+        "size": marker["size"] / 2,
+        "color": shades.astype(np.float32) if shades.dtype.kind == "f" else marker["color"],
+    }
+    return drawn.update(x=np.asarray(drawn.x, np.float32), y=np.asarray(drawn.y, np.float32), marker=lighter)
 
 
 def _share_bar(shares: pd.Series) -> dict[str, Any]:
