@@ -108,7 +108,7 @@ def _penalty(points: Floats, near: NDArray[np.intp], rows: NDArray[np.intp]) -> 
 
 def _nearest_in(picture: Floats, rows: NDArray[np.intp], k: int) -> NDArray[np.intp]:
     """The k nearest others of ``rows`` in the picture [R, k]."""
-    found = KDTree(picture).query(picture[rows], k + 1)[1]
+    found = np.asarray(KDTree(picture).query(picture[rows], k + 1)[1])
     # Where more than k points lie on one place it may be missing among them: then the last is one too many.
     own = np.argmax(np.column_stack([found[:, :k] == rows[:, None], np.ones(len(rows), dtype=bool)]), axis=1)
     return found[np.arange(k + 1) != own[:, None]].reshape(len(rows), k)
