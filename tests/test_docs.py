@@ -1,28 +1,19 @@
-"""What the documents say works: their code runs, their files and links exist."""
+"""What the documents say works: their code runs, their links exist; their commands: test_doc_commands.py."""
 
 import ast
 import json
 import re
 import shlex
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from texts import PAGES, ROOT, blocks, fenced, lay_out, name_of
 
-from rvq_core import RVQVAE, RVQVAEConfig, load_checkpoint, load_clips, loading
+from rvq_core import load_checkpoint, load_clips, loading
 from rvq_core.check import read_limits
 from rvq_core.cli import run
-from rvq_core.loading import Normalizer
-from rvq_core.loading.formats.native import NativeHeader, save_native
-
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("c*/README.md")])
-
-
-def blocks(page: Path) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
 def test_the_worked_example_of_a_format_opens_a_file(tmp_path: Path, monkeypatch):
@@ -39,44 +30,23 @@ def test_the_worked_example_of_a_format_opens_a_file(tmp_path: Path, monkeypatch
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch) -> Path:
-    """A folder with what the texts name: the checkpoints, some of the clips, and a user's own files."""
-    (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
-    for name in ("clips", "my_clips"):
-        (tmp_path / name).mkdir()
-        for clip in ("jump", "kick", "punch", "run", "spinkick", "walk"):
-            shutil.copy(ROOT / f"clips/humanoid3d_{clip}.npz", tmp_path / name)
-    model = RVQVAE(RVQVAEConfig(input_dim=263, width=8, code_dim=4, nb_code=8, num_quantizers=2, depth=1))
-    torch.save({"vq_model": model.state_dict()}, tmp_path / "net_best_fid.tar")
-    (tmp_path / "my_parts").mkdir()
-    for part, width in (("upper", 78), ("hands", 180), ("lower", 54)):
-        save_part(tmp_path / f"my_parts/{part}.safetensors", f"smplx_rot6d_{part}", width)
+    lay_out(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def save_part(path: Path, representation: str, width: int) -> None:
-    config = RVQVAEConfig(input_dim=width, width=8, code_dim=4, nb_code=8, num_quantizers=2, depth=1)
-    model = RVQVAE(config)
-    for layer in model.quantizer.ema_layers():
-        layer.codebook.copy_(torch.randn(8, 4))
-        layer.init.fill_(True)
-    normalizer = Normalizer(torch.zeros(width), torch.ones(width))
-    save_native(path, model, normalizer, NativeHeader(config, representation, 30.0, {}))
-
-
-SCRIPTS = [
-    pytest.param(page, number, id=f"{page.name}-{number}")
-    for page in PAGES
-    for number in range(len(blocks(page)))
-    if page.name != "formats.md"  # its one example has a test of its own
-]
+WITH_PYTHON = [page for page in PAGES if blocks(page) and page.name != "formats.md"]  # which has a test of its own
 
 
 @pytest.mark.usefixtures("place")
-@pytest.mark.parametrize(("page", "number"), SCRIPTS)
-def test_the_python_of_every_text_runs(page: Path, number: int):
-    clips = load_clips("clips")  # a text that has told how to read them goes on with them
-    exec(compile(blocks(page)[number], page.name, "exec"), {"__name__": "__main__", "clips": clips})
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
+def test_the_python_of_a_text_runs_in_its_order(page: Path):
+    names = {
+        "__name__": "__main__",
+        "clips": load_clips("clips"),
+    }  # a text that told how to read clips goes on with them
+    for number, code in enumerate(blocks(page)):
+        exec(compile(code, f"{page.name}, block {number + 1}", "exec"), names)
 
 
 def test_the_notebook_runs(place: Path):
@@ -94,51 +64,12 @@ def test_the_notebook_runs(place: Path):
     assert (place / "export/figures/error.pdf").is_file()
 
 
-def commands(page: Path) -> list[list[str]]:
-    """The command lines of a text that name rvq-lens, words of a synopsis included."""
-    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    lines = re.findall(r"^ *(?:- run: )?(?:\.venv/bin/)?rvq-lens (.+)$", text, flags=re.MULTILINE)
-    return [shlex.split(line, comments=True) for line in lines]
+OTHERS = {"docs/ci.md": {"yaml"}, "docs/compare.md": {"toml"}, "clips/README.md": {""}}  # run below; licences
 
 
-def test_the_readme_s_commands_run_in_their_order(place: Path, capsys):
-    """As they stand, but for the iterations of training and the size of its model."""
-    small = ["--set", "width=16", "--set", "nb_code=8", "--set", "num_quantizers=2", "--set", "batch_size=2", "--quiet"]
-    for words in commands(ROOT / "README.md"):
-        if words[0] == "train":
-            words[words.index("--iterations") + 1] = "1"
-            words += [*small, "--set", "window=16"]
-        assert run(words) == 0, (words, capsys.readouterr().err)
-    written = ("report/report.json", "paper/manifest.json", "mine.safetensors", "runs/mine/checkpoint.safetensors")
-    assert all((place / name).is_file() for name in written)
-
-
-@pytest.mark.usefixtures("place")
-@pytest.mark.parametrize("page", ["docs/index.md", "docs/representations.md"])
-def test_the_commands_of_these_pages_run_in_their_order(page: str, capsys):
-    found = commands(ROOT / page)
-    assert found
-    for words in found:
-        assert run(words) == 0, (words, capsys.readouterr().err)
-
-
-ELSEWHERE = {
-    "README.md", "docs/index.md", "docs/representations.md",  # run above
-    "docs/compare.md", "docs/export.md",  # synopses: tests/rvq_core/cli runs these commands with all their options
-    "docs/ci.md",  # its workflow is run below
-    "docs/formats.md",  # a file of the reader's own
-    "checkpoints/README.md",  # training on a corpus that is not in this repository
-}  # fmt: skip
-
-
-def test_no_text_has_commands_or_blocks_that_nothing_runs():
-    assert {str(page.relative_to(ROOT)) for page in PAGES if commands(page)} <= ELSEWHERE
-    for page in PAGES:
-        kinds = re.findall(r"^```(\w+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        known = {"python"} | {"docs/ci.md": {"yaml"}, "docs/compare.md": {"toml"}}.get(
-            str(page.relative_to(ROOT)), set()
-        )
-        assert set(kinds) <= known, page
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_text_has_a_block_that_nothing_runs(page: Path):
+    assert {language for language, _ in fenced(page)} <= {"python"} | OTHERS.get(name_of(page), set())
 
 
 def test_the_limits_of_the_text_are_read(tmp_path: Path):
@@ -167,17 +98,7 @@ def test_every_text_has_its_place_in_the_site():
     assert sorted(files) == sorted(path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_option_that_a_text_names_is_there(page: Path, capsys):
-    for words in commands(page):
-        with pytest.raises(SystemExit):
-            run([words[0], "--help"])
-        known = capsys.readouterr().out
-        for option in re.findall(r"--[a-z][\w-]*", " ".join(words[1:])):
-            assert f"{option} " in known or f"{option}\n" in known or f"{option}]" in known, (page.name, option)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         if not target.startswith("http"):
