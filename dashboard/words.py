@@ -17,6 +17,11 @@ LOW_TRUST = 0.8
 MAP_MEASURES = ("explained", "trustworthiness")
 """What is measured on a projection, not set."""
 
+_MAP = (
+    "Every code vector as a point: principal components keep distances as far as two axes can, UMAP keeps who is "
+    "whose neighbour but not distances. All layers share one space, so deeper ones lie closer to the origin."
+)
+
 WHAT = {
     "perplexity": (
         "Perplexity is the number of equally used codes that would carry as much as the real, uneven use. It can "
@@ -70,10 +75,10 @@ WHAT = {
         "The codes of each layer, sorted from the most to the least used, with the share of tokens each gets. A curve "
         "that stays near the dotted line uses its codes evenly; one that ends early leaves the rest unseen."
     ),
-    "map": (
-        "Every code vector as a point: principal components keep distances as far as two axes can, UMAP keeps who is "
-        "whose neighbour but not distances. All layers share one space, so deeper ones lie closer to the origin. The "
-        "grey behind them is what the encoder gives: codes far from all of it are never chosen."
+    "map": _MAP,
+    "map_density": (
+        f"{_MAP} The grey behind them is what the encoder gives: the smallest areas that hold 50, 75, 90 and 99 % of "
+        "it. Codes far from all of it are never chosen."
     ),
     "geometry": (
         "Effective dimension is in how many directions vectors really vary (participation ratio): 1 for a line, C for "
@@ -145,6 +150,10 @@ WHAT = {
         "Every line is a checkpoint, every axis a setting or a figure. Drag along an axis to keep only the lines that "
         "pass there, and an axis by its name to stand beside another."
     ),
+    "sweep": (
+        "Every line is a checkpoint, every axis a setting in which they differ or a figure; the last one, the error, "
+        "colours the lines."
+    ),
     "agreement": (
         "How much two layers say the same (adjusted mutual information): 1 where both split the moments alike, 0 where "
         "they know nothing of each other."
@@ -152,6 +161,10 @@ WHAT = {
     "matching": (
         "Left, how much two layers say the same: 1 where both split the moments alike, 0 where they know nothing of "
         "each other. Right, codes paired so that they share the most moments; a clear diagonal means that they do."
+    ),
+    "moments": (
+        "Codes of both checkpoints paired so that they share the most moments, the pairs with the most of them first. "
+        "A clear diagonal means that the two say the same with other numbers."
     ),
     "pair": (
         "The clip as it is, as the baseline has it with all its quantizers, and as the other checkpoint has it, in "
@@ -164,7 +177,7 @@ WHAT = {
     "code_poses": (
         "The decoder gets this one code for 12 tokens, with nothing of the other layers, or with the average of their "
         "codes by use. Grey is the same without the code: what differs is what the code stands for, though no clip "
-        "ever held it so; below it plays where clips really chose it."
+        "ever held it so."
     ),
     "code_windows": (
         "Of each run of tokens on this code the one whose residual lay nearest to it, from different clips where there "
@@ -234,6 +247,7 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "image": ("metrics", "Usage"),
     "curves": ("metrics", "Usage"),
     "map": ("metrics", "Maps of codes"),
+    "map_density": ("metrics", "Maps of codes"),
     "geometry": ("metrics", "Geometry"),
     "gain": ("metrics", "What layers are worth"),
     "leave_one_out": ("metrics", "What layers are worth"),
@@ -251,6 +265,7 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "compared_curves": ("metrics", "Comparing checkpoints"),
     "agreement": ("metrics", "Comparing checkpoints"),
     "matching": ("metrics", "Comparing checkpoints"),
+    "moments": ("metrics", "Comparing checkpoints"),
     "pair": ("clip_page",),
     "code": ("code_page",),
     "code_poses": ("code_page",),
@@ -260,6 +275,7 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "code_windows": ("metrics", "Sequences"),
     "code_partners": ("metrics", "Sequences"),
     "parallel": ("metrics", "Comparing checkpoints"),
+    "sweep": ("metrics", "Comparing checkpoints"),
     "config": ("compare", "compare"),
     "settings": ("metrics", "Training history"),
     "codes": ("metrics", "Why a code is not used"),

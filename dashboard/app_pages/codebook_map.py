@@ -203,7 +203,7 @@ def residuals_behind(
 
 
 def show_map(ckpt: Checkpoint, picture: Picture, colour: str, second: Second | None) -> None:
-    components.heading("Where the codes lie", "map")
+    components.heading("Where the codes lie", "map" if picture.behind is None else "map_density")
     points, axes, projection, beside, behind = picture
     name = "" if second is None else second.name
     figure = codebook_map(

@@ -15,7 +15,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 import rvq_core
-from dashboard import words
 from dashboard.export.html import html_report
 from dashboard.export.registry import FigureEntry
 from dashboard.export.sources import Source, figures_of, measured_on, name_of, provenance, tables_of
@@ -112,9 +111,8 @@ def zipped(files: Files) -> bytes:
 
 
 def caption(source: Source, entry: FigureEntry[Any]) -> str:
-    """What a figure shows, on what it is measured, and how it was made where that is to be told."""
-    measured = measured_on(source).replace("**", "")
-    return " ".join([words.WHAT[entry.what], measured, *([] if entry.note is None else [entry.note()])])
+    """What a figure shows, how it was made where that is to be told, and on what it is measured."""
+    return f"{entry.explained()} {measured_on(source).replace('**', '')}"
 
 
 def _figure_files(

@@ -82,6 +82,9 @@ def _draw_moments(table: pd.DataFrame, comparison: Comparison) -> go.Figure:
     return matching_image(table, str(table["checkpoint"].iloc[0]), comparison.baseline)
 
 
+MOST_NAMED = 12
+"""Checkpoints that have an axis of their names among the parallel coordinates."""
+
 MOST_PAIRS = 5
 """Checkpoints whose codes are among the main figures; those of more are details."""
 
@@ -104,8 +107,9 @@ def _sweep(comparison: Comparison) -> pd.DataFrame | None:
 
 
 def _draw_sweep(table: pd.DataFrame, comparison: Comparison) -> go.Figure:
+    """Each line begins at the name of its checkpoint, as far as so many names can be read."""
     del comparison
-    return parallel_coordinates(table.drop(columns="checkpoint"))
+    return parallel_coordinates(table if len(table) <= MOST_NAMED else table.drop(columns="checkpoint"))
 
 
 COMPARISON_FIGURES: tuple[FigureEntry[Comparison], ...] = (
@@ -119,7 +123,7 @@ COMPARISON_FIGURES: tuple[FigureEntry[Comparison], ...] = (
         for name, title, of, draw in _BY_METRIC
         for metric in METRICS
     ),
-    FigureEntry("sweep", "Settings and figures, a line a checkpoint", "parallel", _sweep, _draw_sweep),
+    FigureEntry("sweep", "Settings and figures, a line a checkpoint", "sweep", _sweep, _draw_sweep),
 )  # fmt: skip
 """The figures that any comparison may have."""
 
@@ -138,7 +142,7 @@ def comparison_figures(comparison: Comparison) -> list[FigureEntry[Comparison]]:
         )  # fmt: skip
         entries += [
             FigureEntry(
-                f"matching_{number}_{layer}", f"Codes of layer {layer} that say the same, {whose}", "matching",
+                f"matching_{number}_{layer}", f"Codes of layer {layer} that say the same, {whose}", "moments",
                 partial(_moments, name=name, layer=layer), _draw_moments, detail=layer > 1 or number > MOST_PAIRS,
             )
             for layer in range(1, int(depth.get(name, 0)) + 1)

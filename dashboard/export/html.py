@@ -15,7 +15,6 @@ import plotly.graph_objects as go
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
-from dashboard import words
 from dashboard.export.registry import FigureEntry
 from dashboard.export.slim import slim
 from dashboard.export.sources import Source, measured_on, name_of, provenance, sentences, tables_of
@@ -142,10 +141,8 @@ def _figure(entry: FigureEntry[Any], figure: go.Figure) -> str:
         slim(figure), config=CONFIG | {"responsive": True}, include_plotlyjs=False, full_html=False, validate=False,
         div_id=f"figure-{entry.name}",
     )  # fmt: skip
-    return (
-        f'<h3>{escape(entry.title)}</h3>\n<figure>{drawn}<figcaption class="what">{escape(words.WHAT[entry.what])}'
-        "</figcaption></figure>"
-    )
+    caption = f'<figcaption class="what">{escape(entry.explained())}</figcaption>'
+    return f"<h3>{escape(entry.title)}</h3>\n<figure>{drawn}{caption}</figure>"
 
 
 def _fitting(drawn: dict[str, str], room: int) -> list[str]:

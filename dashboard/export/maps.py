@@ -74,7 +74,8 @@ def density_figure(
         codes = with_codes(pca(codebooks).table, report)
         return pd.concat([codes.assign(what="code"), behind.assign(what=ENCODER)], ignore_index=True)
 
-    return FigureEntry("map_density", "Where the codes and the encoder's vectors lie", "map", table, _draw_density)
+    title = "Where the codes and the encoder's vectors lie"
+    return FigureEntry("map_density", title, "map_density", table, _draw_density)
 
 
 def _draw_density(table: pd.DataFrame, _: Report) -> go.Figure:

@@ -44,8 +44,9 @@ class FigureEntry(Generic[Source]):
     """One figure: its table of a report (or comparison), and the drawing of that table.
 
     ``name`` is its file's and that of ``--figures``; ``title`` stands above it, ``what`` names its explanation in
-    ``words.WHAT``. ``table`` gives the numbers, which are exported as CSV, or None where the report has none;
-    ``draw`` the Plotly figure of them. ``detail`` figures are the same for another metric: left out of the HTML report.
+    ``words.WHAT``, which manifest and HTML report tell with its ``note``. ``table`` gives the numbers, which are
+    exported as CSV, or None where the report has none; ``draw`` the Plotly figure of them. ``detail`` figures are the
+    same for another metric: exported when they are named.
     """
 
     name: str
@@ -55,7 +56,11 @@ class FigureEntry(Generic[Source]):
     draw: Callable[[pd.DataFrame, Source], go.Figure]
     detail: bool = False
     note: Callable[[], str] | None = None
-    """How it was made, where settings of its own made it: said in the manifest."""
+    """How it was made, where settings of its own made it."""
+
+    def explained(self) -> str:
+        """What it shows and, where that is to be told, how it was made."""
+        return words.WHAT[self.what] if self.note is None else f"{words.WHAT[self.what]} {self.note()}"
 
 
 def _draw_clips(table: pd.DataFrame, report: Report) -> go.Figure:

@@ -37,7 +37,8 @@ STATUS_SYMBOLS = {"used": "circle", "rare": "square", "duplicate": "diamond", "u
 DENSITY_CELLS = 120
 """Cells a side of the density behind the codes."""
 
-DENSITY_DECADES = 2
+DENSITY_SHARES = (0.99, 0.9, 0.75, 0.5)
+"""Areas of the density: the smallest that hold so much of what the encoder gives, from pale to dark."""
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "star", "hexagon", "triangle-down")
 
@@ -132,22 +133,37 @@ def _second(codes: pd.DataFrame, name: str, colour: str, others: int) -> Points:
 
 
 def _density(vectors: NDArray[np.float64], points: pd.DataFrame) -> go.Contour:
-    """Where the vectors lie, as far as the codes reach: two decades of their smoothed number, from clear to grey."""
+    """Where the vectors lie, as far as the codes reach: the smallest areas that hold 99, 90, 75 and 50 % of them.
+
+    By shares, not by height: deep layers crowd at the origin, and what is a hundredth as high is most of layer 1.
+    """
     from scipy.ndimage import gaussian_filter  # here: exports draw maps without it, and it takes long to import
 
     spans = [(points[axis].min(), points[axis].max()) for axis in ("x", "y")]
     pads = [0.15 * (high - low) or 1.0 for low, high in spans]
     limits = [(low - pad, high + pad) for (low, high), pad in zip(spans, pads, strict=True)]
     counts, x_edges, y_edges = np.histogram2d(vectors[:, 0], vectors[:, 1], bins=DENSITY_CELLS, range=limits)
-    smooth = gaussian_filter(counts, 2.0).T
-    z = np.log10(np.maximum(smooth / max(smooth.max(), 1e-12), 10.0**-DENSITY_DECADES))
-    steps = [[0, translucent(GREY, 0)], [0.01, translucent(GREY, 0.06)], [1, translucent(GREY, 0.5)]]
+    smooth = gaussian_filter(counts, 1.5).T
+    count = len(DENSITY_SHARES)
+    # Height 1 on the edge of the largest area, 2 on that of the next: contours come at even steps.
+    z = np.interp(
+        _held_within(smooth, len(vectors)), [0.0, *DENSITY_SHARES[::-1], 1.0], [count + 1, *range(count, 0, -1), 0]
+    )
+    steps = [[0, translucent(GREY, 0)], [0.2, translucent(GREY, 0.14)], [1, translucent(GREY, 0.75)]]
     return go.Contour(
         x=(x_edges[:-1] + x_edges[1:]) / 2, y=(y_edges[:-1] + y_edges[1:]) / 2, z=z, colorscale=steps,
-        contours={"start": -DENSITY_DECADES + 0.4, "end": -0.2, "size": 0.4}, zmin=-DENSITY_DECADES, zmax=0,
-        showscale=False, line={"width": 0.5, "color": translucent(GREY, 0.4)}, hoverinfo="skip", showlegend=True,
-        name="what the encoder gives",
+        contours={"start": 1, "end": count, "size": 1}, zmin=0, zmax=count + 1,
+        showscale=False, line={"width": 0.5, "color": translucent(GREY, 0.5)}, hoverinfo="skip", showlegend=True,
+        name="what the encoder gives (50, 75, 90, 99 %)",
     )  # fmt: skip
+
+
+def _held_within(density: NDArray[np.float64], total: int) -> NDArray[np.float64]:
+    """Of each cell: the share of ``total`` vectors that lies in cells at least as dense; 1 in empty ones."""
+    order = np.argsort(-density, axis=None, kind="stable")
+    held = np.empty(density.size)
+    held[order] = np.cumsum(density.ravel()[order]) / max(total, 1)
+    return np.where(density > 0, held.reshape(density.shape), 1.0)
 
 
 def _by_value(points: pd.DataFrame, unseen: pd.Series, colour: str) -> list[Points]:

@@ -6,6 +6,7 @@ import math
 import re
 import textwrap
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import plotly.graph_objects as go
@@ -19,10 +20,19 @@ from dashboard.paper.ticks import labelled, thin_out
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
+    from matplotlib.transforms import Bbox
 
-CROWD, APART, SMALLEST = 8, 1.15, 0.6
-"""From so many names below each other on they are made smaller until they stand so many of their heights apart, but
-not below this share of their size."""
+    from dashboard.paper.traces import Canvas
+
+CROWD, APART = 8, 1.15
+"""From so many names below each other on they are made smaller until they stand so many of their heights apart."""
+
+SMALLEST, READABLE = 0.6, 5.0
+"""Names are not made smaller than this share of their size, nor than so many points; without room some are left out."""
+
+BESIDE = 0.5
+"""Of their height, between names beside each other."""
 
 PAGE_HEIGHT = 400
 """Pixels of the page's usual figure: one that is twice as high there is twice as high on paper."""
@@ -62,12 +72,13 @@ def _draw_panel(axes: Axes, panel: Panel, preset: Preset, entries: list[tuple[An
     if panel.traces and panel.traces[0]["type"] == "parcoords":  # brings axes of its own
         draw_parallel(axes, panel.traces[0], preset)
         return axes
-    canvas = Canvas(axes, preset, layout, _places(panel, "x"), _places(panel, "y"), entries)
+    points = sum(len(trace["x"]) for trace in panel.traces if "markers" in trace.get("mode", ""))
+    canvas = Canvas(axes, preset, layout, _places(panel, "x"), _places(panel, "y"), points, entries)
     draw_traces(panel.traces, canvas)
     # Before the axes: lines across the figure widen them, as on the page.
     _shapes(axes, layout, preset)
     for which in ("x", "y"):
-        _axis(axes, layout.get(f"{which}axis", {}), which, canvas.places(which), preset)
+        _axis(axes, layout.get(f"{which}axis", {}), which, canvas, lying=canvas.y_places is not None)
     if layout.get("yaxis", {}).get("scaleanchor"):
         fixed = all(layout.get(f"{which}axis", {}).get("range") is not None for which in ("x", "y"))
         axes.set_aspect("equal", adjustable="box" if fixed else "datalim")
@@ -117,9 +128,11 @@ def _values(values: Any) -> list[Any]:
     return [] if values is None else list(values)
 
 
-def _axis(axes: Axes, axis: dict[str, Any], which: str, places: list[Any] | None, preset: Preset) -> None:
+def _axis(axes: Axes, axis: dict[str, Any], which: str, canvas: Canvas, *, lying: bool) -> None:
+    """One axis; where names stand along y (``lying``) the numbers, and their grid, are those of x."""
     from matplotlib.ticker import MaxNLocator
 
+    places = canvas.places(which)
     scale, mine = getattr(axes, f"set_{which}scale"), getattr(axes, f"{which}axis")
     logarithmic = axis.get("type") == "log"
     if logarithmic:
@@ -134,15 +147,10 @@ def _axis(axes: Axes, axis: dict[str, Any], which: str, places: list[Any] | None
         getattr(axes, f"set_{which}lim")(min(low, -0.5), max(high, len(places) - 0.5))
     _limits(axes, axis, which, logarithmic=logarithmic)
     getattr(axes, f"set_{which}label")(plain(axis.get("title", {}).get("text")))
-    if axis.get("showgrid", True) and (which == "y") != _is_lying(places, which):
+    if axis.get("showgrid", True) and places is None and which == ("x" if lying else "y"):
         mine.grid(visible=True)
-    if places is not None and len(places) > 1 and which == "y" and not preset.fixed:
+    if places is not None and len(places) > 1 and which == "y" and not canvas.preset.fixed:
         mine.set_tick_params(length=0)
-
-
-def _is_lying(places: list[Any] | None, which: str) -> bool:
-    """Whether names stand along the y axis: then the numbers, and their grid, are those of x."""
-    return which == "y" and places is not None
 
 
 def _ticks(axes: Axes, axis: dict[str, Any], which: str, places: list[Any] | None) -> None:
@@ -230,7 +238,7 @@ def _shapes(axes: Axes, layout: dict[str, Any], preset: Preset) -> None:
 def _settle(drawn: Figure, every: Sequence[Axes]) -> None:
     """Find the places of all parts, once, and mend what has too little room there."""
     drawn.draw_without_rendering()
-    mended = [mend(axes) for axes in every for mend in (_wrapped, _shrunk)]
+    mended = [mend(axes) for axes in every for mend in (_wrapped, _shrunk, _narrowed)]
     if any(mended):
         drawn.draw_without_rendering()
     # Finding the places again for each format would take as long each time.
@@ -258,12 +266,32 @@ def _shrunk(axes: Axes) -> bool:
     labels = [label for _, label in labelled(axes, "y")]
     if len(labels) < CROWD:
         return False
-    share = axes.bbox.height / len(labels) / max(label.get_window_extent().height for label in labels) / APART
+    return _resized(labels, axes.bbox.height / len(labels) / APART / max(_extent(label).height for label in labels))
+
+
+def _narrowed(axes: Axes) -> bool:
+    """The same with words beside each other; numbers are thinned out instead."""
+    labels = [label for _, label in labelled(axes, "x")]
+    if not any(re.search(r"[A-Za-z]", label.get_text()) for label in labels):
+        return False
+    boxes = [_extent(label) for label in labels]
+    steps = [(a.x0 + a.x1 - b.x0 - b.x1) / 2 for a, b in pairwise(boxes)]
+    needed = [(a.width + b.width) / 2 + BESIDE * a.height for a, b in pairwise(boxes)]
+    return _resized(labels, min((abs(step) / room for step, room in zip(steps, needed, strict=True)), default=1.0))
+
+
+def _resized(labels: Sequence[Text], share: float) -> bool:
+    """Make labels as small as this share of their size, as far as they can be read; whether they had to be."""
     if share >= 1:
         return False
     for label in labels:
-        label.set_fontsize(label.get_fontsize() * max(share, SMALLEST))
+        size = label.get_fontsize()
+        label.set_fontsize(max(size * max(share, SMALLEST), min(size, READABLE)))
     return True
+
+
+def _extent(label: Text) -> Bbox:
+    return label.get_window_extent()
 
 
 def _legend(drawn: Figure, entries: list[tuple[Any, str]], title: str | None) -> None:

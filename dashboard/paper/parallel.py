@@ -14,6 +14,12 @@ from dashboard.paper.style import DASHES, INK, Preset
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+DARK = 0.8
+"""Share of the scale, from its dark end, that lines on white can be seen in."""
+
+NEAR = 0.075
+"""Of an axis's height: values nearer than this to the one below are not written."""
+
 NAME, LETTER = 0.85, 0.22
 """Size of the name of an axis, of that of text; width of a letter in mm for each point of its size."""
 
@@ -22,7 +28,7 @@ def draw_parallel(axes: Axes, trace: dict[str, Any], preset: Preset) -> None:
     """Draw the dimensions of ``trace`` side by side, each from its lowest to its highest value."""
     dimensions = trace["dimensions"]
     heights = np.stack([_shares(np.asarray(each["values"], dtype=np.float64)) for each in dimensions])  # [D, rows]
-    colours = colour_map(trace["line"]["colorscale"])(heights[-1])
+    colours = colour_map(trace["line"]["colorscale"])(DARK * heights[-1])
     for number, (row, colour) in enumerate(zip(heights.T, colours, strict=True)):
         axes.plot(
             range(len(row)), row, color=colour, linestyle=DASHES[number % len(DASHES)], zorder=2.5,
@@ -34,12 +40,13 @@ def draw_parallel(axes: Axes, trace: dict[str, Any], preset: Preset) -> None:
             axes.annotate(
                 text, (place, height), xytext=(-preset.text * 0.3, 0), textcoords="offset points", ha="right",
                 va="center", fontsize=preset.text * 0.8, zorder=3,
-                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.4},
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.4},
             )  # fmt: skip
+        room = preset.width / len(dimensions) / (preset.text * NAME * LETTER)
+        name = _broken(str(each["label"]), room)
         axes.annotate(
-            _broken(str(each["label"]), preset.width / len(dimensions) / (preset.text * NAME * LETTER)), (place, 1.06),
-            xytext=(0, preset.text * 0.3), textcoords="offset points", ha="center", va="bottom",
-            fontsize=preset.text * NAME,
+            name, (place, 1.06), xytext=(0, preset.text * 0.3), textcoords="offset points", ha="center", va="bottom",
+            fontsize=preset.text * NAME * min(1.0, room / max(map(len, name.split("\n")))),
         )  # fmt: skip
     axes.set_xticks([])
     axes.set_yticks([])
@@ -64,9 +71,25 @@ def _ticks(dimension: dict[str, Any]) -> list[tuple[float, str]]:
         return list(zip(shares.tolist(), map(str, texts), strict=True))
     if len(values) > 4:
         values = np.array([values[0], (values[0] + values[-1]) / 2, values[-1]])
-    return [
-        (share, f"{float(f'{value:.3g}'):,.10g}") for share, value in zip(_shares(values).tolist(), values, strict=True)
-    ]
+    span = float(values[-1] - values[0])
+    kept: list[tuple[float, str]] = []
+    for share, value in zip(_shares(values).tolist(), values, strict=True):
+        if kept and share - kept[-1][0] < NEAR:
+            if share < 1:
+                continue
+            kept.pop()  # the highest is written
+        kept.append((share, _written(float(value), span)))
+    return kept
+
+
+def _written(value: float, span: float) -> str:
+    """A value with three digits, or with as many as tell it from others on an axis of this span.
+
+    >>> _written(0.9999, 0.0099), _written(162.34, 200.0)
+    ('0.9999', '162')
+    """
+    digits = next((n for n in range(3, 8) if abs(float(f"{value:.{n}g}") - value) <= 0.005 * span), 8)
+    return f"{float(f'{value:.{digits}g}'):,.10g}"
 
 
 def _broken(label: str, room: float) -> str:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ROOM = 0.3
-"""Of their height, between numbers along an axis."""
+"""Of their height, between the names along an axis."""
 
 
 def thin_out(axes: Axes) -> None:
@@ -20,7 +20,7 @@ def thin_out(axes: Axes) -> None:
         rising = len(boxes) < 2 or getattr(boxes[0], low) <= getattr(boxes[-1], low)
         kept = float("inf")
         for (_, label), box in reversed([*zip(shown, boxes, strict=True)][:: 1 if rising else -1]):
-            if getattr(box, high) > kept + (-1 if which == "x" else 0.2 * box.height):
+            if getattr(box, high) > kept + (-ROOM if which == "x" else 0.2) * box.height:
                 label.set_text("")
             else:
                 kept = getattr(box, low)

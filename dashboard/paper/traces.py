@@ -21,19 +21,23 @@ Trace = dict[str, Any]
 PIXELS = 7.0
 """Diameter of a usual mark on the page, which becomes the preset's."""
 
-MANY_POINTS = 300
-"""Above this marks shrink: a column is narrower than a page."""
+MANY_POINTS, SMALLEST = 300, 0.5
+"""Above so many points in a figure marks shrink, down to this share: a column is narrower than a page."""
+
+AS_LARGE = {"*": 1.6, "^": 1.15, "v": 1.15, "p": 1.15, "h": 1.1, "P": 1.1, "X": 1.1, "D": 0.85, "s": 0.9}
+"""By how much marks of one nominal size must grow to look as large as a circle."""
 
 
 @dataclass(slots=True)
 class Canvas:
-    """The axes and what is known of them: names along an axis, and the legend's entries as they are drawn."""
+    """The axes and what is known of them: names along an axis, points in all, and the legend's entries as they come."""
 
     axes: Axes
     preset: Preset
     layout: dict[str, Any]
     x_places: list[Any] | None
     y_places: list[Any] | None
+    points: int = 0
     entries: list[tuple[Any, str]] = field(default_factory=lambda: list[tuple[Any, str]]())
 
     def places(self, which: str) -> list[Any] | None:
@@ -105,7 +109,7 @@ def _scatter(trace: Trace, number: int | None, canvas: Canvas) -> None:
     elif "markers" in mode and np.ndim(marker.get("color")):
         artist = _coloured_points(x, y, marker, canvas)
     elif "markers" in mode:
-        look = _mark(marker, len(x), canvas.preset)
+        look = _mark(marker, canvas)
         (artist,) = canvas.axes.plot(x, y, linestyle="none", zorder=3, **look)
         _enlarged(artist, look["markersize"], canvas.preset)
     else:
@@ -122,10 +126,11 @@ def _line(x: Any, y: Any, trace: Trace, number: int | None, canvas: Canvas) -> A
     style: Any = NAMED_DASHES.get(line.get("dash", "solid"), "solid")
     look: dict[str, Any] = {}
     if "markers" in trace.get("mode", ""):
-        look = _mark(marker or {"color": line.get("color")}, len(x), canvas.preset)
+        look = _mark(marker or {"color": line.get("color")}, canvas)
     if number is not None:
         style = DASHES[number % len(DASHES)]
-        look |= {"marker": LINE_MARKERS[number % len(LINE_MARKERS)], "markersize": canvas.preset.mark * 0.75}
+        mark = LINE_MARKERS[number % len(LINE_MARKERS)]
+        look = {"marker": mark, "markersize": canvas.preset.mark * 0.9 * AS_LARGE.get(mark, 1.0), "markeredgewidth": 0}
         # A few marks on a long curve, each curve's in other places.
         look["markevery"] = 1 if len(x) <= 12 else (0.02 * number, 0.18)
     width = line.get("width", 2) / 2 * canvas.preset.line
@@ -136,21 +141,23 @@ def _line(x: Any, y: Any, trace: Trace, number: int | None, canvas: Canvas) -> A
     return artist
 
 
-def _mark(marker: Trace, points: int, preset: Preset) -> dict[str, Any]:
+def _mark(marker: Trace, canvas: Canvas) -> dict[str, Any]:
+    preset, many = canvas.preset, canvas.points > MANY_POINTS
     symbol = str(marker.get("symbol", "circle"))
     name = symbol.removesuffix("-open")
-    shrunk = 0.55 if points > MANY_POINTS else 1.0
+    shrunk = max((MANY_POINTS / canvas.points) ** 0.3, SMALLEST) if many else 1.0
+    mark = MARKERS[name.removesuffix("-dot")]
     size = np.ravel(marker.get("size", PIXELS))[0]
     # Symbols of lines alone take the colour of their line.
     drawn_line = re.search("thin|line", symbol) and not symbol.endswith("-open")
     colour = rgba(marker.get("line", {}).get("color") if drawn_line else marker.get("color"))
     look: dict[str, Any] = {
-        "marker": MARKERS[name.removesuffix("-dot")], "markersize": float(size) / PIXELS * preset.mark * shrunk * 0.9,
+        "marker": mark, "markersize": float(size) / PIXELS * preset.mark * shrunk * 0.9 * AS_LARGE.get(mark, 1.0),
         "color": colour, "alpha": marker.get("opacity"), "markeredgewidth": preset.line * 0.8 * shrunk,
     }  # fmt: skip
     if symbol.endswith("-open") and not re.search("thin|line", symbol):
         look["markerfacecolor"] = "none"
-    elif points > MANY_POINTS and not symbol.endswith("-open"):
+    elif many and not symbol.endswith("-open"):
         look["markeredgewidth"] = 0.0
     elif not re.search("open|thin|line", symbol):
         # A rim in white: a mark on a bar of equal darkness is seen in grey too.
@@ -162,9 +169,9 @@ def _coloured_points(x: Any, y: Any, marker: Trace, canvas: Canvas) -> Any:
     """Points whose colour is a value, with its bar."""
     values = np.asarray(marker["color"])
     if values.dtype.kind in "OUS":  # a colour for each
-        look = _mark(marker | {"color": INK}, len(x), canvas.preset)
+        look = _mark(marker | {"color": INK}, canvas)
         return canvas.axes.scatter(x, y, s=look["markersize"] ** 2, marker=look["marker"], c=[*map(rgba, values)])
-    look = _mark(marker | {"color": INK}, len(x), canvas.preset)
+    look = _mark(marker | {"color": INK}, canvas)
     points = canvas.axes.scatter(
         x, y, s=look["markersize"] ** 2, c=values, cmap=colour_map(marker.get("colorscale", "Viridis")),
         marker=look["marker"], alpha=marker.get("opacity"), linewidths=0.15, edgecolors=INK, zorder=3,

@@ -305,12 +305,29 @@ def test_the_density_lies_under_the_codes_where_the_vectors_are(make_codes):
     vectors = centre + 0.01 * np.random.default_rng(0).normal(size=(500, 2))
     figure = codebook_map(points, behind=vectors)
     density = figure.data[0]
-    assert density.type == "contour" and density.name == "what the encoder gives"
+    assert density.type == "contour" and density.name.startswith("what the encoder gives")
     row, column = np.unravel_index(np.argmax(density.z), density.z.shape)
     assert abs(density.x[column] - centre[0]) < 0.2 and abs(density.y[row] - centre[1]) < 0.2
-    assert density.z.max() == 0 and density.z.min() == -2
+    assert density.z.min() == 0 and 4 < density.z.max() <= 5
     assert points["x"].between(density.x.min(), density.x.max()).all()
-    assert codebook_map(points, behind=vectors + 1e6).data[0].z.max() == -2  # all of it out of sight
+    assert codebook_map(points, behind=vectors + 1e6).data[0].z.max() == 0  # all of it out of sight
+
+
+def test_the_areas_of_the_density_hold_what_the_legend_says(make_codes):
+    """A crowd in one place and a tenth as much widely strewn: both are seen."""
+    points = map_points(make_codes(2, 30))
+    rng = np.random.default_rng(0)
+    span = (points[["x", "y"]].max() - points[["x", "y"]].min()).to_numpy()
+    middle = points[["x", "y"]].mean().to_numpy()
+    crowd = middle + 0.04 * span * rng.normal(size=(8000, 2))
+    strewn = middle + span * rng.uniform(-0.4, 0.4, size=(2000, 2))
+    density = codebook_map(points, behind=np.concatenate([crowd, strewn])).data[0]
+    for level, share in ((1, 0.99), (2, 0.9), (3, 0.75), (4, 0.5)):
+        columns, rows = (np.abs(axis[:, None] - np.concatenate([crowd, strewn])[:, i]).argmin(axis=0)
+                         for i, axis in enumerate((density.x, density.y)))  # fmt: skip
+        assert (density.z[rows, columns] >= level).mean() == pytest.approx(share, abs=0.06)
+    assert (density.z >= 3).mean() < 0.05  # three quarters are the crowd
+    assert (density.z >= 1).mean() > 0.3  # and 99 % most of the rest
 
 
 def test_a_logarithmic_axis_of_a_narrow_range_has_ticks_within_it():

@@ -63,3 +63,8 @@ def test_who_tells_the_path_of_a_figure_is_said():
     assert "moves both figures alike" in words.path_note(True, True, False)
     assert "its own features" in words.path_note(True, False, False)
     assert "1.70 m" in words.path_note(True, True, True) and "1.70 m" not in words.path_note(True, True, False)
+
+
+def test_the_grey_behind_a_map_is_told_only_where_it_is():
+    assert "grey" not in words.WHAT["map"]
+    assert words.WHAT["map_density"].startswith(words.WHAT["map"]) and "grey" in words.WHAT["map_density"]

@@ -132,18 +132,19 @@ def test_a_sweep_is_a_line_a_checkpoint_with_the_values_of_its_table(sweep):
     assert table["error"].tolist()[1:] == pytest.approx(full[["k16", "k32"]].tolist())
     figure = entry.draw(table, sweep)
     (lines,) = figure.data
-    assert [each.label for each in lines.dimensions] == [name for name in table if name != "checkpoint"]
+    assert [each.label for each in lines.dimensions] == list(table)
+    assert list(lines.dimensions[0].ticktext) == ["k16", "k32", "k8"]
     with drawing(PRESETS["single"]):
         (axes,) = draw(figure, PRESETS["single"]).axes
     drawn = [line for line in axes.lines if len(line.get_ydata()) == len(lines.dimensions)]
     for row, line in enumerate(drawn):
-        for place, name in enumerate(name for name in table if name != "checkpoint"):
+        for place, name in enumerate(table):
             values = table[name]
             values = values if values.dtype.kind in "fiu" else values.rank() - 1
             span = values.max() - values.min()
             assert line.get_ydata()[place] == pytest.approx((values[row] - values.min()) / span)
     texts = {text.get_text() for text in axes.texts}
-    assert {"8", "16", "32", "n8"} <= texts
+    assert {"8", "16", "32", "n8", "k8", "k16", "k32"} <= texts
 
 
 def test_two_checkpoints_are_no_sweep(comparison):

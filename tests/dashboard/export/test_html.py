@@ -5,6 +5,7 @@ import re
 import pytest
 
 from dashboard.export.build import Choice, export_files
+from dashboard.export.registry import REPORT_FIGURES
 
 EVIL = "<script>alert(1)</script>"
 
@@ -83,3 +84,13 @@ def test_the_figures_hold_the_numbers_of_the_report(report):
     (data,) = re.findall(r'Plotly\.newPlot\(\s*"figure-residual",\s*(\[.*?\]),\s*\{', page, re.DOTALL)
     trace = json.loads(data)[0]
     assert trace["y"] == pytest.approx([1.0, *report.layers["residual_energy"]])
+
+
+def test_how_a_figure_was_made_stands_below_it(report):
+    entry = dataclasses.replace(REPORT_FIGURES[0], name="other", note=lambda: "Made with seed = 7 & care.")
+    files = export_files(report, Choice(("html",), ()), "x", further=[entry])
+    page = without_plotly(files["report.html"].decode())
+    (figcaption,) = re.findall(r"<figcaption[^>]*>(.*?)</figcaption>", page)
+    assert figcaption.endswith("Made with seed = 7 &amp; care.")
+    told = json.loads(files["manifest.json"])["figures"][0]["caption"]
+    assert "Made with seed = 7 & care." in told

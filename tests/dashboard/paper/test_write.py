@@ -233,3 +233,35 @@ def test_a_figure_with_both_ranges_fixed_keeps_them_where_a_unit_is_as_long_on_b
     assert axes.get_xlim() == (-1, 6)
     assert axes.get_ylim() == (-0.5, 1.5)
     assert drawn.get_figheight() * 25.4 == pytest.approx(62 * 0.7)
+
+
+def test_words_beside_each_other_are_made_smaller_and_stay():
+    words = [f"frame {4 * i + 1}" for i in range(7)]
+    figure = go.Figure(go.Scatter(x=list(range(7)), y=[0] * 7, mode="lines"))
+    figure.update_xaxes(tickvals=list(range(7)), ticktext=words)
+    with drawing(PRESETS["single"]):
+        (axes,) = draw(figure, PRESETS["single"]).axes
+    labels = axes.get_xticklabels()
+    assert [label.get_text() for label in labels] == words
+    assert 5 <= labels[0].get_fontsize() < PRESETS["single"].text * 0.9
+    boxes = [label.get_window_extent() for label in labels]
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+
+
+@pytest.mark.parametrize("lying", [True, False])
+def test_the_grid_is_that_of_the_numbers(lying: bool):
+    bars = {"y": ["a", "b"], "x": [1, 2], "orientation": "h"} if lying else {"x": ["a", "b"], "y": [1, 2]}
+    with drawing(PRESETS["single"]):
+        (axes,) = draw(go.Figure(go.Bar(**bars)), PRESETS["single"]).axes
+    seen = [any(line.get_visible() for line in axis.get_gridlines()) for axis in (axes.xaxis, axes.yaxis)]
+    assert seen == [lying, not lying]
+
+
+def test_marks_of_many_points_shrink_alike_in_all_traces():
+    """A map by layer: some layers have few points in sight, all marks are of one size."""
+    many = go.Scatter(x=np.arange(600), y=np.arange(600), mode="markers")
+    few = go.Scatter(x=np.arange(20), y=np.arange(20), mode="markers")
+    with drawing(PRESETS["single"]):
+        sizes = [line.get_markersize() for line in draw(go.Figure([many, few]), PRESETS["single"]).axes[0].lines]
+        (alone,) = draw(go.Figure(few), PRESETS["single"]).axes[0].lines
+    assert sizes[0] == sizes[1] < alone.get_markersize()
