@@ -285,7 +285,7 @@ def _resized(labels: Sequence[Text], share: float) -> bool:
     if share >= 1:
         return False
     for label in labels:
-        size = label.get_fontsize()
+        size = float(label.get_fontsize())
         label.set_fontsize(max(size * max(share, SMALLEST), min(size, READABLE)))
     return True
 
