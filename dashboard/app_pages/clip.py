@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -85,8 +86,11 @@ def show_player(playback: Playback, report: Analysed) -> None:
     name = metric_name(playback.metric, is_canonical(playback))
     start = choose_start(window(playback), playback.clip.frames, playback.clip.fps)
     rows, shares = token_rows(report)
-    content = payload(playback, window(playback, start), shares, opened_with(PLAYER), name, rows=rows)
+    marked = marked_tokens(playback.tokens, rows, linked.current())
+    content = payload(playback, window(playback, start), shares, opened_with(PLAYER), name, rows=rows, marked=marked)
     clip_player(content, key=PLAYER, on_view_change=partial(remember_view, PLAYER))
+    if marked is not None:
+        st.caption(f"{words.many(int(marked.sum()), 'token')} of {marked.size:,} selected: the others are faded.")
 
 
 def token_rows(report: Analysed) -> tuple[list[Row], list[NDArray[np.float64]]]:
@@ -99,6 +103,26 @@ def token_rows(report: Analysed) -> tuple[list[Row], list[NDArray[np.float64]]]:
             rows.append(Row(f"{name} {layer}", int(str(layer))))
             shares.append(codes["share"].fillna(0.0).to_numpy())
     return rows, shares
+
+
+def marked_tokens(
+    tokens: NDArray[np.integer], rows: Sequence[Row], selected: linked.Linked
+) -> NDArray[np.bool_] | None:
+    """Tokens [T', Q] of a selected code, where there are none of a selected layer; None where nothing is selected.
+
+    Of a set, codes are those of the part that other pages show; its layers are those of all parts.
+    """
+    part = state.current().part
+    if selected.codes:
+        marked = np.zeros(tokens.shape, dtype=bool)
+        for column, row in enumerate(rows):
+            if part in (None, row.name.rpartition(" ")[0]):
+                chosen = [code for layer, code in selected.codes if layer == row.layer]
+                marked[:, column] = np.isin(tokens[:, column], chosen)
+        return marked
+    if selected.layers:
+        return np.broadcast_to(np.isin([row.layer for row in rows], selected.layers), tokens.shape)
+    return None
 
 
 def is_canonical(playback: Playback) -> bool:

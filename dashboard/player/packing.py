@@ -122,15 +122,19 @@ def payload(
     metric: str,
     beside: Beside | None = None,
     rows: Sequence[Row] | None = None,
+    marked: NDArray[np.bool_] | None = None,
 ) -> bytes:
     """All that the player draws of the frames ``shown``.
 
     ``shares`` holds each layer's share of tokens a code [K_q]; ``metric`` is the error's name for reading. A third
     figure stands ``beside`` the two: it must have these frames, and ``not_beside`` no objection. ``rows`` tell what
-    the columns of the playback's tokens are, where they are not layers 1, 2, ...
+    the columns of the playback's tokens are, where they are not layers 1, 2, ... ``marked`` [T', Q] are the clip's
+    tokens that stand out: the others are faded.
     """
     rows = rows or [Row(f"layer {layer}", layer) for layer in range(1, len(shares) + 1)]
     arrays = _arrays(playback, shown, shares, beside)
+    if marked is not None:
+        arrays["marked"] = marked[_tokens_of(playback, shown)].astype(np.uint16)
     header = {
         "clip": {
             "name": playback.clip.name,
@@ -192,10 +196,14 @@ def _bytes_a_token(playback: Playback) -> int:
     return playback.stride * a_frame + playback.tokens.shape[1] * (2 + 4)
 
 
+def _tokens_of(playback: Playback, shown: Window) -> slice:
+    return slice(shown.start // playback.stride, shown.stop // playback.stride)
+
+
 def _arrays(
     playback: Playback, shown: Window, shares: Sequence[NDArray[np.float64]], beside: Beside | None
 ) -> dict[str, NDArray[Any]]:
-    tokens = playback.tokens[shown.start // playback.stride : shown.stop // playback.stride]
+    tokens = playback.tokens[_tokens_of(playback, shown)]
     arrays: dict[str, NDArray[Any]] = {
         "tokens": tokens.astype(np.uint16),
         "shares": np.stack([share[tokens[:, q]] for q, share in enumerate(shares)], axis=1).astype(np.float32),

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import breadcrumb, linked, sources
 from dashboard.launch import APP
 from dashboard.linked import Linked
+from dashboard.player import unpack
 from rvq_core import analyze, load_checkpoint, load_clips
 
 
@@ -182,3 +183,20 @@ def test_the_chart_that_selected_keeps_its_widget_and_others_begin_anew():
     at = AppTest.from_function(script).run()
     assert at.text[0].value == "clip_errors code_clips_1 map"
     assert at.run().text[0].value == "clip_errors code_clips_1 map"  # the same again is no change
+
+
+def test_tokens_of_selected_codes_or_layers_stand_out_on_the_clip_page():
+    def sent(**query: str):
+        at = open_page("clip", **query)
+        return at, unpack(at.get("bidi_component")[0].proto.bytes)[1]
+
+    _, plain = sent()
+    tokens = plain["tokens"]
+    assert "marked" not in plain
+    code = int(tokens[0, 1])
+    at, arrays = sent(selected_codes=f"2:{code}", selected_layers="1")
+    marked = arrays["marked"]
+    assert not marked[:, 0].any() and (marked[:, 1] == (tokens[:, 1] == code)).all()
+    assert any(f"{marked.sum()} token" in caption.value for caption in at.caption)
+    _, of_layer = sent(selected_layers="1")
+    assert of_layer["marked"][:, 0].all() and not of_layer["marked"][:, 1].any()

@@ -84,15 +84,21 @@ class Timeline {
     const count = motion.rows.length;
     for (let number = 0; number < count; number++) {
       const { name, layer } = motion.rows[number];
-      // Layers that the decoder does not get are faded.
-      context.globalAlpha = layer <= used || !motion.depths.length ? 1 : 0.25;
+      // Layers that the decoder does not get are faded, and tokens beside those that are selected.
+      const alpha = layer <= used || !motion.depths.length ? 1 : 0.25;
       for (let t = 0; t < motion.positions; t++) {
         const at = t * count + number;
+        context.globalAlpha = !motion.marked || motion.marked[at] ? alpha : 0.4 * alpha;
         context.fillStyle = state.tokens === "code"
           ? codeColour(motion.tokens[at], theme) : shareColour(motion.shares[at], motion.share_decades, theme);
         const from = this.x(motion, t * motion.clip.stride), to = this.x(motion, (t + 1) * motion.clip.stride);
         const gap = to - from > 4 ? 1 : 0;
         context.fillRect(from, y + number * row, to - from - gap || 1, row - 1);
+        if (motion.marked?.[at]) { // a bar on its upper edge, which tells it from a common code on any ground
+          context.globalAlpha = 1;
+          context.fillStyle = theme.text;
+          context.fillRect(from, y + number * row, to - from - gap || 1, Math.min(3, row / 3));
+        }
       }
       context.globalAlpha = 1;
       if ((layer - 1) % labelled === 0) {
@@ -176,6 +182,7 @@ class Timeline {
       const at = Math.floor(frame / motion.clip.stride) * count + number;
       lines.unshift(`${motion.rows[number].name}: code ${motion.tokens[at]}`);
       lines.push(`${Number((100 * motion.shares[at]).toPrecision(2))} % of this layer's tokens are this code`);
+      if (motion.marked?.[at]) lines.push("selected");
     } else if (place.errors && y >= place.errors.y - GAP / 2) {
       lines.push(`${depthName(state.depth, motion.layers)}: ${shown(motion.frameError(state.depth, frame), motion.metric.unit)}`);
     }

@@ -84,6 +84,15 @@ def test_tokens_shares_and_errors_are_the_clips():
     assert header["clip"]["notes"] == ["resampled"]
 
 
+def test_marked_tokens_are_those_of_the_window():
+    playback = moving(1800)
+    marked = playback.tokens < CODES // 8
+    later = window(playback, 15.0)
+    _, arrays = unpack(payload(playback, later, shares(), View(), "MPJPE", marked=marked))
+    assert_array_equal(arrays["marked"], marked[225 : 225 + later.frames // 2])
+    assert "marked" not in sent(playback)[1]
+
+
 def test_ten_seconds_of_55_joints_with_6_quantizers_are_sent_whole_in_a_megabyte():
     playback = moving(300)
     assert window(playback) == Window(0, 300)
