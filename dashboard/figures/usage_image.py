@@ -97,7 +97,7 @@ def with_clickable_cells(figure: go.Figure, grid: UsageGrid, *, order: str = "us
                 showlegend=False,
                 selected={"marker": point},
                 unselected={"marker": point},
-                customdata=data[rows, columns].tolist(),
+                customdata=data[rows, columns].astype(object),  # lists in the page, and not looked at one by one here
                 hovertemplate=_hover(grid, order, unseen=unseen, start=2),
             )
         )

@@ -97,7 +97,7 @@ def test_each_cell_has_a_point_that_tells_its_code(make_codes, order, max_column
         [
             (place, layer, data, trace.hovertemplate)
             for trace in figure.data[2:]
-            for place, layer, data in zip(trace.x, trace.y, trace.customdata, strict=True)
+            for place, layer, data in zip(trace.x, trace.y, trace.customdata.tolist(), strict=True)
         ]
     )
     assert len(points) == (~np.isnan(grid.count)).sum()
