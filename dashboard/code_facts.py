@@ -47,11 +47,6 @@ def window_label(window: pd.Series) -> str:
     return f"{window['clip']} at {window['seconds']:.1f} s"
 
 
-def on_own_skeleton(clips: pd.DataFrame) -> bool:
-    """Whether poses need the skeleton of the clips (BVH, AMC), which a report does not hold."""
-    return get_representation(str(clips["representation"].iloc[0])).own_skeleton
-
-
 def bones(representation: str, skeleton: Skeleton | None) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Names and parents of the joints that a representation tells, or the clip's own skeleton."""
     kind = get_representation(representation)

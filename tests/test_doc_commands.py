@@ -13,6 +13,7 @@ import pytest
 from commands import python
 from texts import PAGES, PROGRAMS, ROOT, commands, indented, inline, lay_out, name_of
 
+from dashboard.store import VARIABLE
 from rvq_core.cli import COMMANDS, run
 
 REFERENCE = "CHANGELOG.md"
@@ -45,7 +46,7 @@ STAND_INS = {
     "CKPT": "checkpoints/healthy.safetensors", "CLIPS...": "clips", "REPORT...": "report", "REPORT": "report",
     "DIR": "out", "DATA": "data", "PATH": "checkpoints/shared.safetensors", "PATH...": "clips",
     "NAME,...|all": "perplexity,error", "NAME": "humanoid3d_walk", "LAYER:CODE": "1:3", "N": "0",
-    "FILE": "bones.toml", "FILE.toml": "limits.toml",
+    "FILE": "bones.toml", "FILE.toml": "limits.toml", "FILE.txt": "split.txt",
     "...": "checkpoints/healthy.safetensors clips --out report --device cpu",
 }  # fmt: skip
 """What stands for a word of a synopsis."""
@@ -106,10 +107,17 @@ WITH_COMMANDS = [FIRST] + [
 def place(tmp_path: Path, monkeypatch) -> Path:
     lay_out(tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "store"))
     return tmp_path
 
 
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=name_of)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.xdist_group("umap")] if page.stem == "export" else [], id=name_of(page))
+        for page in WITH_COMMANDS
+    ],
+)  # fmt: skip
 def test_the_commands_of_a_page_run_in_their_order(place: Path, page: Path, capsys):
     if name_of(page) in BEFORE:
         assert run(BEFORE[name_of(page)].split()) == 0

@@ -4,37 +4,33 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
-from dashboard import code_facts, components, data, linked, obtain, state
-from dashboard.code_poses import Held
+from dashboard import components, data, linked, obtain, state
+from dashboard.analyses import groups_from
 from dashboard.export.build import FORMATS, Choice, export_files, zipped
-from dashboard.export.clips import clip_figures, clip_number
-from dashboard.export.codes import code_figures, read_code
+from dashboard.export.codes import read_code
+from dashboard.export.further import Further, Material, further_figures
 from dashboard.export.registry import FigureEntry
+from dashboard.export.runs import Run, run_of
 from dashboard.export.sources import figures_of, name_of
 from dashboard.opened import Analysed, Subject
 from dashboard.paper import PRESETS
-from rvq_core.clips import Clip
 from rvq_core.clips.representations import TOKENS
 from rvq_core.errors import RVQLensError
-from rvq_core.parts import PartSet, PartsReport
-from rvq_core.playback import motion_of
+from rvq_core.loading import Checkpoint
+from rvq_core.parts import PartSet
 from rvq_core.report import Report
-from rvq_core.tokens import Pipeline
+from rvq_core.training.curves import curves
 
 MOST_CODES = 20
 """Selected codes that the field begins with: each has figures of its own."""
 
-NO_POSES = (
-    "Poses of codes come from this page alone: these clips move a skeleton of their own, which the command, given the "
-    "report without its clips, does not have. It draws the codes' usage."
-)
+DENSITY, UMAP = "with what the encoder gives", "by UMAP"
+UMAP_SEED = 0
 
 
 def main() -> None:
@@ -46,23 +42,20 @@ def main() -> None:
     if choice is None:
         st.info("Choose at least one format.")
         return
-    codes = choose_codes(report) if isinstance(report, Report) else []
-    names = choose_clips(report) if isinstance(report, Report) else []
-    command = command_of(ckpt, choice, codes, names)
-    # Read now: when the button is pressed there is no page to ask what is chosen.
-    clips = data.clips(state.current().clips).clips if codes or names else []
-
-    def further() -> list[FigureEntry[Any]]:
-        return [*figures_of_codes(ckpt, report, clips, codes), *figures_of_clips(ckpt, report, clips, names)]
-
+    further: Callable[[], list[FigureEntry[Report]]] = list
+    asked = Further()
+    if isinstance(report, Report) and not isinstance(ckpt, PartSet):
+        asked = choose_further(ckpt, report)
+        # Read now: when the button is pressed there is no page to ask what is chosen.
+        clips = components.chosen_clips(ckpt).clips if asked.needs_clips else None
+        further = partial(further_figures, asked, Material(report, ckpt, clips, data.store))
+    command = command_of(ckpt, choice, asked)
     offer(report, choice, command, further)
     with st.expander("The same from a terminal", icon=":material/terminal:"):
         st.code(command, language="bash", wrap_lines=True)
         st.caption(
             "The zip's manifest holds these lines, the checkpoint's sha256, the clips' fingerprint and the seed."
         )
-        if codes and code_facts.on_own_skeleton(report.clips):
-            st.caption(NO_POSES)
 
 
 def choose(report: Analysed) -> Choice | None:
@@ -86,6 +79,41 @@ def choose(report: Analysed) -> Choice | None:
     chosen = tuple(name for name in FORMATS if name in formats)
     names = tuple(entry.name for title, entry in titles.items() if title in figures)
     return Choice(chosen, names, preset or "single", titled) if chosen else None
+
+
+def choose_further(ckpt: Checkpoint, report: Report) -> Further:
+    """Figures of codes, clips, maps and runs that are wanted too."""
+    codes, names = choose_codes(report), choose_clips(report)
+    maps = choose_maps(report)
+    runs = choose_runs() if len(curves(ckpt.training)) else []
+    return Further(tuple(codes), tuple(names), UMAP_SEED if UMAP in maps else None, DENSITY in maps, tuple(runs))
+
+
+def choose_maps(report: Report) -> list[str]:
+    """Maps that the report alone does not hold."""
+    of_indices = (report.clips["representation"] == TOKENS.name).all()
+    return st.pills(
+        "Maps", [UMAP] if of_indices else [DENSITY, UMAP], selection_mode="multi", key="maps", bind="query-params",
+        help="UMAP as on the Codebook map, with its usual settings: there at once where it was computed, else it takes "
+        "some seconds, the first time about half a minute.",
+    )  # fmt: skip
+
+
+def choose_runs() -> list[Run]:
+    """Runs that are laid over the checkpoint's own; what tells no history is told."""
+    others = [name for name in state.checkpoints() if name != state.checkpoint_name()]
+    wanted = st.multiselect(
+        "Training, laid over", others, key="runs_over", bind="query-params", placeholder="none", width=560,
+        max_selections=5, help="Figures of the training of this checkpoint with that of others over it.",
+    )  # fmt: skip
+    found: list[Run] = []
+    for name in wanted:
+        try:
+            opened = components.opened_beside(name, None).checkpoint
+            found.append(run_of(opened.path, opened.training, opened.name))
+        except RVQLensError as error:
+            components.error_box(error)
+    return found
 
 
 def choose_codes(report: Report) -> list[tuple[int, int]]:
@@ -114,7 +142,7 @@ def choose_clips(report: Report) -> list[str]:
     )  # fmt: skip
 
 
-def offer(report: Analysed, choice: Choice, command: str, further: Callable[[], list[FigureEntry[Any]]]) -> None:
+def offer(report: Analysed, choice: Choice, command: str, further: Callable[[], list[FigureEntry[Report]]]) -> None:
     """The button; what it gives is made when it is pressed."""
     name = name_of(report)
     st.download_button(
@@ -124,60 +152,33 @@ def offer(report: Analysed, choice: Choice, command: str, further: Callable[[], 
     st.caption(f"{len(choice.figures or ())} figures: some seconds.")
 
 
-def make(report: Analysed, choice: Choice, command: str, further: Callable[[], list[FigureEntry[Any]]]) -> bytes:
+def make(report: Analysed, choice: Choice, command: str, further: Callable[[], list[FigureEntry[Report]]]) -> bytes:
     return zipped(export_files(report, choice, command, further=further()))
 
 
-def figures_of_codes(
-    ckpt: Subject, report: Analysed, clips: Sequence[Clip], codes: list[tuple[int, int]]
-) -> list[FigureEntry[Any]]:
-    """Those of each code, with its poses; a set of body parts has none."""
-    if isinstance(ckpt, PartSet) or isinstance(report, PartsReport):
-        return []
-    return [
-        entry for layer, code in codes for entry in code_figures(layer, code, Held(ckpt, report, clips, layer))
-    ]  # fmt: skip
-
-
-def figures_of_clips(
-    ckpt: Subject, report: Analysed, clips: Sequence[Clip], names: list[str]
-) -> list[FigureEntry[Any]]:
-    """Those of each clip; without a decoder, or of indices, its codes alone."""
-    if isinstance(ckpt, PartSet) or isinstance(report, PartsReport) or not names:
-        return []
-    moving = {clip.name: clip for clip in clips if ckpt.model is not None and clip.representation != TOKENS.name}
-    pipeline = Pipeline(ckpt, "cpu")
-    return [
-        entry
-        for name in names
-        for entry in clip_figures(
-            clip_number(name, report), report, motion_of(pipeline, moving[name]) if name in moving else None
-        )
-    ]
-
-
-def command_of(ckpt: Subject, choice: Choice, codes: list[tuple[int, int]], clips: list[str]) -> str:
+def command_of(ckpt: Subject, choice: Choice, asked: Further) -> str:
     """The lines that do the same from a terminal."""
     selection = state.current()
-    analysis = ["rvq-lens", "analyze", str(ckpt.path), *map(str, _files(ckpt, selection)), "--out", "report"]
-    for option, value in selection.reading._asdict().items():
-        if value is not None:
-            analysis += [f"--{option.replace('_', '-')}", str(value)]
-    options = ["--formats", ",".join(choice.formats), "--figures", ",".join(choice.figures or ())]
-    options += ["--preset", choice.preset, *(["--titles"] if choice.titles else [])]
-    options += [word for layer, code in codes for word in ("--code", f"{layer}:{code}")]
-    options += [word for name in clips for word in ("--clip", name)]
-    options += ["--checkpoint", str(ckpt.path)] if codes or clips else []
-    options += ["--clips", *map(str, _files(ckpt, selection))] if clips else []
-    return f"{shlex.join(analysis)}\n{shlex.join(['rvq-lens', 'export', 'report', '--out', 'export', *options])}"
-
-
-def _files(ckpt: Subject, selection: state.Selection) -> list[Path]:
-    """The chosen files or folders; where only held-out clips are shown, the files of those."""
-    if not selection.held_out_only:
-        return list(selection.clips)
-    kept = data.held_out(ckpt, data.clips(selection.clips)).clips
-    return list(dict.fromkeys(clip.source for clip in kept if clip.source is not None))
+    corpus = data.corpus(selection.clips)
+    reading = [
+        word
+        for option, value in selection.reading._asdict().items()
+        if value is not None
+        for word in (f"--{option.replace('_', '-')}", str(value))
+    ]
+    chosen, files, split = corpus.chosen, list(selection.clips), corpus.split
+    if selection.held_out_only:
+        chosen = data.held_out(ckpt, chosen)
+        files, split = list(dict.fromkeys(clip.source for clip in chosen.clips if clip.source is not None)), None
+    clips = [*map(str, files)], [] if split is None else ["--split", str(split)]
+    groups = ["--groups", str(corpus.groups)] if groups_from(corpus.groups, chosen).named else []
+    analysis = ["analyze", str(ckpt.path), *clips[0], *reading, *clips[1], *groups, "--out", "report"]
+    export = ["export", "report", "--out", "export"]
+    export += ["--formats", ",".join(choice.formats), "--figures", ",".join(choice.figures or ())]
+    export += ["--preset", choice.preset, *(["--titles"] if choice.titles else []), *asked.words()]
+    export += ["--checkpoint", str(ckpt.path), *reading] if asked.needs_checkpoint else []
+    export += ["--clips", *clips[0], *clips[1]] if asked.needs_clips else []
+    return "\n".join(shlex.join(["rvq-lens", *words]) for words in (analysis, export))
 
 
 main()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,17 @@ if TYPE_CHECKING:
     from rvq_core.loading import Checkpoint
     from rvq_core.stats.projection import Projection
 
+logger = logging.getLogger(__name__)
+
 ENCODER = "encoder"
 """Rows of the density's table that are no codes."""
 
 
 def umap_figures(codebooks: Sequence[NDArray[np.float32]], seed: int, store: Store | None) -> list[FigureEntry[Report]]:
-    """The maps of all layers together by UMAP, computed once when the first is drawn, or taken from ``store``."""
+    """The maps of all layers together by UMAP, computed once when the first is drawn, or taken from ``store``.
+
+    What was computed is kept there, where the dashboard finds it.
+    """
 
     @cache
     def projection() -> Projection:
@@ -36,7 +42,12 @@ def umap_figures(codebooks: Sequence[NDArray[np.float32]], seed: int, store: Sto
 
         settings = projection_store.UmapSettings(tuple(range(1, len(codebooks) + 1)), seed=seed)
         found = None if store is None else projection_store.find(store, settings, codebooks)
-        return projection_store.compute(settings, codebooks) if found is None else found
+        if found is not None:
+            return found
+        computed = projection_store.compute(settings, codebooks)
+        if store is not None:
+            _keep(partial(projection_store.keep, store, settings, codebooks, computed))
+        return computed
 
     def table(report: Report, colour: str) -> pd.DataFrame | None:
         unknown = colour == "EMA count" and report.codes["ema_count"].isna().all()
@@ -55,6 +66,14 @@ def umap_figures(codebooks: Sequence[NDArray[np.float32]], seed: int, store: Sto
     ]  # fmt: skip
 
 
+def _keep(keep: Callable[[], object]) -> None:
+    """Keep coordinates; a store that takes no more only means that the next export computes them again."""
+    try:
+        keep()
+    except OSError as error:
+        logger.warning("the coordinates of UMAP could not be kept: %s", error.strerror or error)
+
+
 def density_figure(
     ckpt: Checkpoint, clips: Sequence[Clip], codebooks: Sequence[NDArray[np.float32]]
 ) -> FigureEntry[Report]:
@@ -65,13 +84,18 @@ def density_figure(
 
     def table(report: Report) -> pd.DataFrame:
         from rvq_core.residuals import residual_sample
-        from rvq_core.stats.projection import pca, place_on_plane
+        from rvq_core.stats.projection import place_on_plane
 
-        placed = place_on_plane(codebooks, residual_sample(ckpt, clips))
-        behind = pd.concat(
-            [pd.DataFrame({"layer": q, "x": xy[:, 0], "y": xy[:, 1]}) for q, xy in enumerate(placed, start=1)]
+        # One plane for both: the codes are placed with the vectors.
+        both = [np.concatenate(pair) for pair in zip(codebooks, residual_sample(ckpt, clips), strict=True)]
+        placed = pd.concat(
+            [
+                pd.DataFrame({"layer": q, "code": np.arange(len(xy)), "x": xy[:, 0], "y": xy[:, 1]})
+                for q, xy in enumerate(place_on_plane(codebooks, both), start=1)
+            ]
         )
-        codes = with_codes(pca(codebooks).table, report)
+        is_code = placed["code"] < placed["layer"].map({q: len(codes) for q, codes in enumerate(codebooks, start=1)})
+        codes, behind = with_codes(placed[is_code], report), placed.loc[~is_code, ["layer", "x", "y"]]
         return pd.concat([codes.assign(what="code"), behind.assign(what=ENCODER)], ignore_index=True)
 
     title = "Where the codes and the encoder's vectors lie"

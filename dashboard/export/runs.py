@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -15,29 +16,44 @@ from rvq_core.loading import load_checkpoint
 from rvq_core.report import MANIFEST, Report
 from rvq_core.training.curves import ERROR, curves, losses
 
+
+class Run(NamedTuple):
+    """The training history of a file or folder, with its name as ``run``."""
+
+    path: Path
+    history: pd.DataFrame
+
+
 USAGE = (("perplexity", "Perplexity"), ("unseen", "Unseen codes"))
 
 
-def history_at(path: Path) -> pd.DataFrame:
-    """The training history of a report, a checkpoint or a run folder, with its name as ``run``.
+def run_at(path: Path) -> Run:
+    """The training history of a report, a checkpoint or a run folder.
 
     Raises RVQLensError where it cannot be read, or tells no history.
     """
     if (path / MANIFEST).is_file():
         report = Report.load(path)
-        table, name = report.tables.get("training_curves"), str(report.manifest["checkpoint"]["name"])
-    else:
-        ckpt = load_checkpoint(path)
-        table, name = curves(ckpt.training), ckpt.name
+        return _run(path, report.tables.get("training_curves"), str(report.manifest["checkpoint"]["name"]))
+    ckpt = load_checkpoint(path)
+    return run_of(path, ckpt.training, ckpt.name)
+
+
+def run_of(path: Path, training: dict[str, Any], name: str) -> Run:
+    """The history of an opened checkpoint. Raises SettingsError where it tells none."""
+    return _run(path, curves(training), name)
+
+
+def _run(path: Path, table: pd.DataFrame | None, name: str) -> Run:
     if table is None or table.empty:
         raise SettingsError(
             "--over", expected="a checkpoint of rvq-lens train, or a report of one", found=f"{path} without a history",
             do="leave it out",
         )  # fmt: skip
-    return table.assign(run=name)
+    return Run(path, table.assign(run=name))
 
 
-def run_figures(report: Report, others: Sequence[pd.DataFrame]) -> list[FigureEntry[Report]]:
+def run_figures(report: Report, others: Sequence[Run]) -> list[FigureEntry[Report]]:
     """The figures of the Training page with ``others`` laid over the report's run.
 
     Raises SettingsError where the report tells no history.
@@ -48,7 +64,7 @@ def run_figures(report: Report, others: Sequence[pd.DataFrame]) -> list[FigureEn
             "--over", expected="the report of a checkpoint of rvq-lens train", found="one without a history",
             do="export the report of such a checkpoint",
         )  # fmt: skip
-    runs = _named_apart([own.assign(run=str(report.manifest["checkpoint"]["name"])), *others])
+    runs = _named_apart([own.assign(run=str(report.manifest["checkpoint"]["name"])), *(run.history for run in others)])
     names = losses(runs)
     layers = sorted(int(layer) for layer in runs["layer"].dropna().unique())
     return [

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rvq_core.cli.parts import is_part_set
-from rvq_core.cli.shared import progress_bar, quiet_warnings, refuse_useless, rows, tell_all_left_out
+from rvq_core.cli.shared import (
+    add_clip_reading,
+    progress_bar,
+    quiet_warnings,
+    read_clips_of,
+    refuse_useless,
+    rows,
+    tell_all_left_out,
+)
 from rvq_core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -26,7 +34,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--clips", type=Path, nargs="+", default=[], metavar="CLIPS", help="motion files, or folders of them"
     )
-    parser.add_argument("--bone-map", type=Path, metavar="FILE", help="TOML or JSON for unknown skeletons")
+    add_clip_reading(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the comparison (needed unless --json)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     parser.add_argument("--seed", type=int, default=0, help="of the intervals (default: 0)")
@@ -74,7 +82,6 @@ def _open(path: Path) -> Checkpoint | Report:
 
 def _read_clips(options: argparse.Namespace, subjects: list[Checkpoint | Report]) -> ClipSet | None:
     """The clips that checkpoints are run on; None where all are finished reports."""
-    from rvq_core.clips.load import read_clips
     from rvq_core.report import Report
 
     if all(isinstance(subject, Report) for subject in subjects):
@@ -84,7 +91,7 @@ def _read_clips(options: argparse.Namespace, subjects: list[Checkpoint | Report]
             "rvq-lens compare", expected="--clips CLIPS for checkpoints", found="none",
             do="name motion files, or compare finished reports",
         )  # fmt: skip
-    return read_clips(options.clips, bone_map=options.bone_map)
+    return read_clips_of(options)
 
 
 def _summary(comparison: Comparison, out: Path | None) -> str:

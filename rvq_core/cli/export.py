@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rvq_core.cli.export_further import add_further, further_figures
+from rvq_core.cli.export_further import add_further, further_of
 from rvq_core.cli.shared import progress_bar
 from rvq_core.errors import SettingsError
 
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     from dashboard.export.sources import figures_of, read_source
 
     sources = [read_source(path) for path in options.reports]
-    further = [further_figures(source, options) for source in sources]
+    further = [further_of(source, options) for source in sources]
     if options.list:
         for source, more in zip(sources, further, strict=True):
             print("\n".join(f"{entry.name}{' (detail)' * entry.detail}" for entry, _ in figures_of(source, None, more)))

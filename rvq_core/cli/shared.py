@@ -26,6 +26,11 @@ AnyReport = TypeVar("AnyReport", bound="Report | PartsReport")
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     """The checkpoint, and what can be said of it where its file does not tell."""
     parser.add_argument("checkpoint", type=Path, metavar="CKPT", help="a checkpoint file, or a folder with one")
+    add_reading(parser)
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """How a checkpoint is to be read."""
     said = parser.add_argument_group("where the file does not tell, or tells wrong")
     said.add_argument("--activation", help="of the residual blocks: relu, silu, gelu")
     said.add_argument("--norm", help="of the residual blocks: LN, GN or BN")
@@ -35,7 +40,7 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
 
 
 def open_checkpoint(options: argparse.Namespace) -> Checkpoint:
-    """Open the checkpoint that ``add_checkpoint`` asked for."""
+    """Open the checkpoint that is named, as ``add_reading`` asked for."""
     from rvq_core.loading import load_checkpoint
 
     return load_checkpoint(
@@ -49,8 +54,13 @@ def open_checkpoint(options: argparse.Namespace) -> Checkpoint:
 
 
 def add_clips(parser: argparse.ArgumentParser) -> None:
-    """The clips, and what can be said of their bones."""
+    """The clips, and how they are to be read."""
     parser.add_argument("clips", type=Path, nargs="+", metavar="CLIPS", help="motion files, or folders of them")
+    add_clip_reading(parser)
+
+
+def add_clip_reading(parser: argparse.ArgumentParser) -> None:
+    """How clips are to be read: their bones, and which of them."""
     parser.add_argument(
         "--bone-map", type=Path, metavar="FILE", help='TOML or JSON for unknown skeletons: left_hip = "LeftUpLeg", ...'
     )
@@ -58,7 +68,7 @@ def add_clips(parser: argparse.ArgumentParser) -> None:
 
 
 def read_clips_of(options: argparse.Namespace) -> ClipSet:
-    """Read the clips that ``add_clips`` asked for."""
+    """Read the clips that are named, as ``add_clip_reading`` asked for."""
     from rvq_core.clips.load import read_clips
 
     return read_clips(options.clips, bone_map=options.bone_map, split=options.split)

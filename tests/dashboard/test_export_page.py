@@ -3,16 +3,16 @@
 import io
 import json
 import re
+import shlex
 import zipfile
 
-import numpy as np
 import pytest
 from browser import check
-from reports import make_report
 from streamlit.testing.v1 import AppTest
 
-from dashboard.code_facts import on_own_skeleton
+from dashboard import sources
 from dashboard.launch import APP
+from rvq_core.cli import run
 
 
 def open_page(**query: str) -> AppTest:
@@ -60,19 +60,24 @@ class TestPage:
         assert " --clip three --checkpoint " in export
         assert export.endswith(f" --clips {clips}")
 
-    def test_poses_that_only_this_page_can_draw_are_told(self, monkeypatch):
-        def told(**query):
-            return any("from this page alone" in each.value for each in open_page(**query).caption)
+    def test_maps_stand_in_the_command_with_what_they_need(self, clips):
+        at = open_page(maps="by UMAP", formats="csv")
+        assert " --umap --checkpoint " in at.code[0].value
+        assert " --clips " not in at.code[0].value
+        at = open_page(maps="with what the encoder gives", formats="csv")
+        assert " --density --checkpoint " in at.code[0].value
+        assert at.code[0].value.endswith(f" --clips {clips}")
 
-        assert not told(codes="1:3")
-        monkeypatch.setattr("dashboard.code_facts.on_own_skeleton", lambda _: True)
-        assert told(codes="1:3")
-        assert not told()
-
-    def test_skeletons_that_the_command_lacks_are_those_of_the_clips(self):
-        report = make_report([np.zeros((4, 1), np.int64)], 4)
-        for representation, own in (("joint_rot6d", True), ("smplx_rot6d", False), ("raw", False)):
-            assert on_own_skeleton(report.clips.assign(representation=representation)) == own
+    def test_a_split_groups_and_how_the_file_is_read_stand_in_both_lines(self, clips, tmp_path, monkeypatch):
+        (tmp_path / "split.txt").write_text("one\nthree\n")
+        (tmp_path / "groups.csv").write_text("clip,group\none,a\nthree,b\n")
+        monkeypatch.setenv(sources.SPLIT_VARIABLE, str(tmp_path / "split.txt"))
+        monkeypatch.setenv(sources.GROUPS_VARIABLE, str(tmp_path / "groups.csv"))
+        at = open_page(clips_drawn="three", activation="silu", formats="csv")
+        analysis, export = at.code[0].value.splitlines()
+        assert f" --activation silu --split {tmp_path / 'split.txt'} --groups {tmp_path / 'groups.csv'} " in analysis
+        assert " --activation silu " in export
+        assert export.endswith(f" --clips {clips} --split {tmp_path / 'split.txt'}")
 
     def test_a_code_that_is_not_there_is_told(self):
         at = AppTest.from_file(str(APP), default_timeout=60)
@@ -85,11 +90,11 @@ class TestPage:
 
 @pytest.mark.browser
 @pytest.mark.xdist_group("browser")
-def test_the_button_gives_a_zip_of_what_is_chosen(server, page, tmp_path):
+def test_the_button_gives_a_zip_that_its_command_makes_again(server, page, tmp_path, monkeypatch):
     chosen = ("figures=Used, rare, duplicate and unseen codes", "figures=Error with the first n quantizers")
     page.goto(
         f"{server}/export?{'&'.join(chosen)}&formats=svg&formats=csv&preset=double&codes=1:0,1:1,1:2,1:3,1:4,1:5,1:6,1:7"
-        "&clips_drawn=three"
+        "&clips_drawn=three&maps=with what the encoder gives"
     )
     page.get_by_text("The same from a terminal").wait_for()
     button = page.get_by_role("button", name="Make and download the zip")
@@ -98,8 +103,9 @@ def test_the_button_gives_a_zip_of_what_is_chosen(server, page, tmp_path):
     waiting.value.save_as(tmp_path / "a.zip")
     assert waiting.value.suggested_filename == "a-export.zip"
     with zipfile.ZipFile(io.BytesIO((tmp_path / "a.zip").read_bytes())) as archive:
-        manifest = json.loads(archive.read("manifest.json"))
         names = archive.namelist()
+        held = {name: archive.read(name) for name in names}
+    manifest = json.loads(held["manifest.json"])
     assert {"figures/status.svg", "figures/error.csv", "tables/layers.csv"} <= set(names)
     drawn = {name.removeprefix("figures/") for name in names if name.startswith("figures/clip_")}
     assert {re.sub(r"^clip_\d+_", "", name) for name in drawn} == {
@@ -109,5 +115,14 @@ def test_the_button_gives_a_zip_of_what_is_chosen(server, page, tmp_path):
     assert {name.split("_")[-1] for name in names if name.startswith("figures/code_1_")} == {"clips.svg", "clips.csv"}
     assert not [name for name in names if name.endswith((".pdf", ".html"))]
     assert manifest["choice"]["preset"] == "double"
-    assert "rvq-lens export report --out export" in manifest["command"]
     check(page)
+    # The command of the manifest makes the same files again.
+    monkeypatch.chdir(tmp_path)
+    for line in manifest["command"].splitlines():
+        assert run(shlex.split(line)[1:]) == 0
+    again = {
+        path.relative_to(tmp_path / "export").as_posix(): path.read_bytes()
+        for path in (tmp_path / "export").rglob("*") if path.is_file()
+    }  # fmt: skip
+    assert set(again) == set(held)
+    assert [name for name in held if name != "manifest.json" and held[name] != again[name]] == []

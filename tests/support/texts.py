@@ -77,6 +77,7 @@ def lay_out(folder: Path) -> None:
     torch.save({f"quantizer.layers.{q}.codebook": torch.randn(8, 4) for q in range(2)}, folder / "codebooks.pt")
     np.save(folder / "latents.npy", np.random.default_rng(0).normal(size=(3, 4, 40)).astype(np.float32))
     (folder / "bones.toml").write_text('left_hip = "LeftUpLeg"\n', encoding="utf-8")
+    (folder / "split.txt").write_text("humanoid3d_walk\nhumanoid3d_kick\n", encoding="utf-8")
     (folder / "limits.toml").write_text("max_unseen = 0.9\n", encoding="utf-8")
     (folder / "my_parts").mkdir()
     for part, width in (("upper", 78), ("hands", 180), ("lower", 54)):

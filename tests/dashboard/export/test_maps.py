@@ -45,6 +45,38 @@ def test_what_the_dashboard_computed_is_taken(report, codebooks, tmp_path, monke
     assert table[["x", "y"]].to_numpy() == pytest.approx(kept.table[["x", "y"]].to_numpy())
 
 
+def test_what_is_computed_is_kept_where_the_dashboard_finds_it(report, codebooks, tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    made = Projection(pca(codebooks).table, {"method": "umap", "seed": 3, "trustworthiness": 0.5})
+    monkeypatch.setattr(projection_store, "compute", lambda *_: made)
+    umap_figures(codebooks, 3, store)[0].table(report)
+    # As the Codebook map asks: all layers, its first settings, and that seed.
+    settings = projection_store.UmapSettings(tuple(range(1, len(codebooks) + 1)), 15, 0.1, "euclidean", 3, "raw")
+    found = projection_store.find(store, settings, codebooks)
+    assert found is not None
+    assert found.table[["x", "y"]].to_numpy() == pytest.approx(made.table[["x", "y"]].to_numpy())
+
+
+def test_a_store_without_room_is_told_and_the_export_goes_on(report, codebooks, tmp_path, monkeypatch, caplog):
+    made = Projection(pca(codebooks).table, {"method": "umap", "seed": 0, "trustworthiness": 0.5})
+    monkeypatch.setattr(projection_store, "compute", lambda *_: made)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(projection_store, "keep", full)
+    assert umap_figures(codebooks, 0, Store(tmp_path))[0].table(report) is not None
+    assert "could not be kept: No space left on device" in caplog.text
+
+
+def test_the_density_places_codes_where_the_other_maps_have_them(report, codebooks, monkeypatch):
+    monkeypatch.setattr("rvq_core.residuals.residual_sample", lambda *_: [codes[:30] * 0.5 for codes in codebooks])
+    table = density_figure(None, (), codebooks).table(report)
+    own = table[table["what"] == "code"].merge(pca(codebooks).table, on=["layer", "code"], suffixes=("", "_alone"))
+    assert len(own) == 64 * len(codebooks)
+    assert own[["x", "y"]].to_numpy() == pytest.approx(own[["x_alone", "y_alone"]].to_numpy(), abs=1e-9)
+
+
 def test_the_density_on_paper_is_that_of_the_page_without_a_raster(report, codebooks, monkeypatch):
     vectors = [codes[:30] * 0.5 for codes in codebooks]
     monkeypatch.setattr("rvq_core.residuals.residual_sample", lambda *_: vectors)

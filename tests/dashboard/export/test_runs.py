@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard.export.runs import history_at, run_figures
+from dashboard.export.runs import Run, run_at, run_figures
 from dashboard.export.sources import figures_of
 from dashboard.paper.draw import draw
 from dashboard.paper.style import PRESETS, drawing
@@ -28,9 +30,8 @@ def trained(report):
 
 
 def test_a_line_a_run_with_its_own_values_on_the_page_and_on_paper(trained):
-    others = [rows(60.0).assign(run="synthetic"), rows(30.0).assign(run="later")]
-    name = trained.manifest["checkpoint"]["name"]
-    others[0]["run"] = name  # another file of the same name
+    name = trained.manifest["checkpoint"]["name"]  # another file of the same name is told apart
+    others = [Run(Path("a"), rows(60.0).assign(run=name)), Run(Path("b"), rows(30.0).assign(run="later"))]
     shown = {entry.name: (entry, table) for entry, table in figures_of(trained, [], run_figures(trained, others))}
     assert {"runs_error", "runs_losses", "runs_perplexity_1"} == set(shown)
     entry, table = shown["runs_error"]
@@ -47,9 +48,9 @@ def test_a_line_a_run_with_its_own_values_on_the_page_and_on_paper(trained):
 
 def test_a_report_without_a_history_is_told(report):
     with pytest.raises(SettingsError, match="one without a history"):
-        run_figures(report, [rows(1.0).assign(run="x")])
+        run_figures(report, [Run(Path("x"), rows(1.0).assign(run="x"))])
 
 
 def test_a_file_without_a_history_is_told(save_checkpoint, tmp_path):
     with pytest.raises(SettingsError, match="without a history"):
-        history_at(save_checkpoint(tmp_path / "plain.safetensors"))
+        run_at(save_checkpoint(tmp_path / "plain.safetensors"))

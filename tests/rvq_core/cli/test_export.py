@@ -9,6 +9,12 @@ import pandas as pd
 import pytest
 from commands import ROOT, assert_one_line, command
 
+from dashboard import projection_store
+from dashboard.analyses import codebooks
+from dashboard.projection_store import UmapSettings
+from dashboard.store import VARIABLE, Store
+from rvq_core.loading import load_checkpoint
+
 
 @pytest.fixture
 def saved(run_cli, make_checkpoint, write_clips, tmp_path):
@@ -210,4 +216,82 @@ def test_the_density_of_the_report_s_own_checkpoint_and_clips(run_cli, saved, ma
     codes = pd.read_parquet(saved / "codes.parquet")
     assert (table["what"] == "code").sum() == len(codes)
     tokens = pd.read_parquet(saved / "layers.parquet")["tokens"].sum()
+    assert (table["what"] == "encoder").sum() == tokens
+
+
+@pytest.fixture
+def own_store(tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "store"))
+    return Store(tmp_path / "store")
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("umap")  # compiling it takes the longest
+def test_maps_by_umap_are_made_once_and_kept(run_cli, saved, make_checkpoint, own_store, tmp_path, monkeypatch):
+    line = ("export", saved, "--out", tmp_path / "out", "--formats", "csv,svg", "--figures", "", "--umap", "--seed", 3)
+    assert run_cli(*line, "--checkpoint", make_checkpoint())[0] == 0
+    codes = pd.read_parquet(saved / "codes.parquet")
+    table = pd.read_csv(tmp_path / "out/figures/umap_layer.csv")
+    assert table[["layer", "code"]].to_numpy().tolist() == codes[["layer", "code"]].to_numpy().tolist()
+    assert np.isfinite(table[["x", "y"]].to_numpy()).all()
+    assert "<image" not in (tmp_path / "out/figures/umap_usage.svg").read_text()
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert {figure["name"] for figure in manifest["figures"]} >= {"umap_usage", "umap_layer", "umap_norm"}
+    assert all("seed = 3" in figure["caption"] and "Trustworthiness" in figure["caption"]
+               for figure in manifest["figures"])  # fmt: skip
+    settings = UmapSettings((1, 2, 3), seed=3)
+    found = projection_store.find(own_store, settings, codebooks(load_checkpoint(make_checkpoint())))
+    assert found is not None
+    assert found.table[["x", "y"]].to_numpy() == pytest.approx(table[["x", "y"]].to_numpy())
+    before = (tmp_path / "out/figures/umap_layer.csv").read_bytes()
+    monkeypatch.setattr(projection_store, "compute", None)  # calling it would fail
+    assert run_cli(*line, "--checkpoint", make_checkpoint())[0] == 0
+    assert (tmp_path / "out/figures/umap_layer.csv").read_bytes() == before
+
+
+def history(*errors: float) -> dict:
+    steps = [{"iteration": i, "held_out_mpjpe": error, "losses": {"reconstruction": 1.0 / (i + 1)},
+              "perplexity": [4.0 + i] * 3, "unseen": [2] * 3} for i, error in enumerate(errors)]  # fmt: skip
+    return {"history": steps}
+
+
+def test_training_of_others_is_laid_over(run_cli, make_checkpoint, write_clips, tmp_path):
+    own = make_checkpoint("own", training=history(90.0, 60.0))
+    other = make_checkpoint("other", training=history(80.0, 40.0, 20.0))
+    for ckpt in (own, other):
+        report = tmp_path / ckpt.stem
+        assert run_cli("analyze", ckpt, write_clips(6), "--out", report, "--device", "cpu")[0] == 0
+    line = ("export", tmp_path / "own", "--out", tmp_path / "out", "--formats", "csv,pdf", "--figures", "")
+    code, _, err = run_cli(*line, "--over", other, "--over", tmp_path / "other")
+    assert (code, err) == (0, "")
+    table = pd.read_csv(tmp_path / "out/figures/runs_error.csv")
+    found = {run: rows["value"].tolist() for run, rows in table.groupby("run", sort=False)}
+    assert found == {"own": [90, 60], "other": [80, 40, 20], "other (2)": [80, 40, 20]}
+    assert (tmp_path / "out/figures/runs_perplexity_3.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_checkpoint_must_be_read_as_it_was_for_the_report(run_cli, make_checkpoint, write_clips, tmp_path):
+    folder = write_clips(6)
+    statistics = {"mean": np.zeros(330, np.float32), "std": np.ones(330, np.float32)}
+    for name, values in statistics.items():
+        np.save(tmp_path / f"{name}.npy", values)
+    reading = ("--activation", "silu", "--mean", tmp_path / "mean.npy", "--std", tmp_path / "std.npy")
+    assert run_cli("analyze", make_checkpoint(), folder, "--out", tmp_path / "report", *reading)[0] == 0
+    asked = ("--clip", "c1", "--checkpoint", make_checkpoint(), "--clips", folder)
+    line = ("export", tmp_path / "report", "--out", tmp_path / "out", "--formats", "csv", "--figures", "", *asked)
+    code, _, err = run_cli(*line)
+    assert code == 2
+    assert_one_line(err, "--checkpoint", "activation silu", "activation relu", "mean and std", "--activation")
+    assert run_cli(*line, *reading)[0] == 0
+    assert (tmp_path / "out/figures/clip_2_c1_error.csv").is_file()
+
+
+def test_a_split_names_the_clips_as_it_does_for_analyze(run_cli, make_checkpoint, write_clips, tmp_path):
+    (tmp_path / "test.txt").write_text("c1\nc3\n")
+    clips = (write_clips(6), "--split", tmp_path / "test.txt")
+    assert run_cli("analyze", make_checkpoint(), *clips, "--out", tmp_path / "report", "--device", "cpu")[0] == 0
+    line = ("export", tmp_path / "report", "--out", tmp_path / "out", "--formats", "csv", "--figures", "", "--density")
+    assert run_cli(*line, "--checkpoint", make_checkpoint(), "--clips", *clips)[0] == 0
+    table = pd.read_csv(tmp_path / "out/figures/map_density.csv")
+    tokens = pd.read_parquet(tmp_path / "report/layers.parquet")["tokens"].sum()
     assert (table["what"] == "encoder").sum() == tokens
