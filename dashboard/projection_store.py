@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -48,12 +48,16 @@ def find(store: Store, settings: UmapSettings, codebooks: Sequence[NDArray[np.fl
     return store.find(KIND, key(settings, codebooks), lambda folder: _read(folder / FILE, expected))
 
 
-def compute(settings: UmapSettings, codebooks: Sequence[NDArray[np.float32]]) -> Projection:
-    """Lay the codes of the chosen layers out. Raises SettingsError."""
+def compute(
+    settings: UmapSettings,
+    codebooks: Sequence[NDArray[np.float32]],
+    progress: Callable[[int, int], None] | None = None,
+) -> Projection:
+    """Lay the codes of the chosen layers out, telling ``progress`` of the passes. Raises SettingsError."""
     chosen = asdict(settings)
     layers: tuple[int, ...] = chosen.pop("layers")
     some = [codebooks[layer - 1] for layer in layers]
-    projection = with_trustworthiness(umap_projection(some, **chosen), some)
+    projection = with_trustworthiness(umap_projection(some, **chosen, progress=progress), some)
     numbers = np.asarray(layers)[projection.table["layer"].to_numpy() - 1]
     return projection._replace(table=projection.table.assign(layer=numbers))
 

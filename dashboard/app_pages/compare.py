@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, data, obtain, state, watched_pair, words
+from dashboard import components, data, linked, obtain, state, watched_pair, words
 from dashboard.figures import compare as figures
+from dashboard.figures.marking import mark_layers
 from dashboard.figures.reconstruction import METRIC_NAMES, metric_name
 from dashboard.sweep import (
     AXES_AT_FIRST,
@@ -235,7 +236,8 @@ def show_curves(comparison: Comparison, rows: pd.DataFrame, canonical: bool) -> 
         usage = comparison.tables["usage"]
         usage = usage[usage["checkpoint"].isin(shown)]
         alt = f"Perplexity of each layer, a line each for {', '.join(shown)}"
-        components.chart(figures.overlaid_perplexity(usage), alt=alt, key="compared_perplexity")
+        figure = mark_layers(figures.overlaid_perplexity(usage), linked.current().layers)
+        components.chart(figure, alt=alt, key="compared_perplexity")
         show_layers(comparison)
     if len(shown) < len(comparison.names):
         st.caption(f"Curves of the baseline and the {MOST_LINES - 1} checkpoints of the lowest error.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, state
+from dashboard import components, linked, state
+from dashboard.figures.marking import mark_lines
 from dashboard.figures.training import error_over_training, losses_over_training, usage_over_training
 from rvq_core.errors import RVQLensError
 from rvq_core.loading import Checkpoint
@@ -105,7 +106,12 @@ def show_usage(table: pd.DataFrame) -> None:
     if several:
         layers = sorted(int(layer) for layer in table["layer"].unique())
         layer = st.segmented_control(
-            "Layer", layers, default=1, required=True, key="training_layer", bind="query-params"
+            "Layer",
+            layers,
+            default=linked.first_layer(layers),
+            required=True,
+            key="training_layer",
+            bind="query-params",
         )
         table = table[table["layer"] == layer]
     for place, series in zip(st.columns(2, gap="medium"), ("perplexity", "unseen"), strict=True):
@@ -113,7 +119,10 @@ def show_usage(table: pd.DataFrame) -> None:
         if len(rows):
             with place:
                 alt = f"Lines of {series} codes over iterations, one a {'run' if several else 'layer'}"
-                components.chart(usage_over_training(rows, series), alt=alt, key=f"training_{series}")
+                figure = usage_over_training(rows, series)
+                if not several:
+                    mark_lines(figure, linked.current().layers)
+                components.chart(figure, alt=alt, key=f"training_{series}")
 
 
 def show_settings(runs: dict[str, Checkpoint]) -> None:

@@ -186,7 +186,7 @@ def show_groups(report: Report) -> None:
     layer = st.segmented_control(
         "Layer of the groups",
         layers,
-        default=next((one for one in linked.current().layers if one in layers), layers[0]),
+        default=linked.first_layer(layers),
         required=True,
         key="group_layer",
         bind="query-params",

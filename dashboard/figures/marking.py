@@ -37,6 +37,14 @@ def mark_layers(figure: go.Figure, layers: Collection[int]) -> go.Figure:
     return mark_points(figure, layers, lambda trace: trace.x)
 
 
+def mark_lines(figure: go.Figure, layers: Collection[int]) -> go.Figure:
+    """Fade lines that are not called "layer 1", "layer 2", .. of these layers."""
+    if layers:
+        named = {f"layer {layer}" for layer in layers}
+        figure.for_each_trace(lambda trace: trace.update(opacity=1 if trace.name in named else FADED))
+    return figure
+
+
 def mark_clips(figure: go.Figure, clips: Collection[str]) -> go.Figure:
     """Fade the rows of other clips."""
     return mark_points(figure, clips, lambda trace: trace.y)
@@ -75,9 +83,7 @@ def mark_curves(
     figure: go.Figure, codes: pd.DataFrame, chosen: Collection[tuple[int, int]], layers: Collection[int], counts: str
 ) -> go.Figure:
     """Fade the sorted usage of other layers than ``layers``; a star at the rank of each chosen code that was seen."""
-    if layers:
-        named = {f"layer {layer}" for layer in layers}
-        figure.for_each_trace(lambda trace: trace.update(opacity=1 if trace.name in named else FADED))
+    mark_lines(figure, layers)
     if not chosen:
         return figure
     places = _places(codes, "usage", counts, chosen)

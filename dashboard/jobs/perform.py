@@ -37,9 +37,12 @@ class Performer:
         self._agree(projection_store.key(request.settings, codebooks), key, "the map")
         codes = sum(len(codebooks[layer - 1]) for layer in request.settings.layers)
         progress(0, 1, f"{codes:,} codes")
-        projection_store.keep(
-            self._store, request.settings, codebooks, projection_store.compute(request.settings, codebooks)
-        )
+
+        def passes(done: int, total: int) -> None:
+            progress(min(done, total - 1), total, "pass")  # how far the map may be trusted is measured behind the last
+
+        laid_out = projection_store.compute(request.settings, codebooks, passes)
+        projection_store.keep(self._store, request.settings, codebooks, laid_out)
 
     def _analyse(self, request: Analysis, key: str, progress: Progress) -> None:
         subject = open_subject(request.source.path, request.source.reading)

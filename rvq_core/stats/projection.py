@@ -6,9 +6,11 @@ can be compared.
 
 from __future__ import annotations
 
+import io
 import math
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,12 +80,14 @@ def umap_projection(
     metric: str = "euclidean",
     seed: int = 0,
     scale: str = "raw",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Projection:
     """UMAP of all codes [K_q, C] together (McInnes, Healy, Melville 2018), started from their principal components.
 
     The same seed gives the same coordinates on the same machine. ``n_neighbors`` counts a code itself, as UMAP does;
     ``made_by["n_neighbors"]`` is the number used, at most one less than there are codes. With fewer than four codes, or
-    codes that are all equal, there is nothing to lay out and the principal components are returned.
+    codes that are all equal, there is nothing to lay out and the principal components are returned. ``progress`` is
+    told the passes that are done, and how many there will be; what it raises ends the computation.
     Raises SettingsError.
     """
     _check_settings(n_neighbors, min_dist, metric, seed)
@@ -93,7 +97,7 @@ def umap_projection(
     made_by = {"method": "umap", "n_neighbors": neighbours, "min_dist": min_dist, "metric": metric, "seed": seed}
     if len(points) < _TOO_FEW_FOR_UMAP or not np.ptp(start):
         return Projection(_table(codebooks, start), made_by | {"scale": scale})
-    coordinates = _lay_out(points, start, neighbours, min_dist, metric, seed)
+    coordinates = _lay_out(points, start, neighbours, min_dist, metric, seed, progress)
     return Projection(_table(codebooks, coordinates), made_by | {"scale": scale})
 
 
@@ -146,7 +150,30 @@ def _nearest_in_block(
     return np.argpartition(scores, count - 1, axis=1)[:, :count]
 
 
-def _lay_out(points: Floats, start: Floats, neighbours: int, min_dist: float, metric: str, seed: int) -> Floats:
+class _Listener(io.TextIOBase):
+    """What UMAP's own progress bar writes to: lines of passes done and to come."""
+
+    BAR: Mapping[str, Any] = {"bar_format": "{n_fmt} {total_fmt}", "disable": False, "leave": False, "mininterval": 0.2}
+
+    def __init__(self, progress: Callable[[int, int], None]) -> None:
+        self.progress = progress
+
+    def write(self, text: str, /) -> int:
+        """Tell what a line says, where it says anything: the bar is wiped with spaces too."""
+        if found := re.search(r"(\d+) (\d+)", text):
+            self.progress(int(found[1]), int(found[2]))
+        return len(text)
+
+
+def _lay_out(
+    points: Floats,
+    start: Floats,
+    neighbours: int,
+    min_dist: float,
+    metric: str,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> Floats:
     """UMAP coordinates [N, 2]. Neighbours are handed in: exact, and compiling UMAP's own search takes a minute."""
     with warnings.catch_warnings():
         # It tells that TensorFlow is missing, which only its parametric variant would need.
@@ -163,6 +190,7 @@ def _lay_out(points: Floats, start: Floats, neighbours: int, min_dist: float, me
         n_jobs=1,  # a seed needs one thread; UMAP warns where it has to say so itself
         init=10.0 * start / np.abs(start).max() + noise,  # equal codes must not start on one spot
         precomputed_knn=(indices, distances.astype(np.float32)),
+        tqdm_kwds=None if progress is None else {**_Listener.BAR, "file": _Listener(progress)},
     )
     with warnings.catch_warnings():
         # True and harmless: without its search index UMAP cannot transform new points, which we never ask for.

@@ -200,3 +200,12 @@ def test_tokens_of_selected_codes_or_layers_stand_out_on_the_clip_page():
     assert any(f"{marked.sum()} token" in caption.value for caption in at.caption)
     _, of_layer = sent(selected_layers="1")
     assert of_layer["marked"][:, 0].all() and not of_layer["marked"][:, 1].any()
+
+
+def test_selected_layers_stand_out_in_a_comparison_and_over_training():
+    compared = open_page("compare", checkpoint="a", compare="b", selected_layers="2")
+    lines = [trace for trace in traces(compared, "b") if "layer %{x}: perplexity" in trace.get("hovertemplate", "")]
+    assert [line["selectedpoints"] for line in lines] == [[1]]
+    trained = open_page("training", checkpoint="a", selected_layers="2")
+    faded = {trace["name"]: trace["opacity"] for one in ("layer 1", "layer 2") for trace in traces(trained, one)}
+    assert faded["layer 1"] < faded["layer 2"] == 1

@@ -29,7 +29,7 @@ def fits(monkeypatch) -> list[dict]:
     """Calls of UMAP, which is replaced: what it computes is tested where it stands."""
     calls: list[dict] = []
 
-    def project(books, **settings) -> Projection:
+    def project(books, progress=None, **settings) -> Projection:
         calls.append(settings | {"layers": len(books)})
         table = pd.DataFrame({"layer": np.repeat([1, 2], 5), "code": [*range(5)] * 2, "x": 0.1, "y": -2.5})
         return Projection(table, {"method": "umap", "scale": "raw", "metric": "euclidean"})

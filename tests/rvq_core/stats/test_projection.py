@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
@@ -112,6 +112,23 @@ def test_a_point_comes_before_its_duplicates():
 
 
 @pytest.mark.slow
+def test_umap_tells_its_passes_without_another_picture_and_ends_when_told_to(codebooks, capfd):
+    told = []
+    listened = umap_projection(codebooks, seed=5, progress=lambda done, total: told.append((done, total)))
+    assert_array_equal(listened.table, umap_projection(codebooks, seed=5).table)
+    assert told == sorted(told) and told[0][0] == 0 and len({total for _, total in told}) == 1
+    assert capfd.readouterr() == ("", "")  # nothing of the bar itself
+
+    class StopError(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        raise StopError
+
+    with pytest.raises(StopError):
+        umap_projection(codebooks, progress=stop)
+
+
 def test_umap_keeps_neighbours_and_obeys_the_seed(codebooks):
     first, again, other = (umap_projection(codebooks, seed=seed).table for seed in (5, 5, 6))
     points = np.concatenate(codebooks)
