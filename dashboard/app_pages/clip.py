@@ -87,10 +87,21 @@ def show_player(playback: Playback, report: Analysed) -> None:
     start = choose_start(window(playback), playback.clip.frames, playback.clip.fps)
     rows, shares = token_rows(report)
     marked = marked_tokens(playback.tokens, rows, linked.current())
-    content = payload(playback, window(playback, start), shares, opened_with(PLAYER), name, rows=rows, marked=marked)
+    found = 0 if marked is None else int(marked.sum())
+    content = payload(
+        playback,
+        window(playback, start),
+        shares,
+        opened_with(PLAYER),
+        name,
+        rows=rows,
+        marked=marked if found else None,
+    )
     clip_player(content, key=PLAYER, on_view_change=partial(remember_view, PLAYER))
-    if marked is not None:
-        st.caption(f"{words.many(int(marked.sum()), 'token')} of {marked.size:,} selected: the others are faded.")
+    if found and marked is not None:
+        st.caption(f"{words.many(found, 'token')} of {marked.size:,} selected: the others are faded.")
+    elif marked is not None:
+        st.caption("No token of this clip is a selected code.")
 
 
 def token_rows(report: Analysed) -> tuple[list[Row], list[NDArray[np.float64]]]:

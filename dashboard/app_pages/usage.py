@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import components, linked, obtain, words
 from dashboard.figures.discovery import discovery_figure
 from dashboard.figures.groups import group_usage_figure
-from dashboard.figures.marking import mark_cells, mark_curves
+from dashboard.figures.marking import mark_cells, mark_curves, mark_layers
 from dashboard.figures.status import status_figure, status_table
 from dashboard.figures.theme import CONFIG
 from dashboard.figures.usage_curves import usage_curves_figure
@@ -99,7 +99,8 @@ def show_status(report: Report) -> None:
     components.heading("Used, rare, duplicate and unseen codes", "status")
     table = status_table(report.codes)
     alt = "Stacked bars of codes per layer; unseen: " + ", ".join(map(str, table["unseen"]))
-    components.chart(status_figure(report.codes), alt=alt, key="status")
+    figure = mark_layers(status_figure(report.codes), linked.current().layers)
+    components.chart(figure, alt=alt, key="status")
     if note := words.few_tokens_note(report.layers):
         st.caption(note)
 

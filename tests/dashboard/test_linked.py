@@ -198,6 +198,9 @@ def test_tokens_of_selected_codes_or_layers_stand_out_on_the_clip_page():
     marked = arrays["marked"]
     assert not marked[:, 0].any() and (marked[:, 1] == (tokens[:, 1] == code)).all()
     assert any(f"{marked.sum()} token" in caption.value for caption in at.caption)
+    unused = next(code for code in range(16) if code not in tokens[:, 1])
+    at, arrays = sent(selected_codes=f"2:{unused}")
+    assert "marked" not in arrays and any("No token of this clip" in caption.value for caption in at.caption)
     _, of_layer = sent(selected_layers="1")
     assert of_layer["marked"][:, 0].all() and not of_layer["marked"][:, 1].any()
 
