@@ -146,6 +146,10 @@ WHAT = {
         "Error with the first n quantizers, or with the bits that these cost. Larger codebooks win at equal n as a "
         "matter of course; at equal bits per second they must earn it."
     ),
+    "compared_perplexity": (
+        "The number of equally used codes that would carry as much as the real use of each layer, with its interval. "
+        "More is not better in itself: larger codebooks can use more codes, and need more bits for them."
+    ),
     "parallel": (
         "Every line is a checkpoint, every axis a setting or a figure. Drag along an axis to keep only the lines that "
         "pass there, and an axis by its name to stand beside another."
@@ -262,6 +266,7 @@ MORE: dict[str, tuple[str] | tuple[str, str]] = {
     "clip_error": ("clip_page",),
     "clip": ("clip_page",),
     "compared": ("metrics", "Comparing checkpoints"),
+    "compared_perplexity": ("metrics", "Usage"),
     "compared_curves": ("metrics", "Comparing checkpoints"),
     "agreement": ("metrics", "Comparing checkpoints"),
     "matching": ("metrics", "Comparing checkpoints"),

@@ -1,6 +1,8 @@
 """What the documents say works: their code runs, their links exist; their commands: test_doc_commands.py."""
 
 import ast
+import importlib
+import inspect
 import json
 import re
 import shlex
@@ -9,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from texts import PAGES, ROOT, blocks, fenced, lay_out, name_of
+from texts import FENCED, PAGES, ROOT, blocks, fenced, lay_out, name_of
 
+import rvq_core
 from rvq_core import load_checkpoint, load_clips, loading
 from rvq_core.check import read_limits
 from rvq_core.cli import run
@@ -98,8 +101,47 @@ def test_every_text_has_its_place_in_the_site():
     assert sorted(files) == sorted(path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md"))
 
 
+def anchors(page: Path) -> set[str]:
+    """Of its headings, as GitHub and the site make them."""
+    headings = re.findall(r"^#+ (.+)$", FENCED.sub("", page.read_text(encoding="utf-8")), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path):
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
-        if not target.startswith("http"):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", text):
+        if target.startswith("http"):
+            continue
+        file = page.parent / target if target else page
+        assert file.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(file), f"{page.name} links to {target}#{anchor}"
+
+
+def named_in_the_api() -> list[str]:
+    """What the pages of the API describe, members of modules by their full names."""
+    found: list[str] = []
+    for page in sorted(ROOT.glob("docs/api/*.md")):
+        for name, members in re.findall(
+            r"^::: (\S+)(?:\n    options: \{members: \[(.*)\]\})?", page.read_text(encoding="utf-8"), flags=re.MULTILINE
+        ):
+            found += [f"{name}.{member}" for member in members.split(", ")] if members else [name]
+    return found
+
+
+@pytest.mark.parametrize("name", named_in_the_api())
+def test_what_the_pages_of_the_api_name_is_there_and_explained(name: str):
+    try:
+        thing = importlib.import_module(name)
+    except ImportError:
+        module, _, last = name.rpartition(".")
+        thing = getattr(importlib.import_module(module), last)
+    assert thing.__doc__ and len(thing.__doc__.split()) > 3
+    if inspect.isclass(thing):
+        public = [own for key, own in vars(thing).items() if not key.startswith("_") and inspect.isfunction(own)]
+        assert [own.__qualname__ for own in public if not own.__doc__] == []
+
+
+def test_every_public_name_has_its_place_in_the_api():
+    assert set(rvq_core.__all__) - {"RVQLensError"} <= {name.rpartition(".")[2] for name in named_in_the_api()}
+    assert "rvq_core.errors" in named_in_the_api()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -113,7 +114,7 @@ def _draw_sweep(table: pd.DataFrame, comparison: Comparison) -> go.Figure:
 
 
 COMPARISON_FIGURES: tuple[FigureEntry[Comparison], ...] = (
-    FigureEntry("compared_perplexity", "Perplexity of each layer", "compared_curves", _usage, _draw_perplexity),
+    FigureEntry("compared_perplexity", "Perplexity of each layer", "compared_perplexity", _usage, _draw_perplexity),
     *(
         FigureEntry(
             f"{name}_{metric}", f"{title}: {metric_name(metric)}",
@@ -158,13 +159,47 @@ def _full(comparison: Comparison) -> pd.DataFrame | None:
     return None if full.empty else full.drop_duplicates(["checkpoint", "metric"], keep="last")
 
 
+def _errors(comparison: Comparison) -> pd.DataFrame | None:
+    """The same with rows of the baseline's own, metric by metric, checkpoints in their order."""
+    full = _full(comparison)
+    if full is None:
+        return None
+    first = full.drop_duplicates("metric")
+    own = first.assign(
+        checkpoint=comparison.baseline, value=first["baseline"], n_active=first["baseline_n_active"], words="baseline"
+    ).assign(delta=np.nan, low=np.nan, high=np.nan)
+    orders = {"metric": list(dict.fromkeys([*METRICS, *full["metric"]])), "checkpoint": comparison.names}
+    both = pd.concat([own, full], ignore_index=True)
+    return both.sort_values(
+        list(orders), key=lambda column: column.map(orders[str(column.name)].index), kind="stable", ignore_index=True
+    )
+
+
+def _unit(unit: str) -> str:
+    return "" if unit == "1" else unit
+
+
+def _error_columns(comparison: Comparison) -> Sequence[Column]:
+    return (
+        Column("metric", "Metric", called=partial(metric_name, canonical=is_canonical(comparison))),
+        Column("unit", "Unit", called=_unit),
+        Column("checkpoint", "Checkpoint"),
+        Column("n_active", "Quantizers", whole=True),
+        Column("value", "Error", best="min", among="metric"),
+        Column("delta", "Difference", "low", "high"),
+        Column("words", "In words"),
+    )
+
+
 def _layers(comparison: Comparison) -> pd.DataFrame | None:
     layers = comparison.tables["layers"]
     rows = layers[layers["figure"] == "perplexity"]
     return None if rows.empty else rows
 
 
-DELTA = (
+LAYERS = (
+    Column("checkpoint", "Checkpoint"),
+    Column("layer", "Layer", whole=True),
     Column("value", "Value"),
     Column("baseline", "Baseline"),
     Column("delta", "Difference", "low", "high"),
@@ -172,16 +207,9 @@ DELTA = (
 )
 
 
-def _columns(*columns: Column) -> Callable[[Comparison], Sequence[Column]]:
-    return lambda _: (Column("checkpoint", "Checkpoint"), *columns, *DELTA)
-
-
 COMPARISON_TABLES: tuple[TableEntry[Comparison], ...] = (
-    TableEntry(
-        "errors", "Errors with all quantizers", _full,
-        _columns(Column("metric", "Metric"), Column("unit", "Unit"), Column("n_active", "Quantizers", whole=True)),
-    ),
-    TableEntry("perplexity", "Perplexity of each layer", _layers, _columns(Column("layer", "Layer", whole=True))),
+    TableEntry("errors", "Errors with all quantizers", _errors, _error_columns),
+    TableEntry("perplexity", "Perplexity of each layer", _layers, lambda _: LAYERS),
     TableEntry(
         "config", "Settings that differ", lambda comparison: comparison.tables["config"],
         lambda _: (Column("setting", "Setting"), Column("checkpoint", "Checkpoint"), Column("value", "Value")),

@@ -12,7 +12,6 @@ import pandas as pd
 from dashboard.export.registry import FigureEntry
 from dashboard.figures.training import error_over_training, losses_over_training, usage_over_training
 from rvq_core.errors import SettingsError
-from rvq_core.loading import load_checkpoint
 from rvq_core.report import MANIFEST, Report
 from rvq_core.training.curves import ERROR, curves, losses
 
@@ -35,6 +34,8 @@ def run_at(path: Path) -> Run:
     if (path / MANIFEST).is_file():
         report = Report.load(path)
         return _run(path, report.tables.get("training_curves"), str(report.manifest["checkpoint"]["name"]))
+    from rvq_core.loading import load_checkpoint  # imports torch
+
     ckpt = load_checkpoint(path)
     return run_of(path, ckpt.training, ckpt.name)
 

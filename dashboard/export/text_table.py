@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,8 @@ class Column:
     """How a column of a table is printed.
 
     ``low`` and ``high`` name the columns of its interval; ``percent`` multiplies by 100; ``whole`` prints an integer or
-    a text as it is; ``best`` is ``max`` or ``min`` where the best value is to be marked.
+    a text as it is; ``called`` gives texts another wording. ``best`` is ``max`` or ``min`` where the best value is to
+    be marked: of the column, or of each group of rows that are alike in the column ``among``.
     """
 
     name: str
@@ -34,6 +35,8 @@ class Column:
     percent: bool = False
     whole: bool = False
     best: str | None = None
+    among: str | None = None
+    called: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ def latex(table: TextTable, label: str) -> str:
         " & ".join(_stacked(*each) for each in zip(table.headings, table.left, strict=True)) + r" \\", r"\midrule",
     ]  # fmt: skip
     for row, best in zip(table.cells, table.best, strict=True):
-        cells = [rf"\textbf{{{_latex(cell)}}}" if mark else _latex(cell) for cell, mark in zip(row, best, strict=True)]
+        written = [_latex(cell) if left else _latex_number(cell) for cell, left in zip(row, table.left, strict=True)]
+        cells = [rf"\textbf{{{cell}}}" if mark else cell for cell, mark in zip(written, best, strict=True)]
         lines.append(" & ".join(cells) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
 
@@ -93,7 +97,8 @@ def _cells(table: pd.DataFrame, column: Column) -> list[str]:
     factor = 100.0 if column.percent else 1.0
     values = table[column.name]
     if column.whole or not pd.api.types.is_numeric_dtype(values):
-        return ["" if pd.isna(value) else str(value) for value in values]
+        called = column.called or str
+        return ["" if pd.isna(value) else called(str(value)) for value in values]
     if column.low is None or column.high is None:
         return [rounded(float(value) * factor, None) if pd.notna(value) else "" for value in values]
     ends = zip(values, table[column.low], table[column.high], strict=True)
@@ -104,14 +109,21 @@ def _cells(table: pd.DataFrame, column: Column) -> list[str]:
 
 
 def _best(table: pd.DataFrame, column: Column, cells: list[str], references: int) -> list[bool]:
-    """The best value, and those that print the same; none where all do."""
-    values = table[column.name].iloc[: len(cells) - references]
-    if column.best is None or values.notna().sum() < 2:
-        return [False] * len(cells)
-    at = int(np.nanargmax(values if column.best == "max" else -values))
-    printed = [cell.split(" ")[0] for cell in cells[: len(values)]]
-    marks = [cell == printed[at] for cell in printed]
-    return [mark and not all(marks) for mark in marks] + [False] * references
+    """The best value (of each group), and those that print the same; none where all do."""
+    marks = np.zeros(len(cells), dtype=bool)
+    if column.best is None:
+        return marks.tolist()
+    compared = table.iloc[: len(cells) - references].reset_index(drop=True)
+    alike = [compared] if column.among is None else [rows for _, rows in compared.groupby(column.among)]
+    for rows in alike:
+        values = rows[column.name]
+        if values.notna().sum() < 2:
+            continue
+        best = values.idxmax() if column.best == "max" else values.idxmin()
+        printed = {at: cells[at].split(" ")[0] for at in rows.index}
+        same = [at for at in rows.index if printed[at] == printed[best]]
+        marks[same] = len(same) < len(rows)
+    return marks.tolist()
 
 
 def _markdown(text: str) -> str:
@@ -138,6 +150,15 @@ def _latex(text: str) -> str:
         part + (rf"\textsuperscript{{{powers[2 * i + 1]}}}" if i < len(parts) - 1 else "")
         for i, part in enumerate(parts)
     )
+
+
+def _latex_number(text: str) -> str:
+    """A number, or one with its interval, with a true minus.
+
+    >>> _latex_number("-53 [-68, 1e-3]")
+    '$-$53 {[}$-$68, 1e-3{]}'
+    """
+    return re.sub(r"(?<!\w)-(?=\d)", "$-$", _latex(text))
 
 
 def _stacked(heading: str, left: bool) -> str:

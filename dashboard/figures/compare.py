@@ -162,8 +162,13 @@ def parallel_coordinates(table: pd.DataFrame) -> go.Figure:
             )
     line = {"color": dimensions[-1]["values"], "colorscale": POINT_SCALE, "showscale": False}
     figure = go.Figure(go.Parcoords(dimensions=dimensions, line=line, labelangle=-12))
+    names = dimensions[0].get("ticktext")
+    longest = max(map(len, names)) if isinstance(names, list) else 0
     figure.update_layout(
-        height=420, margin={"l": 70, "r": 70, "t": 80, "b": 24}, font={"size": 13}, paper_bgcolor="rgba(0,0,0,0)"
+        height=420,
+        margin={"l": max(70, 8 * longest), "r": 70, "t": 80, "b": 24},
+        font={"size": 13},
+        paper_bgcolor="rgba(0,0,0,0)",
     )
     return figure
 

@@ -52,8 +52,6 @@ def add_further(parser: argparse.ArgumentParser) -> None:
 
 def further_of(source: Source, options: argparse.Namespace) -> list[FigureEntry[Any]]:
     """The figures that were asked for. Raises RVQLensError for what there is not."""
-    from dashboard.export.further import Material, further_figures
-    from dashboard.store import open_store
     from rvq_core.report import Report
 
     asked = {"--code": options.code, "--clip": options.clip, "--umap": options.umap, "--density": options.density,
@@ -66,9 +64,12 @@ def further_of(source: Source, options: argparse.Namespace) -> list[FigureEntry[
             asked[0], expected="the report of one checkpoint", found="a comparison or a set of body parts",
             do="analyse the checkpoint, or the part, alone and export that report",
         )  # fmt: skip
+    from dashboard.export.further import Material, further_figures
+    from dashboard.store import open_store
+
     further = _further(source, options)
-    return further_figures(further, Material(source, _checkpoint(source, further, options), _clips(further, options),
-                                             open_store))  # fmt: skip
+    ckpt, clips = _checkpoint(source, further, options), _clips(further, options)
+    return further_figures(further, Material(source, ckpt, clips, open_store))
 
 
 def _further(report: Report, options: argparse.Namespace) -> Further:

@@ -8,7 +8,8 @@ import reports
 
 from dashboard.export.build import Choice, export_files
 from dashboard.export.comparisons import comparison_figures
-from dashboard.export.sources import figures_of, read_source
+from dashboard.export.sources import figures_of, read_source, tables_of
+from dashboard.export.text_table import latex, text_table
 from dashboard.paper.draw import draw
 from dashboard.paper.style import PRESETS, drawing
 from rvq_core.compare import Comparison, compare
@@ -101,6 +102,20 @@ def test_the_manifest_tells_the_clips_by_their_fingerprints(comparison):
     assert told["clips"]["fingerprint"] == comparison.manifest["clips"]["fingerprint"]
     assert len(told["clips"]["fingerprint"]) == 64
     assert [each["clips_fingerprint"] for each in told["checkpoints"]] == ["f"] * 2
+
+
+def test_the_table_of_errors_holds_the_baseline_and_marks_the_best_of_each_metric(sweep):
+    printed = {entry.name: (entry, table) for entry, table in tables_of(sweep)}
+    entry, table = printed["errors"]
+    assert table["checkpoint"].tolist() == ["k8", "k16", "k32"]
+    metrics = sweep.tables["metrics"].query("n_active >= 0").groupby("checkpoint", sort=False).last()
+    assert table["value"].tolist() == pytest.approx([metrics["baseline"].iloc[0], *metrics["value"]])
+    text = text_table(table, entry.columns(sweep), "c")
+    at = text.headings.index("Error")
+    assert [row[at] for row in text.best] == (table["value"] == table["value"].min()).tolist()
+    assert text.cells[0][text.headings.index("In words")] == "baseline"
+    assert text.cells[0][text.headings.index("Metric")] == "feature MSE"
+    assert "$-$" in latex(text, "errors")
 
 
 def test_names_are_unique(comparison):

@@ -62,6 +62,12 @@ def test_what_prints_the_same_is_marked_too_and_nothing_where_all_do():
     assert [row[0] for row in text_table(rows[:2], [column], "c").best] == [False, False]
 
 
+def test_the_best_of_each_group_is_marked():
+    rows = pd.DataFrame({"metric": ["a", "a", "b", "b", "c"], "x": [2.0, 1.0, 30.0, 40.0, 5.0]})
+    column = Column("x", "x", best="min", among="metric")
+    assert [row[0] for row in text_table(rows, [column], "c").best] == [False, True, True, False, False]
+
+
 def test_columns_that_hold_nothing_are_left_out(table):
     columns = (*COLUMNS, Column("empty", "empty"), Column("absent", "absent"))
     assert text_table(table, columns, "c").headings == ["Name", "error (mm/s^2)", "n"]

@@ -183,7 +183,7 @@ def test_matplotlib_waits_for_the_first_figure_and_torch_is_not_needed():
     from commands import python
 
     code = (
-        "import sys, dashboard.export.build, dashboard.export.sources, rvq_core.cli; "
+        "import sys, dashboard.export.build, dashboard.export.sources, dashboard.export.further, rvq_core.cli; "
         "sys.exit(bool({'matplotlib', 'torch'} & set(sys.modules)))"
     )
     assert python("-c", code).returncode == 0
