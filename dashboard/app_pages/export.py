@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import streamlit as st
@@ -50,7 +50,7 @@ def main() -> None:
         clips = components.chosen_clips(ckpt).clips if asked.needs_clips else None
         further = partial(further_figures, asked, Material(report, ckpt, clips, data.store))
     command = command_of(ckpt, choice, asked)
-    offer(report, choice, command, further)
+    offer(report, choice, command, further, asked.kinds)
     with st.expander("The same from a terminal", icon=":material/terminal:"):
         st.code(command, language="bash", wrap_lines=True)
         st.caption(
@@ -142,14 +142,21 @@ def choose_clips(report: Report) -> list[str]:
     )  # fmt: skip
 
 
-def offer(report: Analysed, choice: Choice, command: str, further: Callable[[], list[FigureEntry[Report]]]) -> None:
+def offer(
+    report: Analysed,
+    choice: Choice,
+    command: str,
+    further: Callable[[], list[FigureEntry[Report]]],
+    kinds: Sequence[str],
+) -> None:
     """The button; what it gives is made when it is pressed."""
     name = name_of(report)
     st.download_button(
         "Make and download the zip", partial(make, report, choice, command, further), f"{name}-export.zip",
         "application/zip", on_click="ignore", type="primary", icon=":material/download:", key="make_export",
     )  # fmt: skip
-    st.caption(f"{len(choice.figures or ())} figures: some seconds.")
+    more = f", and those of {' and '.join(kinds)}" if kinds else ""
+    st.caption(f"{len(choice.figures or ())} figures{more}: some seconds.")
 
 
 def make(report: Analysed, choice: Choice, command: str, further: Callable[[], list[FigureEntry[Report]]]) -> bytes:

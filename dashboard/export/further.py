@@ -41,6 +41,13 @@ class Further:
         return told + [word for run in self.runs for word in ("--over", str(run.path))]
 
     @property
+    def kinds(self) -> list[str]:
+        """Of what there are figures, in words."""
+        maps = self.density or self.umap is not None
+        told = {"codes": self.codes, "clips": self.clips, "maps": maps, "runs": self.runs}
+        return [kind for kind, some in told.items() if some]
+
+    @property
     def needs_checkpoint(self) -> bool:
         """Whether its figures need, or are more with, the report's checkpoint."""
         return bool(self.codes or self.clips or self.density or self.umap is not None)

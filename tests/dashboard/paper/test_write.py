@@ -8,6 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 from fontTools.ttLib import TTFont
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from PIL import Image
 
 from dashboard.paper import PRESETS, figure_files
@@ -265,3 +267,19 @@ def test_marks_of_many_points_shrink_alike_in_all_traces():
         sizes = [line.get_markersize() for line in draw(go.Figure([many, few]), PRESETS["single"]).axes[0].lines]
         (alone,) = draw(go.Figure(few), PRESETS["single"]).axes[0].lines
     assert sizes[0] == sizes[1] < alone.get_markersize()
+
+
+@pytest.mark.parametrize("preset", ["single", "slide"])
+def test_titles_of_axes_keep_their_distance_from_the_edge_in_every_format(preset: str):
+    """Long names beside them are as wide in a PDF as in the layout."""
+    names = [f"humanoid3d_getup_facedown_{i}" for i in range(12)]
+    figure = go.Figure(go.Bar(x=np.arange(12), y=names, orientation="h")).update_layout(yaxis_title="clip")
+    with drawing(PRESETS[preset]):
+        drawn = draw(figure, PRESETS[preset])
+        places = []
+        for dpi, canvas, write in ((72, FigureCanvasPdf, "print_pdf"), (300, FigureCanvasAgg, "print_png")):
+            drawn.set_dpi(dpi)
+            getattr(canvas(drawn), write)(io.BytesIO())
+            places.append(drawn.axes[0].yaxis.label.get_window_extent().x0 / dpi * 72)
+    pad = PRESETS[preset].text * 0.006 * 72
+    assert places == pytest.approx([pad, pad], abs=0.5)
