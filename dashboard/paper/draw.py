@@ -34,6 +34,9 @@ SMALLEST, READABLE = 0.6, 5.0
 BESIDE = 0.5
 """Of their height, between names beside each other."""
 
+WIDEST, TITLE = 0.96, 1.1
+"""Share of the figure's width that what stands above it may take; size of its title, of that of text."""
+
 PAGE_HEIGHT = 400
 """Pixels of the page's usual figure: one that is twice as high there is twice as high on paper."""
 
@@ -54,12 +57,11 @@ def draw(figure: go.Figure, preset: Preset, title: str | None = None) -> Figure:
     every = [
         _draw_panel(drawn.add_subplot(grid[panel.row, panel.column]), panel, preset, entries) for panel in panels
     ]  # fmt: skip
+    above = None if title is None else _in_lines(drawn, title, preset)
     if layout.get("showlegend", True) and entries:
-        _legend(drawn, entries, title)
-    elif title and len(panels) > 1:
-        drawn.suptitle(title, x=0.01, ha="left", fontsize=preset.text * 1.1)
-    elif title:
-        every[0].set_title(title, loc="left")
+        _legend(drawn, entries, above)
+    elif above is not None:
+        drawn.suptitle(above, x=0.01, ha="left", fontsize=preset.text * TITLE)
     _settle(drawn, every)
     return drawn
 
@@ -294,12 +296,20 @@ def _extent(label: Text) -> Bbox:
     return label.get_window_extent()
 
 
+def _in_lines(drawn: Figure, title: str, preset: Preset) -> str:
+    """The title, broken where it is wider than the figure."""
+    probe = drawn.text(0, 0, title, fontsize=preset.text * TITLE)
+    share = probe.get_window_extent().width / (WIDEST * drawn.bbox.width)
+    probe.remove()
+    return title if share <= 1 else textwrap.fill(title, int(len(title) / share))
+
+
 def _legend(drawn: Figure, entries: list[tuple[Any, str]], title: str | None) -> None:
     """Above the axes, in as many columns as fit, below the title."""
     handles, labels = [handle for handle, _ in entries], [plain(label) for _, label in entries]
     for columns in _columns(len(labels)):
         legend = drawn.legend(handles, labels, loc="outside upper left", ncols=columns, title=title, alignment="left")
-        if columns == 1 or legend.get_window_extent().width <= 0.96 * drawn.bbox.width:
+        if columns == 1 or legend.get_window_extent().width <= WIDEST * drawn.bbox.width:
             return
         legend.remove()
 

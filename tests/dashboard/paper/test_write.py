@@ -283,3 +283,23 @@ def test_titles_of_axes_keep_their_distance_from_the_edge_in_every_format(preset
             places.append(drawn.axes[0].yaxis.label.get_window_extent().x0 / dpi * 72)
     pad = PRESETS[preset].text * 0.006 * 72
     assert places == pytest.approx([pad, pad], abs=0.5)
+
+
+LONG = "Codes of layer 1 that say the same, of the first checkpoint and of the baseline, most of them first"
+
+
+@pytest.mark.parametrize("kind", ["legend", "none", "parallel"])
+def test_a_long_title_is_broken_and_stands_above_everything(kind: str):
+    figure = lines().update_layout(showlegend=kind == "legend")
+    if kind == "parallel":
+        axes = [{"label": f"codes of each layer {i}", "values": [1.0, 2.0]} for i in range(4)]
+        figure = go.Figure(go.Parcoords(dimensions=axes, line={"color": [1, 2], "colorscale": "Viridis"}))
+    with drawing(PRESETS["single"]):
+        drawn = draw(figure, PRESETS["single"], LONG)
+        drawn.draw_without_rendering()
+        title = drawn.legends[0].get_title() if drawn.legends else drawn._suptitle
+        box, top = title.get_window_extent(), drawn.axes[0].get_window_extent().y1
+        names = [text.get_window_extent().y1 for text in drawn.axes[0].texts]
+    assert " ".join(title.get_text().split()) == LONG
+    assert drawn.bbox.x0 <= box.x0 and box.x1 <= drawn.bbox.x1 and box.y1 <= drawn.bbox.y1
+    assert box.y0 >= max([top, *names]) - 1
