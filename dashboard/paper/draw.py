@@ -13,13 +13,14 @@ import plotly.graph_objects as go
 from plotly.basedatatypes import BasePlotlyType
 
 from dashboard.paper.panels import Panel, panels_of
-from dashboard.paper.parallel import draw_parallel
+from dashboard.paper.parallel import draw_parallel, in_lines
 from dashboard.paper.style import INK, MM, NAMED_DASHES, Preset
 from dashboard.paper.ticks import labelled, thin_out
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
     from matplotlib.text import Text
     from matplotlib.transforms import Bbox
 
@@ -59,7 +60,7 @@ def draw(figure: go.Figure, preset: Preset, title: str | None = None) -> Figure:
     ]  # fmt: skip
     above = None if title is None else _in_lines(drawn, title, preset)
     if layout.get("showlegend", True) and entries:
-        _legend(drawn, entries, above)
+        _make_room(drawn, _legend(drawn, entries, above), preset)
     elif above is not None:
         drawn.suptitle(above, x=0.01, ha="left", fontsize=preset.text * TITLE)
     _settle(drawn, every)
@@ -258,7 +259,7 @@ def _wrapped(axes: Axes) -> bool:
         text = label.get_text()
         if length > room and " " in text:
             count = math.ceil(length / room)
-            label.set_text("\n".join(textwrap.wrap(text, math.ceil(len(text) / count) + 5)))
+            label.set_text(in_lines(text, math.ceil(len(text) / count) + 5))
             changed = True
     return changed
 
@@ -304,14 +305,27 @@ def _in_lines(drawn: Figure, title: str, preset: Preset) -> str:
     return title if share <= 1 else textwrap.fill(title, int(len(title) / share))
 
 
-def _legend(drawn: Figure, entries: list[tuple[Any, str]], title: str | None) -> None:
+def _legend(drawn: Figure, entries: list[tuple[Any, str]], title: str | None) -> Legend:
     """Above the axes, in as many columns as fit, below the title."""
     handles, labels = [handle for handle, _ in entries], [plain(label) for _, label in entries]
-    for columns in _columns(len(labels)):
-        legend = drawn.legend(handles, labels, loc="outside upper left", ncols=columns, title=title, alignment="left")
-        if columns == 1 or legend.get_window_extent().width <= WIDEST * drawn.bbox.width:
-            return
+
+    def made(columns: int) -> Legend:
+        return drawn.legend(handles, labels, loc="outside upper left", ncols=columns, title=title, alignment="left")
+
+    for columns in _columns(len(labels))[:-1]:
+        legend = made(columns)
+        if legend.get_window_extent().width <= WIDEST * drawn.bbox.width:
+            return legend
         legend.remove()
+    return made(1)
+
+
+def _make_room(drawn: Figure, legend: Legend, preset: Preset) -> None:
+    """Make the figure higher where its legend would take more than a quarter of it."""
+    lacking = legend.get_window_extent().height - drawn.bbox.height / 4
+    if lacking > 0 and not preset.fixed:
+        tallest = max(preset.tallest * MM, drawn.get_figheight())
+        drawn.set_figheight(min(drawn.get_figheight() + lacking / drawn.dpi, tallest))
 
 
 def _columns(entries: int) -> list[int]:

@@ -20,8 +20,11 @@ DARK = 0.8
 NEAR = 0.075
 """Of an axis's height: values nearer than this to the one below are not written."""
 
-NAME, LETTER = 0.85, 0.22
-"""Size of the name of an axis, of that of text; width of a letter in mm for each point of its size."""
+NAME, TICK, LETTER = 0.85, 0.8, 0.22
+"""Sizes of the name of an axis and of its values, of that of text; width of a letter in mm for a point of its size."""
+
+WORDS = 0.22
+"""Share of the figure's width that a word on an axis may take."""
 
 
 def draw_parallel(axes: Axes, trace: dict[str, Any], preset: Preset) -> None:
@@ -36,14 +39,16 @@ def draw_parallel(axes: Axes, trace: dict[str, Any], preset: Preset) -> None:
         )  # fmt: skip
     for place, each in enumerate(dimensions):
         axes.axvline(place, color=INK, linewidth=preset.line * 0.6, zorder=2)
+        longest = int(WORDS * preset.width / (preset.text * TICK * LETTER))
         for height, text in _ticks(each):
             axes.annotate(
-                text, (place, height), xytext=(-preset.text * 0.3, 0), textcoords="offset points", ha="right",
-                va="center", fontsize=preset.text * 0.8, zorder=3,
+                _shortened(text, longest), (place, height), xytext=(-preset.text * 0.3, 0),
+                textcoords="offset points", ha="right",
+                va="center", fontsize=preset.text * TICK, zorder=3,
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.4},
             )  # fmt: skip
         room = preset.width / len(dimensions) / (preset.text * NAME * LETTER)
-        name = _broken(str(each["label"]), room)
+        name = in_lines(str(each["label"]), max(int(room), 4))
         axes.annotate(
             name, (place, 1.06), xytext=(0, preset.text * 0.3), textcoords="offset points", ha="center", va="bottom",
             fontsize=preset.text * NAME * min(1.0, room / max(map(len, name.split("\n")))),
@@ -92,11 +97,20 @@ def _written(value: float, span: float) -> str:
     return f"{float(f'{value:.{digits}g}'):,.10g}"
 
 
-def _broken(label: str, room: float) -> str:
-    """A name in lines of ``room`` letters, broken at spaces and after underscores.
+def in_lines(text: str, room: int) -> str:
+    """Text in lines of ``room`` letters, broken at spaces and after underscores.
 
-    >>> _broken("batch_size", 8).splitlines()
+    >>> in_lines("batch_size", 8).splitlines()
     ['batch_', 'size']
     """
-    lines = textwrap.wrap(label.replace("_", "_ "), max(int(room), 4), break_long_words=False)
+    lines = textwrap.wrap(text.replace("_", "_ "), room, break_long_words=False)
     return "\n".join(lines).replace("_ ", "_")
+
+
+def _shortened(name: str, room: int) -> str:
+    """A name of ``room`` letters at most: its begin and, where names of runs differ, more of its end.
+
+    >>> len(_shortened("rvq_nq6_dc512_run9", 12)), _shortened("rvq_nq6_dc512_run9", 12)[-5:]
+    (12, '_run9')
+    """
+    return name if len(name) <= room else f"{name[: room // 3]}\N{HORIZONTAL ELLIPSIS}{name[-(room - room // 3 - 1) :]}"

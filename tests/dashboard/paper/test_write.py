@@ -303,3 +303,27 @@ def test_a_long_title_is_broken_and_stands_above_everything(kind: str):
     assert " ".join(title.get_text().split()) == LONG
     assert drawn.bbox.x0 <= box.x0 and box.x1 <= drawn.bbox.x1 and box.y1 <= drawn.bbox.y1
     assert box.y0 >= max([top, *names]) - 1
+
+
+def test_a_legend_of_many_rows_makes_the_figure_higher_not_the_chart_lower():
+    names = [f"rvq_nq6_dc512_nc512_noshare_qdp0.2_run{i}" for i in range(10)]
+    figure = go.Figure([go.Scatter(x=[0, 1], y=[i, i + 1], mode="lines", name=name) for i, name in enumerate(names)])
+    few = go.Figure(figure.data[:2])
+    heights = []
+    for shown in (few, figure):
+        with drawing(PRESETS["single"]):
+            drawn = draw(shown, PRESETS["single"])
+            drawn.draw_without_rendering()
+        heights.append((drawn.get_figheight(), drawn.axes[0].get_window_extent().height / drawn.dpi))
+    assert heights[1][0] > heights[0][0]
+    assert heights[1][1] > 0.7 * heights[0][1]
+
+
+def test_long_names_of_axes_are_broken_at_underscores():
+    title = "canonical-skeleton MPJPE less that of rvq_nq6_dc512_nc512_noshare_qdp0.2_run0"
+    figure = lines().update_layout(yaxis_title=title)
+    with drawing(PRESETS["single"]):
+        (axes,) = draw(figure, PRESETS["single"]).axes
+    written = axes.get_ylabel()
+    assert written.replace("_\n", "_").replace("\n", " ") == title
+    assert all(line.endswith(("_", " ")) or line in title for line in written.splitlines())
