@@ -64,6 +64,37 @@ def test_one_window_runs_a_long_job_and_another_goes_on(page, chromium, tmp_path
         check(page)
 
 
+OUTERMOST = """plot => {
+    const { xaxis, yaxis } = plot._fullLayout;
+    const trace = plot._fullData.find(trace => trace.customdata);
+    const at = trace.x.indexOf(Math.max(...trace.x));
+    return [xaxis._offset + xaxis.d2p(trace.x[at]), yaxis._offset + yaxis.d2p(trace.y[at]), ...trace.customdata[at]];
+}"""
+"""Place in a map, in pixels, of the code farthest to the right, and which code it is."""
+
+
+def test_a_code_clicked_while_its_usage_is_not_yet_known_stays_selected_when_it_is(page, tmp_path, checkpoints):
+    folder = tmp_path / "several"
+    folder.mkdir()
+    for number, motion in enumerate(np.random.default_rng(0).normal(size=(200, 64, 12)).astype(np.float32)):
+        np.save(folder / f"{number:04d}.npy", motion)
+    with serving(tmp_path, checkpoints, folder) as (address, process):
+        page.goto(f"{address}/codebook_map")
+        page.locator(".js-plotly-plot").wait_for()
+        with standing_still(child_of(process.pid)):
+            page.get_by_text("Until clips can be run").wait_for()
+            plot = page.locator(".js-plotly-plot")
+            x, y, layer, code = plot.evaluate(OUTERMOST)[:4]
+            plot.click(position={"x": x, "y": y})
+            chosen = page.get_by_role("button", name=f"layer {layer}, code {code}", exact=True)
+            chosen.wait_for()
+        page.get_by_text("Measured on").wait_for()
+        page.get_by_text("of 200 clips").wait_for()
+        page.get_by_text("1 selected").wait_for()
+        assert chosen.count() == 1 and f"selected_codes={layer}%3A{code}" in page.url
+        check(page)
+
+
 def test_a_server_killed_in_the_middle_starts_clean(page, tmp_path: Path, checkpoints: Path, many_clips, clips):
     with serving(tmp_path, checkpoints, many_clips) as (address, process):
         page.goto(address)
