@@ -1,19 +1,28 @@
 """The errors that a user can meet: one line that says what was expected, what was found, and what to do."""
 
+LONGEST_PART = 600
+"""Characters of each part of an error: what a file holds may be of any length."""
+
 
 class RVQLensError(Exception):
     """Something the user brought, or asked for, does not fit.
 
     ``where`` names the file and, after a colon, the field; the three parts after it make one line:
-    ``WHERE: expected EXPECTED, found FOUND; DO``.
+    ``WHERE: expected EXPECTED, found FOUND; DO``. What cannot be printed is escaped, what is very long is cut.
     """
 
     def __init__(self, where: str, *, expected: str, found: str, do: str) -> None:
-        self.where = where
-        self.expected = expected
-        self.found = found
-        self.do = do
-        super().__init__(" ".join(f"{where}: expected {expected}, found {found}; {do}".split()))
+        self.where = _line(where)
+        self.expected = _line(expected)
+        self.found = _line(found)
+        self.do = _line(do)
+        super().__init__(f"{self.where}: expected {self.expected}, found {self.found}; {self.do}")
+
+
+def _line(text: str) -> str:
+    words = " ".join(text.split())
+    short = words if len(words) <= LONGEST_PART else f"{words[: LONGEST_PART - 1]}…"
+    return short if short.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in short)
 
 
 class CheckpointError(RVQLensError):

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rvq_core.errors import ClipError
-
-# All that numpy is known to raise on files that are damaged, encrypted, or declare more than memory holds.
-UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-)
-
 
 _ROWS_AT_ONCE = 1 << 14
 """Frames looked at together: a clip may be a file of a gigabyte."""

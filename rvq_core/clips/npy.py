@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvq_core.clips.arrays import clips_of_array
-from rvq_core.clips.checks import UNREADABLE
 from rvq_core.clips.clip import Clip
 from rvq_core.errors import ClipError
 
@@ -29,7 +28,7 @@ def _read_array(path: Path) -> NDArray[np.generic]:
     try:
         with path.open("rb") as file:
             array: NDArray[np.generic] | np.lib.npyio.NpzFile = np.load(file, allow_pickle=False)
-    except UNREADABLE as error:
+    except Exception as error:  # numpy raises what it happens to meet in a damaged file
         raise _not_an_array(path, f"{type(error).__name__}: {error}") from error
     if isinstance(array, np.lib.npyio.NpzFile):
         raise _not_an_array(path, "an .npz archive")

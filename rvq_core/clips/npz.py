@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from rvq_core.clips.arrays import clips_of_array
-from rvq_core.clips.checks import UNREADABLE, as_frames, check_fps, shown
+from rvq_core.clips.checks import as_frames, check_fps, shown
 from rvq_core.clips.clip import Clip
 from rvq_core.clips.motion import SmplxMotion
 from rvq_core.clips.smplx import JOINTS, SMPLH_IN_SMPLX, canonical_skeleton
@@ -71,7 +72,9 @@ def _read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise _not_an_archive(path, "a single array")
             return _pick_arrays(archive, path)
-    except UNREADABLE as error:
+    except ClipError:
+        raise
+    except Exception as error:  # numpy and zipfile raise what they happen to meet in a damaged file
         raise _not_an_archive(path, f"{type(error).__name__}: {error}") from error
 
 
@@ -83,8 +86,16 @@ def _pick_arrays(archive: np.lib.npyio.NpzFile, path: Path) -> dict[str, NDArray
     arrays: dict[str, NDArray[np.generic]] = {key: np.empty(0) for key in _AMASS_KEYS & names}
     for key in ("poses", "trans", *_FPS_KEYS):
         if key in names:
-            arrays[key] = archive[key]
+            arrays[key] = _member(archive, key, path)
     return arrays
+
+
+def _member(archive: np.lib.npyio.NpzFile, key: str, path: Path) -> NDArray[np.generic]:
+    """An array of the archive: of a member that is none numpy gives the bytes."""
+    found = cast(object, archive[key])
+    if not isinstance(found, np.ndarray):
+        raise _not_an_archive(path, f"a member {key!r} that is no array")
+    return cast(NDArray[np.generic], found)
 
 
 def _pick_features(archive: np.lib.npyio.NpzFile, path: Path) -> dict[str, NDArray[np.generic]]:
@@ -98,7 +109,7 @@ def _pick_features(archive: np.lib.npyio.NpzFile, path: Path) -> dict[str, NDArr
             found=", ".join(sorted(archive.files)) or "no array",
             do="give BEAT2 or AMASS motion, or features alone, under the name `features`",
         )
-    return {name: archive[name] for name in archive.files if name == chosen or name in rates}
+    return {name: _member(archive, name, path) for name in archive.files if name == chosen or name in rates}
 
 
 def _not_an_archive(path: Path, found: str) -> ClipError:
