@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from rvq_core.errors import ReportError
 from rvq_core.folders import FolderKind, written_folder
+from rvq_core.report_shape import COLUMNS, REPORT, check_manifest, check_table, check_whole
 from rvq_core.stats.reconstruction import overall
 
 SCHEMA = 1
@@ -75,10 +75,12 @@ class Report:
         source = Path(folder)
         manifest = read_manifest(source, SCHEMA, WRITTEN_BY)
         _refuse_set(source, manifest)
-        main = {name: read_table(source / f"{name}.parquet") for name in TABLES}
+        check_manifest(manifest, REPORT, source / MANIFEST, WRITTEN_BY)
+        main = {name: read_table(source / f"{name}.parquet", columns=COLUMNS[name]) for name in TABLES}
+        check_whole(main, source, WRITTEN_BY)
         tables = {name: table for name, table in _read_tables(source).items() if name not in TABLES}
         projections = _read_tables(source / PROJECTIONS)
-        tokens = _read_tokens(source / TOKENS)
+        tokens = _read_tokens(source / TOKENS, len(main["clips"]), len(main["layers"]))
         return cls(manifest=manifest, tokens=tokens, projections=projections, tables=tables, **main)
 
     def _repr_html_(self) -> str:
@@ -152,14 +154,16 @@ def _refuse_set(source: Path, manifest: dict[str, Any]) -> None:
         )  # fmt: skip
 
 
-def read_table(path: Path, by: str = WRITTEN_BY) -> pd.DataFrame:
-    """Read a Parquet table that the command ``by`` wrote. Raises ReportError."""
+def read_table(path: Path, by: str = WRITTEN_BY, *, columns: Mapping[str, Iterable[str]] | None = None) -> pd.DataFrame:
+    """Read a Parquet table that the command ``by`` wrote, with these ``columns`` by kind. Raises ReportError."""
     try:
-        return pd.read_parquet(path)
-    except (OSError, pa.ArrowException, ValueError) as error:
+        table = pd.read_parquet(path)
+    except Exception as error:  # pyarrow and pandas raise what they happen to meet in a damaged file
         raise ReportError(
             str(path), expected="a Parquet table", found=_first_line(error), do=f"run {by} again"
         ) from error
+    check_table(table, columns or {}, path, by)
+    return table
 
 
 def _read_tables(folder: Path) -> dict[str, pd.DataFrame]:
@@ -170,12 +174,20 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _read_tokens(path: Path) -> list[Tokens]:
+def _read_tokens(path: Path, clips: int, layers: int) -> list[Tokens]:
+    """Tokens [T', Q] of each clip."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-            return [archive[name] for name in archive.files]
+            found = [archive[name] for name in archive.files]
     except Exception as error:  # numpy and zipfile raise what they happen to meet in a damaged file
         raise ReportError(
             str(path), expected="an .npz of tokens", found=f"{type(error).__name__}: {error}",
             do=f"run {WRITTEN_BY} again",
         ) from error  # fmt: skip
+    shapes = [tokens.shape if isinstance(tokens, np.ndarray) and tokens.dtype == np.uint16 else () for tokens in found]
+    if [shape[1:] for shape in shapes] != [(layers,)] * clips:
+        raise ReportError(
+            str(path), expected=f"uint16 tokens of {clips} clips with {layers} layers each",
+            found=f"arrays of shapes {', '.join(map(str, shapes[:5]))}", do=f"run {WRITTEN_BY} again",
+        )  # fmt: skip
+    return found

@@ -10,15 +10,32 @@ from typing import Any, Self
 
 import pandas as pd
 
+from rvq_core.compare.codes import MATCHES_COLUMNS, MATCHING_COLUMNS, MOMENTS_COLUMNS
+from rvq_core.compare.tables import (
+    CONFIG_COLUMNS,
+    CURVES_COLUMNS,
+    EQUAL_RATE_COLUMNS,
+    LAYERS_COLUMNS,
+    METRICS_COLUMNS,
+    USAGE_COLUMNS,
+)
 from rvq_core.folders import written_folder
 
 # The same steps as for a report, so that both are replaced and refused alike.
 from rvq_core.report import KIND, MANIFEST, read_manifest, read_table, write_table
+from rvq_core.report_shape import COMPARISON, check_manifest, columns_of
 
 SCHEMA = "comparison-1"
 """Version of the folder's layout and columns; its name keeps it from being read as a report."""
 
 WRITTEN_BY = "rvq-lens compare"
+
+TYPES = {
+    "curves": CURVES_COLUMNS, "usage": USAGE_COLUMNS, "metrics": METRICS_COLUMNS, "layers": LAYERS_COLUMNS,
+    "equal_rate": EQUAL_RATE_COLUMNS, "config": CONFIG_COLUMNS, "matching": MATCHING_COLUMNS,
+    "code_matches": MATCHES_COLUMNS, "shared_moments": MOMENTS_COLUMNS,
+}  # fmt: skip
+"""Columns and types of the tables."""
 
 TABLES = ("curves", "usage", "metrics", "layers", "equal_rate", "config", "matching", "code_matches")
 LATER = ("shared_moments",)
@@ -71,8 +88,12 @@ class Comparison:
         """Read a comparison's folder. Raises ReportError naming the file that is missing or damaged."""
         source = Path(folder)
         manifest = read_manifest(source, SCHEMA, WRITTEN_BY)
+        check_manifest(manifest, COMPARISON, source / MANIFEST, WRITTEN_BY)
         names = [*TABLES, *(name for name in LATER if (source / f"{name}.parquet").exists())]
-        return cls(manifest, {name: read_table(source / f"{name}.parquet", WRITTEN_BY) for name in names})
+        tables = {
+            name: read_table(source / f"{name}.parquet", WRITTEN_BY, columns=columns_of(TYPES[name])) for name in names
+        }
+        return cls(manifest, tables)
 
     def write_into(self, folder: Path) -> None:
         """Write the files into an existing, empty folder. Raises OSError."""

@@ -12,6 +12,7 @@ import pandas as pd
 from rvq_core.errors import ReportError
 from rvq_core.folders import written_folder
 from rvq_core.report import KIND, MANIFEST, SCHEMA, WRITTEN_BY, Report, read_manifest, read_table, write_table
+from rvq_core.report_shape import PARTS, PARTS_COLUMNS, check_manifest
 
 TABLES = ("errors", "clips", "clip_errors")
 
@@ -59,8 +60,9 @@ class PartsReport:
                 str(source), expected="the report of a set of body parts", found="that of one checkpoint",
                 do="read it with Report.load",
             )  # fmt: skip
-        tables = {name: read_table(source / f"{name}.parquet") for name in TABLES}
-        parts = {str(part): Report.load(source / str(part)) for part in manifest["parts"]}
+        check_manifest(manifest, PARTS, source / MANIFEST, WRITTEN_BY)
+        tables = {name: read_table(source / f"{name}.parquet", columns=PARTS_COLUMNS[name]) for name in TABLES}
+        parts = {str(part): Report.load(source / Path(str(part)).name) for part in manifest["parts"]}
         return cls(manifest=manifest, parts=parts, **tables)
 
     def json(self) -> str:

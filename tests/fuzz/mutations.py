@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 Mutation = Callable[[bytes, np.random.Generator], bytes]
 
@@ -57,6 +58,8 @@ def mutations_for(content: bytes) -> list[Mutation]:
         kinds += [archive_member] * 6
     elif content.startswith(b"\x93NUMPY"):
         kinds += [numpy_header] * 4
+    elif content.startswith(b"PAR1"):
+        kinds += [parquet_table] * 6
     elif content[8:9] == b"{":
         kinds += [tensor_header] * 6
     elif is_text(content):
@@ -209,6 +212,42 @@ def archive_member(content: bytes, rng: np.random.Generator) -> bytes:
     with zipfile.ZipFile(packed, "w", compression) as archive:
         for name, part in members:
             archive.writestr(zipfile.ZipInfo(name), part, compress_type=compression)
+    return packed.getvalue()
+
+
+def parquet_table(content: bytes, rng: np.random.Generator) -> bytes:
+    """A table that is whole, with other columns, types, rows or values."""
+    try:
+        table = pd.read_parquet(io.BytesIO(content))
+    except Exception:
+        return set_bytes(content, rng)
+    if table.empty:
+        return content
+    name, row = table.columns[rng.integers(table.shape[1])], int(rng.integers(len(table)))
+    kind = rng.integers(8)
+    if kind == 0:
+        table = table.drop(columns=name)
+    elif kind == 1:
+        table = table.rename(columns={name: WORDS[rng.integers(len(WORDS))][:100]})
+    elif kind == 2:
+        table = table.assign(**{name: table[name].astype(str)})
+    elif kind == 3:
+        table = table.assign(**{name: None})
+    elif kind == 4:
+        table = table.head(row)
+    elif kind == 5:
+        table = pd.concat([table, table.iloc[[row]]])
+    elif kind == 6:
+        table = table.sample(frac=1, random_state=int(rng.integers(1000)))
+    else:
+        values = table[name].astype(object)
+        values.iloc[row] = (None, -1, 10**9, float("inf"))[rng.integers(4)] if values.dtype != "O" else "other"
+        table = table.assign(**{name: values})
+    packed = io.BytesIO()
+    try:
+        table.to_parquet(packed, index=False)
+    except Exception:
+        return content
     return packed.getvalue()
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import published
 import torch
 
+from dashboard.export.sources import figures_of
 from rvq_core import RVQVAE, Report, RVQVAEConfig, analyze, load_checkpoint, load_clips
 from rvq_core.check import read_limits
 from rvq_core.clips import Clip
@@ -176,16 +177,20 @@ def model_of(dim: int) -> Path:
 
 
 def open_report(path: Path) -> Report:
-    """What a notebook and an export do with a report that opens."""
+    """What a notebook, a page and an export do with a report that opens."""
     found = Report.load(path)
     found._repr_html_()
+    for entry, table in figures_of(found):
+        entry.draw(table, found)
     return found
 
 
 def open_comparison(path: Path) -> Comparison:
-    """What a notebook does with a comparison that opens."""
+    """What a notebook, a page and an export do with a comparison that opens."""
     found = Comparison.load(path)
     found._repr_html_()
+    for entry, table in figures_of(found):
+        entry.draw(table, found)
     return found
 
 

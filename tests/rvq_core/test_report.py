@@ -65,12 +65,54 @@ def test_tokens_are_uint16_arrays_in_the_order_of_the_clips(report, tmp_path):
 
 
 def test_many_clips_keep_their_order(report, tmp_path):
-    report.save(tmp_path / "out")
+    numbers = range(99_990, 100_003)
+    depth = len(report.layers)
+    clips = pd.concat([report.clips.iloc[[0]].assign(clip=f"c{i}") for i in numbers], ignore_index=True)
+    dataclasses.replace(report, clips=clips, clip_errors=report.clip_errors.iloc[:0]).save(tmp_path / "out")
     # Beyond five digits the names no longer sort as text.
-    many = {f"clip_{i:05d}": np.array([[i % 100]], dtype=np.uint16) for i in range(99_990, 100_003)}
+    many = {f"clip_{i:05d}": np.full((1, depth), i % 100, dtype=np.uint16) for i in numbers}
     np.savez(tmp_path / "out" / "tokens.npz", **many)
     loaded = Report.load(tmp_path / "out").tokens
     assert [int(array[0, 0]) for array in loaded] == [*range(90, 100), 0, 1, 2]
+
+
+def _rewrite(path, change) -> None:
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(("change", "field"), [
+    (lambda manifest: manifest.pop("verdicts"), "verdicts"),
+    (lambda manifest: manifest["clips"].update(count="many"), "clips.count"),
+    (lambda manifest: manifest.update(warnings=[3]), "warnings, entry 1"),
+    (lambda manifest: manifest["checkpoint"].update(name=None), "checkpoint.name"),
+])  # fmt: skip
+def test_a_manifest_that_was_edited_is_told_by_its_field(report, tmp_path, change, field):
+    report.save(tmp_path / "out")
+    _rewrite(tmp_path / "out" / "report.json", change)
+    with pytest.raises(ReportError, match=rf"report\.json: {field}: expected"):
+        Report.load(tmp_path / "out")
+
+
+@pytest.mark.parametrize(("table", "change", "told"), [
+    ("layers", lambda rows: rows.drop(columns="perplexity"), "perplexity: expected a column of numbers, found no such"),
+    ("codes", lambda rows: rows.assign(count="x"), "count: expected a column of numbers"),
+    ("clip_errors", lambda rows: rows.assign(metric=range(len(rows))), "metric: expected a column of texts"),
+])  # fmt: skip
+def test_a_table_with_other_columns_is_told_by_the_column(report, tmp_path, table, change, told):
+    report.save(tmp_path / "out")
+    path = tmp_path / "out" / f"{table}.parquet"
+    change(pd.read_parquet(path)).to_parquet(path, index=False)
+    with pytest.raises(ReportError, match=rf"{table}\.parquet: {told}"):
+        Report.load(tmp_path / "out")
+
+
+def test_tokens_of_other_clips_are_refused(report, tmp_path):
+    report.save(tmp_path / "out")
+    np.savez(tmp_path / "out" / "tokens.npz", clip_00000=np.zeros((3, 99), np.uint16))
+    with pytest.raises(ReportError, match=r"tokens\.npz: expected uint16 tokens of \d+ clips with"):
+        Report.load(tmp_path / "out")
 
 
 def test_other_programs_see_the_same_columns(report, tmp_path):

@@ -81,6 +81,7 @@ def make_report(
             "warnings": list(warnings),
             "notes": [],
             "left_out": [],
+            "verdicts": [],
         },
         layers=layers_table(facts),
         codes=codes_table(facts),

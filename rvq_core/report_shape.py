@@ -1,0 +1,138 @@
+"""What must stand in the files of a report or a comparison that are read: manifests, columns of tables.
+
+Whoever opens a folder may have been given it, or may have edited it: what does not fit is told when it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+from rvq_core.errors import ReportError
+from rvq_core.shape import misfit
+
+TEXT, NUMBER, FLAG = "text", "number", "flag"
+
+CHECKPOINT = {
+    "name": str, "file": str, "format": str, "sha256": str, "config": (dict, None), "representation": (str, None),
+    "fps": (float, None), "corpora": dict, "notes": [str],
+}  # fmt: skip
+CLIPS = {"count": int, "seconds": float, "fingerprint": (str, None)}
+TOLD = {"command": str, "settings": dict, "warnings": [str], "notes": [str], "left_out": [{"clip": str, "reason": str}]}
+VERDICT = {
+    "rule": str, "severity": str, "layers": [int], "finding": str, "measured_on": str, "cause": str, "advice": str,
+    "caveat": str,
+}  # fmt: skip
+
+REPORT = {"checkpoint": CHECKPOINT, "clips": CLIPS, "verdicts": [VERDICT], **TOLD}
+PARTS = {
+    "parts": dict, "set": {"name": str, "fps": (float, None), "depth": int}, "clips": CLIPS, "verdicts": [VERDICT],
+    **TOLD,
+}  # fmt: skip
+COMPARISON = {
+    "baseline": str, "checkpoints": [CHECKPOINT], "clips": CLIPS, "summary": [str],
+    "refused": [{"checkpoint": str, "what": str, "reason": str}], **TOLD,
+}  # fmt: skip
+"""Entries that the pages, exports and notebooks count on; the files have more."""
+
+COLUMNS: Mapping[str, Mapping[str, Iterable[str]]] = {
+    "layers": {
+        NUMBER: (
+            "layer", "codes", "tokens", "used", "unseen", "rare", "perplexity", "perplexity_low", "perplexity_high",
+            "perplexity_ratio", "ceiling", "entropy_bits", "top1_share", "unseen_mass", "duplicates", "residual_energy",
+        ),
+    },
+    "codes": {
+        NUMBER: ("layer", "code", "count", "share", "norm", "nearest_code", "nearest_distance", "ema_count"),
+        TEXT: ("status",),
+    },
+    "reconstruction": {NUMBER: ("n_active", "value", "low", "high", "reference"), TEXT: ("metric", "unit")},
+    "clips": {NUMBER: ("frames", "fps", "tokens"), TEXT: ("clip", "representation"), FLAG: ("held_out",)},
+    "clip_errors": {NUMBER: ("n_active", "value", "weight"), TEXT: ("clip", "metric")},
+}  # fmt: skip
+"""Columns of a report's main tables."""
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "layers": ("layer",), "codes": ("layer", "code"), "clips": ("clip",), "clip_errors": ("clip", "n_active", "metric"),
+}  # fmt: skip
+"""Columns that tell the rows of a table apart: no two rows have the same, and none is null."""
+
+PARTS_COLUMNS: Mapping[str, Mapping[str, Iterable[str]]] = {
+    "errors": COLUMNS["reconstruction"], "clips": {TEXT: ("clip",)}, "clip_errors": COLUMNS["clip_errors"],
+}  # fmt: skip
+"""Columns of the tables of a set of body parts."""
+
+
+def check_manifest(manifest: object, shape: Mapping[str, Any], path: Path, by: str) -> None:
+    """Raise ReportError for the first entry of a manifest that is missing or of another kind."""
+    wrong = misfit(manifest, dict(shape))
+    if wrong is not None:
+        field, expected, found = wrong
+        raise ReportError(f"{path}: {field}", expected=expected, found=found, do=f"run {by} again")
+
+
+def check_table(table: pd.DataFrame, columns: Mapping[str, Iterable[str]], path: Path, by: str) -> None:
+    """Raise ReportError for the first column of a table that is missing or of another kind."""
+    for kind, names in columns.items():
+        for name in names:
+            if name not in table:
+                raise ReportError(
+                    f"{path}: {name}", expected=f"a column of {kind}s", found="no such column", do=f"run {by} again"
+                )
+            values = table[name]
+            fits = bool(values.isna().all()) or _kind(values) == kind
+            if not fits:
+                raise ReportError(
+                    f"{path}: {name}", expected=f"a column of {kind}s", found=f"one of {values.dtype}",
+                    do=f"run {by} again",
+                )  # fmt: skip
+
+
+def _kind(values: pd.Series) -> str:
+    if is_bool_dtype(values.dropna().infer_objects()):
+        return FLAG
+    return NUMBER if is_numeric_dtype(values) else TEXT
+
+
+def check_whole(tables: Mapping[str, pd.DataFrame], folder: Path, by: str) -> None:
+    """Raise ReportError where tables of a report contradict themselves or each other."""
+    for name, keys in KEYS.items():
+        rows = tables[name][list(keys)]
+        path = folder / f"{name}.parquet"
+        if bool(rows.isna().any(axis=None)):
+            raise _contradiction(path, f"{', '.join(keys)} in every row", "rows without", by)
+        if bool(rows.duplicated().any()):
+            raise _contradiction(path, f"one row for each {', '.join(keys)}", "several for some", by)
+    layers, codes = tables["layers"], tables["codes"]
+    depth = len(layers)
+    if depth == 0 or sorted(layers["layer"].tolist()) != list(range(1, depth + 1)):
+        raise _contradiction(folder / "layers.parquet", "layers 1, 2, ...", f"{layers['layer'].tolist()[:8]}", by)
+    sizes = layers.set_index("layer")["codes"]
+    counted = codes.groupby("layer")["code"].agg(["size", "min", "max"]).reindex(sizes.index)
+    expected = pd.DataFrame({"size": sizes, "min": 0, "max": sizes - 1}).astype("float64")
+    if set(codes["layer"]) != set(sizes.index) or not counted.astype("float64").equals(expected):
+        raise _contradiction(folder / "codes.parquet", "a row for each code of each layer", "others", by)
+    errors = tables["clip_errors"]
+    if not set(errors["clip"]) <= set(tables["clips"]["clip"]):
+        raise _contradiction(folder / "clip_errors.parquet", "errors of the clips in clips.parquet", "others too", by)
+    for name in ("clip_errors", "reconstruction"):
+        depths = tables[name]["n_active"]
+        if not depths.isin(range(-1, depth + 1)).all():
+            raise _contradiction(folder / f"{name}.parquet: n_active", f"-1 to {depth}", "other numbers", by)
+    missing = sorted(set(errors["metric"]) - set(tables["clips"]))
+    if missing:
+        raise _contradiction(folder / "clips.parquet", f"a column {missing[0]}, as it has errors", "none", by)
+
+
+def _contradiction(path: Path, expected: str, found: str, by: str) -> ReportError:
+    return ReportError(str(path), expected=expected, found=found, do=f"run {by} again")
+
+
+def columns_of(types: Mapping[str, str]) -> dict[str, list[str]]:
+    """Columns by kind from their types as pandas names them; those of yes and no are left out."""
+    numbers = [name for name, kind in types.items() if kind in ("int64", "Int64", "float64")]
+    return {NUMBER: numbers, TEXT: [name for name, kind in types.items() if kind in ("string", "str")]}
