@@ -61,6 +61,9 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Columns that tell the rows of a table apart: no two rows have the same, and none is null."""
 
+CORPORA = ("train", "held_out")
+"""What the columns of stored corpora begin with."""
+
 PARTS_COLUMNS: Mapping[str, Mapping[str, Iterable[str]]] = {
     "errors": COLUMNS["reconstruction"], "clips": {TEXT: ("clip",)}, "clip_errors": COLUMNS["clip_errors"],
 }  # fmt: skip
@@ -100,6 +103,9 @@ def _kind(values: pd.Series) -> str:
 
 def check_whole(tables: Mapping[str, pd.DataFrame], folder: Path, by: str) -> None:
     """Raise ReportError where tables of a report contradict themselves or each other."""
+    for name in ("layers", "codes"):  # further columns are figures too
+        further = [column for column in tables[name] if column not in ("status", "cause")]
+        check_table(tables[name], {NUMBER: further}, folder / f"{name}.parquet", by)
     for name, keys in KEYS.items():
         rows = tables[name][list(keys)]
         path = folder / f"{name}.parquet"
@@ -116,6 +122,14 @@ def check_whole(tables: Mapping[str, pd.DataFrame], folder: Path, by: str) -> No
     expected = pd.DataFrame({"size": sizes, "min": 0, "max": sizes - 1}).astype("float64")
     if set(codes["layer"]) != set(sizes.index) or not counted.astype("float64").equals(expected):
         raise _contradiction(folder / "codes.parquet", "a row for each code of each layer", "others", by)
+    for corpus in CORPORA:
+        if (f"{corpus}_tokens" in layers) != (f"{corpus}_count" in codes):
+            raise _contradiction(folder / "codes.parquet", f"{corpus}_count, as layers has {corpus}_tokens", "none", by)
+        figures = layers[[name for name in layers if str(name).startswith(f"{corpus}_")]].isna()
+        if figures.any(axis=None) and not figures.all(axis=None):
+            raise _contradiction(
+                folder / "layers.parquet", f"all figures of the {corpus} corpus, or none", "some of them", by
+            )
     errors = tables["clip_errors"]
     if not set(errors["clip"]) <= set(tables["clips"]["clip"]):
         raise _contradiction(folder / "clip_errors.parquet", "errors of the clips in clips.parquet", "others too", by)
