@@ -15,7 +15,8 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from rvq_core.errors import ReportError
 from rvq_core.shape import misfit
 
-TEXT, NUMBER, FLAG = "text", "number", "flag"
+TEXT, NUMBER, COUNT, FLAG = "text", "number", "count", "flag"
+"""Kinds of columns; counts are numbers of which none is null."""
 
 CHECKPOINT = {
     "name": str, "file": str, "format": str, "sha256": str, "config": (dict, None), "representation": (str, None),
@@ -87,24 +88,27 @@ def check_table(table: pd.DataFrame, columns: Mapping[str, Iterable[str]], path:
                     f"{path}: {name}", expected=f"a column of {kind}s", found="no such column", do=f"run {by} again"
                 )
             values = table[name]
-            fits = bool(values.isna().all()) or _kind(values) == kind
-            if not fits:
+            if not _fits(values, kind):
                 raise ReportError(
                     f"{path}: {name}", expected=f"a column of {kind}s", found=f"one of {values.dtype}",
                     do=f"run {by} again",
                 )  # fmt: skip
 
 
-def _kind(values: pd.Series) -> str:
+def _fits(values: pd.Series, kind: str) -> bool:
+    if kind == COUNT:
+        return is_numeric_dtype(values) and bool(values.notna().all())
+    if values.isna().all():
+        return True
     if is_bool_dtype(values.dropna().infer_objects()):
-        return FLAG
-    return NUMBER if is_numeric_dtype(values) else TEXT
+        return kind == FLAG
+    return is_numeric_dtype(values) == (kind == NUMBER)
 
 
 def check_whole(tables: Mapping[str, pd.DataFrame], folder: Path, by: str) -> None:
     """Raise ReportError where tables of a report contradict themselves or each other."""
     for name in ("layers", "codes"):  # further columns are figures too
-        further = [column for column in tables[name] if column not in ("status", "cause")]
+        further = [str(column) for column in tables[name] if column not in ("status", "cause")]
         check_table(tables[name], {NUMBER: further}, folder / f"{name}.parquet", by)
     for name, keys in KEYS.items():
         rows = tables[name][list(keys)]
@@ -148,5 +152,6 @@ def _contradiction(path: Path, expected: str, found: str, by: str) -> ReportErro
 
 def columns_of(types: Mapping[str, str]) -> dict[str, list[str]]:
     """Columns by kind from their types as pandas names them; those of yes and no are left out."""
-    numbers = [name for name, kind in types.items() if kind in ("int64", "Int64", "float64")]
-    return {NUMBER: numbers, TEXT: [name for name, kind in types.items() if kind in ("string", "str")]}
+    numbers = [name for name, kind in types.items() if kind in ("Int64", "float64")]
+    counts = [name for name, kind in types.items() if kind == "int64"]
+    return {NUMBER: numbers, COUNT: counts, TEXT: [name for name, kind in types.items() if kind in ("string", "str")]}
