@@ -262,7 +262,7 @@ def message(path: str | Path, *inside: str, **options: object) -> str:
 
 def test_no_file(tmp_path):
     message(tmp_path / "none.safetensors", "nothing there")
-    with pytest.raises(CheckpointError, match="^x{500}") as told:  # a name that no system takes is told in part
+    with pytest.raises(CheckpointError, match=r"^x{500}") as told:  # a name that no system takes is told in part
         load_checkpoint("x" * 5000)
     assert len(str(told.value)) < 1500
 
