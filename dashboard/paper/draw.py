@@ -240,14 +240,21 @@ def _shapes(axes: Axes, layout: dict[str, Any], preset: Preset) -> None:
 
 def _settle(drawn: Figure, every: Sequence[Axes]) -> None:
     """Find the places of all parts, once, and mend what has too little room there."""
-    drawn.draw_without_rendering()
+    _laid_out(drawn)
     mended = [mend(axes) for axes in every for mend in (_wrapped, _shrunk, _narrowed)]
     if any(mended):
-        drawn.draw_without_rendering()
+        _laid_out(drawn)
     # Finding the places again for each format would take as long each time.
     drawn.set_layout_engine("none")
     for axes in every:
         thin_out(axes)
+
+
+def _laid_out(drawn: Figure) -> None:
+    """Find the places of all parts, without drawing any."""
+    engine = drawn.get_layout_engine()
+    assert engine is not None
+    engine.execute(drawn)
 
 
 def _wrapped(axes: Axes) -> bool:
