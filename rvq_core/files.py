@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+
+_HERE, _EXCHANGE = -100, 2
+"""The current folder, and the flag of a swap, as the systems' headers number them."""
 
 
 @contextmanager
@@ -28,6 +33,21 @@ def written_whole(path: Path) -> Generator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two names change places in one step of the system, so that at no moment either is missing.
+
+    False where the system, or the disk, cannot: then nothing has changed. Linux: renameat2; macOS: renamex_np.
+    """
+    names = os.fsencode(one), os.fsencode(other)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if sys.platform.startswith("linux"):
+            return libc.renameat2(_HERE, names[0], _HERE, names[1], _EXCHANGE) == 0
+        return sys.platform == "darwin" and libc.renamex_np(*names, _EXCHANGE) == 0
+    except (OSError, AttributeError, TypeError):  # no such library, or no such call in it
+        return False
 
 
 def sha256_of(path: Path) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rvq_core.errors import ReportError
+from rvq_core.files import exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,14 @@ def written_folder(folder: Path, kind: FolderKind) -> Generator[Path]:
 
 
 def _put_in_place(temporary: Path, target: Path) -> None:
-    """Rename the finished folder onto the target; an earlier one steps aside first and is then removed."""
+    """Rename the finished folder onto the target; an earlier one changes places with it, and goes as temporary ones do.
+
+    Where the system cannot exchange names the earlier one steps aside first: killed at that moment, it is left beside.
+    """
     if not target.exists():
         temporary.rename(target)
+        return
+    if exchange(temporary, target):
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
     target.rename(aside / target.name)

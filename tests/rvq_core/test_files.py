@@ -1,10 +1,12 @@
 import hashlib
 import os
 import stat
+import sys
+from pathlib import Path
 
 import pytest
 
-from rvq_core.files import sha256_of, written_whole
+from rvq_core.files import exchange, sha256_of, written_whole
 
 
 def test_what_is_written_takes_the_place_of_the_file(tmp_path):
@@ -42,3 +44,22 @@ def test_the_file_is_as_readable_as_any_other(tmp_path):
 def test_sha256_is_hashlibs(tmp_path):
     (tmp_path / "file").write_bytes(b"a" * 300_000)
     assert sha256_of(tmp_path / "file") == hashlib.sha256(b"a" * 300_000).hexdigest()
+
+
+swaps = pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="this system exchanges no names")
+
+
+@swaps
+def test_folders_change_places(tmp_path: Path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    if not exchange(tmp_path / "a", tmp_path / "b"):
+        pytest.skip("this disk exchanges no names")
+    assert (tmp_path / "a" / "b").exists() and (tmp_path / "b" / "a").exists()
+
+
+def test_where_one_is_missing_nothing_changes(tmp_path: Path):
+    (tmp_path / "a").mkdir()
+    assert not exchange(tmp_path / "a", tmp_path / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
