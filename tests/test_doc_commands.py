@@ -141,7 +141,7 @@ def test_the_settings_of_the_other_bundled_checkpoints_train():
     start = next(command for command in commands(page) if " train " in command)
     settings = [text for text in inline(page) if text.startswith("--iterations ")]
     assert len(settings) == 3
-    small = "--out runs/other --set window=16 --quiet"
+    small = "--out runs/other --set window=16 --set num_quantizers=2 --set depth=1 --quiet"
     assert run(shlex.split(f"{start} {small} {' '.join(settings)} --set width=16 --iterations 1")[1:]) == 0
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Any
 
@@ -26,6 +26,9 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-sr
 
 MOST_BYTES = 7_800_000
 """Of Plotly and all figures; with the tables the file stays below 8 MB, which mail and chat let pass."""
+
+MOST_WEBGL = 4
+"""Figures drawn by WebGL, others as SVG: each takes up to three contexts, and beyond 16 browsers blank the first."""
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #22262b; --soft: #555b63; --paper: #fff; --line: #e3e5e8; --rule: #8a8f98; }
@@ -59,7 +62,7 @@ dd { margin: 0; overflow-wrap: anywhere; font-family: ui-monospace, monospace; }
 def html_report(source: Source, figures: Sequence[tuple[FigureEntry[Any], go.Figure]], command: str) -> str:
     """Write the whole page; ``figures`` stand in it as they are given, as far as a file of MOST_BYTES holds them."""
     name = escape(name_of(source))
-    drawn = {entry.title: _figure(entry, figure) for entry, figure in figures}
+    drawn = dict(_drawn(figures))
     parts = [
         f"<h1>{name}</h1>", *_measured(source), *_verdicts(source.manifest.get("verdicts")), *_tables(source),
         "<h2>Figures</h2>", *_fitting(drawn, MOST_BYTES - len(get_plotlyjs().encode())),
@@ -136,9 +139,22 @@ def _tables(source: Source) -> list[str]:
     return parts
 
 
-def _figure(entry: FigureEntry[Any], figure: go.Figure) -> str:
+def _drawn(figures: Sequence[tuple[FigureEntry[Any], go.Figure]]) -> Iterator[tuple[str, str]]:
+    """Title and HTML of each figure."""
+    by_webgl = 0
+    for entry, figure in figures:
+        content = slim(figure)
+        points = [trace for trace in content["data"] if trace["type"] == "scattergl"]
+        by_webgl += bool(points)
+        if by_webgl > MOST_WEBGL:
+            for trace in points:
+                trace["type"] = "scatter"
+        yield entry.title, _figure(entry, content)
+
+
+def _figure(entry: FigureEntry[Any], content: dict[str, Any]) -> str:
     drawn = to_html(
-        slim(figure), config=CONFIG | {"responsive": True}, include_plotlyjs=False, full_html=False, validate=False,
+        content, config=CONFIG | {"responsive": True}, include_plotlyjs=False, full_html=False, validate=False,
         div_id=f"figure-{entry.name}",
     )  # fmt: skip
     caption = f'<figcaption class="what">{escape(entry.explained())}</figcaption>'

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import re
 
+import plotly.graph_objects as go
 import pytest
 
 from dashboard.export.build import Choice, export_files
@@ -94,3 +95,16 @@ def test_how_a_figure_was_made_stands_below_it(report):
     assert figcaption.endswith("Made with seed = 7 &amp; care.")
     told = json.loads(files["manifest.json"])["figures"][0]["caption"]
     assert "Made with seed = 7 & care." in told
+
+
+def test_few_figures_are_drawn_by_webgl_and_the_others_as_svg(report):
+    """Browsers hold 16 contexts, of which a figure takes up to three, and blank the first ones beyond."""
+    cloud = go.Figure(go.Scattergl(x=[0.0, 1.0], y=[0.0, 1.0], mode="markers"))
+    more = [
+        dataclasses.replace(REPORT_FIGURES[0], name=f"cloud{i}", title=f"Cloud {i}", draw=lambda *_: cloud)
+        for i in range(7)
+    ]
+    page = without_plotly(export_files(report, Choice(("html",), ()), "x", further=more)["report.html"].decode())
+    kinds = re.findall(r'"mode":"markers",.*?"type":"(scatter\w*)"', page)
+    assert kinds == ["scattergl"] * 4 + ["scatter"] * 3
+    assert cloud.data[0].type == "scattergl"  # what is exported is left as it is
