@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from rvq_core.autoencoder import RVQVAE as RVQVAE
     from rvq_core.autoencoder import RVQVAEConfig as RVQVAEConfig
     from rvq_core.clips import load_clips as load_clips
+    from rvq_core.ema_layer import QuantizeEMAReset as QuantizeEMAReset
     from rvq_core.errors import RVQLensError as RVQLensError
     from rvq_core.loading import load_checkpoint as load_checkpoint
-    from rvq_core.quantizer import QuantizeEMAReset as QuantizeEMAReset
     from rvq_core.quantizer import ResidualVQ as ResidualVQ
     from rvq_core.report import Report as Report
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "QuantizeEMAReset": "rvq_core.quantizer",
+    "QuantizeEMAReset": "rvq_core.ema_layer",
     "RVQLensError": "rvq_core.errors",
     "RVQVAE": "rvq_core.autoencoder",
     "RVQVAEConfig": "rvq_core.autoencoder",

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rvq_core import latents
 from rvq_core.nearest import CHUNK_SCORES
 from rvq_core.quantizer import ResidualVQ
 
@@ -55,10 +56,7 @@ def distortion(quantizer: ResidualVQ, tokens: Tensor, indices: Tensor) -> Tensor
 @torch.no_grad()
 def sum_of_codes(quantizer: ResidualVQ, indices: Tensor) -> Tensor:
     """Indices [N, q <= Q] -> [N, C] in the codebooks' space, added in the quantizer's order; -1 is a zero code."""
-    total = quantizer.codebooks.new_zeros((len(indices), quantizer.code_dim))
-    for layer, idx in zip(quantizer.ema_layers(), indices.unbind(dim=1), strict=False):
-        total += layer.dequantize(idx)
-    return total
+    return latents.sum_of_codes(indices, [layer.codebook for layer in quantizer.ema_layers()])
 
 
 def _greedy(quantizer: ResidualVQ, tokens: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -48,6 +50,25 @@ def look_up(idx: Tensor, codebook: Tensor) -> Tensor:
     if not missing.any():
         return F.embedding(idx, codebook)
     return F.embedding(idx.clamp(min=0), codebook).masked_fill(missing[..., None], 0.0)
+
+
+def sum_of_codes(indices: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
+    """Sums over layers of the codes [K, C] of indices [N, q <= Q] -> [N, C]; an index of -1 adds nothing.
+
+    Added in the order of layers in the codebooks' precision, as a quantizer's forward does, so the bits are the same.
+    """
+    first = codebooks[0]
+    if not indices.shape[1] or len(indices) < len(first) or first.dtype not in (torch.float32, torch.float64):
+        total = first.new_zeros((len(indices), first.shape[1]))
+        for idx, codebook in zip(indices.unbind(dim=1), codebooks, strict=False):
+            total += look_up(idx, codebook)
+        return total
+    # Many tokens are worth a copy of the codebooks: one call then reads each row and writes each sum once. In half
+    # precision it would add in float32.
+    given = codebooks[: indices.shape[1]]
+    rows = torch.cat([*given, first.new_zeros((1, first.shape[1]))])
+    starts = torch.arange(len(given), device=indices.device) * len(first)
+    return F.embedding_bag((indices + starts).masked_fill(indices < 0, len(rows) - 1), rows, mode="sum")
 
 
 def commitment(residual: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""Residual vector quantization with EMA codebooks, reset of dead codes and quantize dropout.
+"""Residual vector quantization: a stack of EMA codebooks with quantize dropout.
 
-The interface is the published one (T2M-GPT's ``QuantizeEMAReset``, MoMask's ``ResidualVQ``). Where the public
+The interface is the published one (MoMask's ``ResidualVQ``). Where the public
 implementations err, this one does not; the differences are listed in docs/quantizer.md.
 
 Shapes: latents [B, C, T], indices [B, T, Q], codebooks [Q, K, C], tokens [N, C] with N = B T.
@@ -8,34 +8,26 @@ Shapes: latents [B, C, T], indices [B, T, Q], codebooks [Q, K, C], tokens [N, C]
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rvq_core.distributed import draw_on_rank_zero, sum_over_ranks, take_from_rank_zero, world_size
+from rvq_core.distributed import draw_on_rank_zero
+from rvq_core.ema_layer import HasMu, QuantizeEMAReset, batch_perplexity
 from rvq_core.latents import (
     check_latents,
     checked_indices,
     checked_mask,
     commitment,
-    look_up,
     straight_through,
+    sum_of_codes,
     to_latents,
     to_tokens,
 )  # fmt: skip
-from rvq_core.nearest import gumbel_codes, nearest_codes
-
-_EMA_BUFFERS = ("code_sum", "code_count", "init")
-
-
-class HasMu(Protocol):
-    """Options object of the published training scripts; only ``mu`` is read."""
-
-    mu: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,151 +39,6 @@ class ForwardStats:
 
     perplexity: Tensor
     commit_loss: Tensor
-
-
-def batch_perplexity(counts: Tensor) -> Tensor:
-    """exp(-sum p ln(p + 1e-7)) of code counts [K]: the number that the field's training logs show. Scalar [].
-
-    An empty batch gives 1. For the exact perplexity over a corpus see ``rvq_core.stats.usage``.
-    """
-    share = counts / counts.sum().clamp(min=1)
-    return torch.exp(-(share * torch.log(share + 1e-7)).sum())
-
-
-class QuantizeEMAReset(nn.Module):
-    """One codebook [K, C] that follows its tokens by exponential moving averages; dead codes are reset.
-
-    ``args`` may be any object with an attribute ``mu``, which then decides. Buffers: ``codebook`` [K, C],
-    ``code_sum`` [K, C] and ``code_count`` [K] (the EMA sums and counts), ``init`` [] bool. A fresh layer has
-    ``code_count`` zero and ``init`` False; the first training batch initialises it. ``ema_known`` is False when the
-    loaded file held a codebook but no EMA state.
-    """
-
-    codebook: Tensor
-    code_sum: Tensor
-    code_count: Tensor
-    init: Tensor
-
-    def __init__(
-        self, nb_code: int, code_dim: int, args: HasMu | None = None, *, mu: float = 0.99, reset_threshold: float = 1.0
-    ) -> None:
-        super().__init__()
-        if nb_code < 1 or code_dim < 1:
-            raise ValueError(f"nb_code and code_dim must be at least 1, got {nb_code} and {code_dim}")
-        self.nb_code = nb_code
-        self.code_dim = code_dim
-        self.mu = _checked_mu(mu if args is None else args.mu)
-        self.reset_threshold = reset_threshold
-        self.ema_known = True
-        self.register_buffer("codebook", torch.zeros(nb_code, code_dim))
-        self.register_buffer("code_sum", torch.zeros(nb_code, code_dim))
-        self.register_buffer("code_count", torch.zeros(nb_code))
-        self.register_buffer("init", torch.zeros((), dtype=torch.bool))
-
-    def forward(
-        self, x: Tensor, return_idx: bool = True, temperature: float | None = None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]:
-        """Quantize latents ``x`` [B, C, T]; in training also update the codebook (after the output is taken).
-
-        Returns ``(x_d [B, C, T], idx [B, T], commit_loss [], perplexity [])``, or without ``idx`` where not asked for.
-        """
-        check_latents(x, self.code_dim)
-        tokens = to_tokens(x)
-        self.initialise(tokens)
-        idx = self.quantize(tokens, temperature)
-        codes = self.dequantize(idx)
-        loss = commitment(to_tokens(x, detach=False) - codes)
-        perplexity = self.update_codebook(tokens, idx) if self.training else batch_perplexity(self.count(idx))
-        out = to_latents(codes, x)
-        if self.training:
-            out = straight_through(out, x)
-        if return_idx:
-            return out, idx.view(x.shape[0], x.shape[2]), loss, perplexity
-        return out, loss, perplexity
-
-    @torch.no_grad()
-    def quantize(self, tokens: Tensor, temperature: float | None = None) -> Tensor:
-        """Index of the nearest code for tokens [N, C] -> [N]. In training a ``temperature`` above 0 samples instead."""
-        with torch.autocast(tokens.device.type, enabled=False):
-            # A model in half precision searches in float32: the codes are exact there, sums of their products are not.
-            codebook = self.codebook.to(torch.promote_types(self.codebook.dtype, torch.float32))
-            tokens = tokens.to(codebook.dtype)
-            if self.training and temperature is not None and temperature > 0:
-                return gumbel_codes(tokens, codebook, temperature)
-            return nearest_codes(tokens, codebook)
-
-    def dequantize(self, idx: Tensor) -> Tensor:
-        """Codes of indices [...] -> [..., C]; an index of -1 gives zeros."""
-        return look_up(idx, self.codebook)
-
-    def count(self, idx: Tensor) -> Tensor:
-        """Number of tokens on each code [K], in the codebook's dtype."""
-        idx = idx.reshape(-1)
-        # Not bincount, for which a GPU would have to wait.
-        counts = idx.new_zeros(self.nb_code).scatter_add_(0, idx, torch.ones_like(idx))
-        return counts.to(self.codebook.dtype)
-
-    @torch.no_grad()
-    def initialise(self, tokens: Tensor) -> None:
-        """Fill a fresh codebook with tokens [N, C] of the first training batch; does nothing in eval or later."""
-        if not self.training or bool(self.init):
-            return
-        if int(take_from_rank_zero(torch.tensor(tokens.shape[0], device=tokens.device))) == 0:
-            return
-        self.codebook.copy_(take_from_rank_zero(self._random_tokens(tokens.to(self.codebook.dtype))))
-        self.code_sum.copy_(self.codebook)
-        self.code_count.fill_(1)
-        self.init.fill_(1)
-
-    @torch.no_grad()
-    def update_codebook(self, tokens: Tensor, idx: Tensor) -> Tensor:
-        """One EMA step with tokens [N, C] on codes ``idx`` [N]; codes with a count below the threshold are reset.
-
-        Sums and counts are taken over all ranks; resets come from rank 0. Returns this batch's perplexity [].
-        """
-        tokens = tokens.to(self.codebook.dtype)
-        counts = self.count(idx)
-        if tokens.shape[0] == 0 and world_size() == 1:
-            return batch_perplexity(counts)
-        sums = torch.zeros_like(self.code_sum).index_add_(0, idx, tokens)
-        sum_over_ranks(counts, sums)
-        self.code_sum.lerp_(sums, 1 - self.mu)
-        self.code_count.lerp_(counts, 1 - self.mu)
-        self.ema_known = True
-        alive = self.code_count >= self.reset_threshold
-        fresh = take_from_rank_zero(self._random_tokens(tokens))
-        means = self.code_sum / self.code_count.clamp(min=torch.finfo(self.code_count.dtype).tiny)[:, None]
-        self.codebook.copy_(torch.where(alive[:, None], means, fresh))
-        return batch_perplexity(counts)
-
-    def _random_tokens(self, tokens: Tensor) -> Tensor:
-        """nb_code tokens in random order [K, C]; a batch smaller than that is tiled with a little noise."""
-        if tokens.shape[0] == 0:
-            return self.codebook.clone()
-        if tokens.shape[0] < self.nb_code:
-            tokens = tokens.repeat(-(-self.nb_code // tokens.shape[0]), 1)
-            tokens = tokens + torch.randn_like(tokens) * (0.01 / self.code_dim**0.5)
-        return tokens[torch.randperm(tokens.shape[0], device=tokens.device)[: self.nb_code]]
-
-    def _load_from_state_dict(
-        self, state_dict: Mapping[str, Any], prefix: str, local_metadata: Any, strict: bool,
-        missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
-    ) -> None:  # fmt: skip
-        """Accept files that hold the codebook alone, as MoMask and its relatives write them."""
-        state = dict(state_dict)
-        codebook = state.get(prefix + "codebook")
-        absent = [name for name in _EMA_BUFFERS if prefix + name not in state]
-        if isinstance(codebook, Tensor) and absent:
-            state[prefix + "code_sum"] = codebook.clone()  # assigned as it is by load_state_dict(assign=True)
-            state[prefix + "code_count"] = torch.ones(codebook.shape[0])
-            state[prefix + "init"] = torch.ones((), dtype=torch.bool)
-        super()._load_from_state_dict(state, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
-        if isinstance(codebook, Tensor):
-            self.ema_known = not absent
-
-    def extra_repr(self) -> str:
-        """Sizes shown when the module is printed."""
-        return f"nb_code={self.nb_code}, code_dim={self.code_dim}, mu={self.mu}"
 
 
 class _Passed(NamedTuple):
@@ -354,10 +201,9 @@ class ResidualVQ(nn.Module):
 
     @torch.no_grad()
     def _sum_of_codes(self, indices: Tensor) -> Tensor:
-        total = self.ema_layers()[0].codebook.new_zeros((*indices.shape[:2], self.code_dim))
-        for layer, idx in zip(self.ema_layers(), indices.movedim(-1, 0).contiguous(), strict=False):
-            total += layer.dequantize(idx)
-        return total.transpose(1, 2).contiguous()
+        codebooks = [layer.codebook for layer in self.ema_layers()]
+        total = sum_of_codes(indices.flatten(0, 1), codebooks)
+        return total.view(*indices.shape[:2], self.code_dim).transpose(1, 2).contiguous()
 
     def _active_layers(self, force_dropout_index: int) -> int:
         """Number of layers that this forward uses."""
@@ -394,9 +240,3 @@ class ResidualVQ(nn.Module):
         loss, perplexity = torch.stack(list(losses)), torch.stack(perplexities)
         self.last = ForwardStats(perplexity, loss.detach())
         return loss.mean(), perplexity.mean()
-
-
-def _checked_mu(mu: float) -> float:
-    if not 0 <= mu < 1:
-        raise ValueError(f"mu must lie in 0..1 (below 1), got {mu}")
-    return float(mu)

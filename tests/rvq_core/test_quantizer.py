@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rvq_core.quantizer import QuantizeEMAReset, ResidualVQ
+from rvq_core.ema_layer import QuantizeEMAReset
+from rvq_core.quantizer import ResidualVQ
 
 Q, K, C = 3, 8, 4
 

@@ -4,7 +4,7 @@ import pytest
 import scipy.stats
 import torch
 
-from rvq_core.quantizer import batch_perplexity
+from rvq_core.ema_layer import batch_perplexity
 from rvq_core.stats import usage
 
 COUNTS = [
