@@ -324,7 +324,9 @@ def _measured(amount_of: str, manifest: dict[str, Any], clips: pd.DataFrame, tel
         told = f"{int(known.astype(bool).sum())} held out, {int((~known.astype(bool)).sum())} trained on"
         told += f", {count - len(known)} unknown to the checkpoint" if len(known) < count else ""
     seconds = float(manifest["clips"]["seconds"])
-    return f"Measured on **{amount_of}** of {many(count, 'clip')} ({seconds:,.1f} s): {told}."
+    measured = manifest["settings"].get("error_clips")
+    errors = f" Errors are of a random **{measured:,}** of these clips." if measured and measured < count else ""
+    return f"Measured on **{amount_of}** of {many(count, 'clip')} ({seconds:,.1f} s): {told}.{errors}"
 
 
 def summary(layers: pd.DataFrame, reconstruction: pd.DataFrame, canonical: bool = False) -> str:

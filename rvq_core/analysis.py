@@ -23,7 +23,7 @@ from rvq_core.errors import ClipError, SettingsError
 from rvq_core.layer_value import encoding_errors
 from rvq_core.loading.checkpoint import Checkpoint
 from rvq_core.margins import unseen_margins
-from rvq_core.measure import CAVEATS, ErrorRow, measure_clip
+from rvq_core.measure import CAVEATS, ClipErrors, ErrorRow, measure_clip
 from rvq_core.report import SCHEMA, Report
 from rvq_core.stats.diagnosis import SMALLEST_COUNT
 from rvq_core.stats.geometry import geometry_table
@@ -36,7 +36,7 @@ from rvq_core.stats.tables import CORPORA, LayerFacts, codes_table, layers_table
 from rvq_core.stats.token_tables import tables_of_counts
 from rvq_core.stats.trustworthiness import trustworthiness_table
 from rvq_core.stats.usage import perplexity_as_logged
-from rvq_core.subset import limit_frames, subset_notes
+from rvq_core.subset import limit_clips, limit_frames, subset_notes
 from rvq_core.sums import Sums
 from rvq_core.tokens import Pipeline
 from rvq_core.training.curves import curves
@@ -59,6 +59,7 @@ def analyze(
     device: str = "auto",
     max_frames: int | None = None,
     detail_frames: int = DETAIL_FRAMES,
+    error_clips: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     left_out: Sequence[LeftOut] = (),
@@ -72,9 +73,11 @@ def analyze(
     ``max_frames`` limits the frames by taking clips in a random order of ``seed``; the last one is cut. Clips that do
     not fit the checkpoint are listed in the manifest, beside those of ``left_out`` (which could not be read); a
     warning tells each. ``detail_frames`` limits in the same way on how many frames leave-one-out and beam search are
-    measured; 0 leaves them out. ``warned`` is what reading the clips warned about, and joins the manifest's warnings.
-    ``groups`` (clip -> group, or a CSV with these columns) gives usage and error by group as well. ``thresholds`` are
-    those of the verdicts. Raises ClipError when none is left, SettingsError for settings out of range.
+    measured; 0 leaves them out. ``error_clips`` limits on how many clips, drawn by ``seed``, errors are measured: the
+    others are encoded and counted alone. ``warned`` is what reading the clips warned about, and joins the manifest's
+    warnings. ``groups`` (clip -> group, or a CSV with these columns) gives usage and error by group as well.
+    ``thresholds`` are those of the verdicts. Raises ClipError when none is left, SettingsError for settings out of
+    range.
     """
     for name, value in (("seed", seed), ("detail_frames", detail_frames)):
         if value < 0:
@@ -85,19 +88,23 @@ def analyze(
     detailed = (
         limit_frames(fitted, detail_frames, seed, pipeline.stride, setting="detail_frames") if detail_frames else []
     )
+    decoded = limit_clips(fitted, error_clips, seed, setting="error_clips")
+    names = {clip.name for clip in decoded}
     grouped = grouped_clips(fitted, groups)
     sums = Sums([len(codebook) for codebook in ckpt.codebooks], seed)
     for done, clip in enumerate(one_by_one(fitted)):
         if progress is not None:
             progress(done, len(fitted), clip.name)
         encoded = pipeline.encode(clip)
-        sums.add(encoded, measure_clip(pipeline, encoded), pipeline.seconds_per_token(clip))
+        errors = measure_clip(pipeline, encoded) if clip.name in names else ClipErrors([], [])
+        sums.add(encoded, errors, pipeline.seconds_per_token(clip))
     if progress is not None:
         progress(len(fitted), len(fitted), "tables")
     details = encoding_errors(pipeline, detailed)
     manifest = _manifest(pipeline, fitted, [*left_out, *refused], command, max_frames, seed)
-    manifest["settings"]["detail_frames"] = detail_frames
+    manifest["settings"] |= {"detail_frames": detail_frames, "error_clips": error_clips}
     manifest["notes"] += subset_notes("Only a random subset was", all_fitted, fitted)
+    manifest["notes"] += subset_notes("Errors: only a random subset was", fitted, decoded)
     if detailed:
         manifest["notes"] += subset_notes("Leave-one-out and beam search: only a random subset was", fitted, detailed)
     manifest["warnings"] = [*warned, *grouped.warnings, *_missing_statistics(ckpt, fitted), *sums.warnings()]

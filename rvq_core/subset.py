@@ -37,6 +37,19 @@ def limit_frames(
     return [kept[i] for i in sorted(kept)]
 
 
+def limit_clips(clips: Sequence[Clip], limit: int | None, seed: int, *, setting: str) -> list[Clip]:
+    """At most ``limit`` clips, whole, drawn by ``seed`` and left in their order; None is no limit.
+
+    Raises SettingsError for less than one.
+    """
+    if limit is not None and limit < 1:
+        raise SettingsError(setting, expected="at least 1 clip", found=str(limit), do="allow more clips")
+    if limit is None or limit >= len(clips):
+        return list(clips)
+    drawn = np.random.default_rng(seed).choice(len(clips), size=limit, replace=False)
+    return [clips[i] for i in sorted(drawn.tolist())]
+
+
 def subset_notes(what: str, given: Sequence[Clip], measured: Sequence[Clip]) -> list[str]:
     """A sentence where ``what`` was measured on a part of the clips; none where it was on all."""
     frames, of = (sum(clip.frames for clip in clips) for clips in (measured, given))

@@ -44,6 +44,12 @@ def add_to(commands: Any) -> None:
         metavar="N",
         help="frames for leave-one-out and beam search (default: 10000; 0: none)",
     )  # fmt: skip
+    parser.add_argument(
+        "--error-clips",
+        type=int,
+        metavar="N",
+        help="decode and measure errors on this many random clips (default: all)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the subset and of the intervals (default: 0)")
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="thresholds of the verdicts, the TOML file of rvq-lens check"
@@ -82,6 +88,7 @@ def _report(
         measure,
         max_frames=options.max_frames,
         detail_frames=DETAIL_FRAMES if options.detail_frames is None else options.detail_frames,
+        error_clips=options.error_clips,
         groups=options.groups,
         thresholds=thresholds,
     )

@@ -22,7 +22,7 @@ from rvq_core.parts.report import WHOLE, PartsReport
 from rvq_core.parts.whole_body import WholeBody
 from rvq_core.report import SCHEMA, Report
 from rvq_core.stats.reconstruction import JointErrors, clip_columns, overall, reconstruction_table
-from rvq_core.subset import limit_frames, subset_notes
+from rvq_core.subset import limit_clips, limit_frames, subset_notes
 from rvq_core.verdicts import SEVERITIES, Thresholds
 
 TOGETHER, ALONE = "together", "alone"
@@ -35,6 +35,7 @@ def analyze_parts(
     device: str = "auto",
     max_frames: int | None = None,
     detail_frames: int = DETAIL_FRAMES,
+    error_clips: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     left_out: Sequence[LeftOut] = (),
@@ -52,21 +53,23 @@ def analyze_parts(
     body = WholeBody(part_set, device)
     all_fitted, refused = fit_all(body.fit, clips)
     fitted = limit_frames(all_fitted, max_frames, seed, lambda _: body.whole_stride, setting="max_frames")
+    decoded = limit_clips(fitted, error_clips, seed, setting="error_clips")
     grouped = grouped_clips(fitted, groups)
-    steps = len(fitted) * (1 + len(part_set.parts))
+    steps = len(decoded) + len(fitted) * len(part_set.parts)
     measured: list[ClipErrors] = []
-    for done, clip in enumerate(one_by_one(fitted)):
+    for done, clip in enumerate(one_by_one(decoded)):
         if progress is not None:
             progress(done, steps, clip.name)
         measured.append(measure_clip(body, body.encode(clip)))
     parts: dict[str, Report] = {}
     for number, (part, checkpoint) in enumerate(part_set.parts.items(), start=1):
-        told = None if progress is None else _shifted(progress, number * len(fitted), steps, part)
+        told = None if progress is None else _shifted(progress, len(decoded) + (number - 1) * len(fitted), steps, part)
         parts[part] = analyze(
             checkpoint,
             fitted,
             device=device,
             detail_frames=detail_frames,
+            error_clips=error_clips,
             seed=seed,
             progress=told,
             groups=grouped.of_clip or None,
@@ -75,9 +78,12 @@ def analyze_parts(
         )
     rows = pd.DataFrame([row for one in measured for row in one.rows], columns=list(ErrorRow._fields))
     manifest = _manifest(body, fitted, [*left_out, *refused], command)
-    manifest["settings"] = {"device": body.device.type, "max_frames": max_frames, "seed": seed}
+    manifest["settings"] = {
+        "device": body.device.type, "max_frames": max_frames, "seed": seed, "error_clips": error_clips
+    }  # fmt: skip
     manifest["warnings"] = [*warned, *grouped.warnings, *_warnings_of(parts)]
     manifest["notes"] += [*part_set.notes, *subset_notes("Only a random subset was", all_fitted, fitted)]
+    manifest["notes"] += subset_notes("Errors: only a random subset was", fitted, decoded)
     manifest["verdicts"] = _verdicts(parts)
     joints = [joint for one in measured for joint in one.joints]
     return PartsReport(

@@ -8,6 +8,15 @@ def test_the_caption_counts_tokens_clips_and_held_out_ones(report):
     assert "**300 tokens** of 6 clips (20.0 s): 2 held out, 2 trained on, 2 unknown to the checkpoint" in text
 
 
+def test_the_caption_tells_that_errors_are_of_some_clips(report):
+    def caption(clips):
+        manifest = report.manifest | {"settings": report.manifest["settings"] | {"error_clips": clips}}
+        return words.measured_on(manifest, report.clips)
+
+    assert caption(4).endswith("Errors are of a random **4** of these clips.")
+    assert not any("Errors" in caption(clips) for clips in (None, 6, 9))
+
+
 def test_a_checkpoint_that_names_no_clips_is_said_so(report):
     clips = report.clips.assign(held_out=None)
     assert "does not tell" in words.measured_on(report.manifest, clips)

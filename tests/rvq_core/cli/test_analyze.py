@@ -143,6 +143,7 @@ class TestAnalyze:
     @pytest.mark.parametrize(
         ("more", "parts"),
         [
+            (["--error-clips", "0"], ["error_clips", "at least 1"]),
             (["--max-frames", "1"], ["max_frames", "at least 2"]),
             (["--max-frames", "many"], ["--max-frames", "many"]),
             (["--seed", "-1"], ["seed", "-1"]),

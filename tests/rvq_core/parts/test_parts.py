@@ -205,6 +205,14 @@ class TestReport:
             rows = report.errors.query("part == @part and posed == 'alone'")
             assert rows["value"].tolist() == pytest.approx(direct.overall["value"].tolist(), nan_ok=True)
 
+    def test_errors_of_some_clips_are_of_the_same_ones_in_every_part(self, folder, clips):
+        report = analyze_parts(load_part_set(folder), clips, device="cpu", error_clips=2, detail_frames=0)
+        names = set(report.clip_errors["clip"])
+        assert len(names) == 2 and len(report.clips) == 3
+        for part in report.parts.values():
+            assert set(part.clip_errors["clip"]) == names and len(part.clips) == 3
+        assert any("2 of 3 clips" in note for note in report.manifest["notes"])
+
     def test_it_is_written_and_read_whole(self, folder, clips, tmp_path):
         groups = {"c0": "calm", "c1": "calm", "c2": "angry"}
         report = analyze_parts(
