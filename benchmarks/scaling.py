@@ -1,0 +1,134 @@
+"""Time and memory of the quantizer against tokens, codes and layers.
+
+    python benchmarks/scaling.py [--rounds 5] [--figure docs/images/scaling.svg]
+
+Encoding in eval starts from 4,096 tokens x 128, 1,024 codes and 6 layers and changes one of them.
+Processor time of one thread, the least of the rounds, which come in turn. Memory is the peak of a process of its own
+above its imports, one training step that fits the codebooks included, Linux only. The exponent is the slope of log
+time against log size, 1 where time grows in proportion.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+import torch
+
+from rvq_core import ResidualVQ
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+DIM = 128
+BASE = {"tokens": 4096, "codes": 1024, "layers": 6}
+SIZES = {
+    "tokens": [1024, 2048, 4096, 8192, 16384, 32768],
+    "codes": [256, 512, 1024, 2048, 4096],
+    "layers": [1, 2, 4, 8, 16],
+}
+
+
+class Point(NamedTuple):
+    """One size, its time and its memory."""
+
+    size: int
+    seconds: float
+    megabytes: float
+
+
+def main() -> None:
+    """Print a table, draw the figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--figure", type=Path)
+    parser.add_argument("--peak-of", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.peak_of is not None:
+        print(_peak_of(options.peak_of[0], int(options.peak_of[1])))
+        return
+    found = {what: _measured(what, sizes, options.rounds) for what, sizes in SIZES.items()}
+    if options.figure is not None:
+        _draw(found, options.figure)
+
+
+def _measured(what: str, sizes: list[int], rounds: int) -> list[Point]:
+    works = [_work(what, size) for size in sizes]
+    least = [np.inf] * len(sizes)
+    for _ in range(rounds):
+        for i, work in enumerate(works):
+            start = time.thread_time()
+            work()
+            least[i] = min(least[i], time.thread_time() - start)
+    command = [sys.executable, __file__, "--peak-of", what]
+    peaks = [
+        int(subprocess.run([*command, str(size)], check=True, stdout=subprocess.PIPE, text=True).stdout)
+        for size in sizes
+    ]
+    points = [Point(size, s, peak / 1e6) for size, s, peak in zip(sizes, least, peaks, strict=True)]
+    print(f"\n{what:>8}{'seconds':>10}{'MB':>8}   exponent of time {_exponent(points):.2f}")
+    for point in points:
+        print(f"{point.size:>8,}{point.seconds:10.4f}{point.megabytes:8.0f}", flush=True)
+    return points
+
+
+def _exponent(points: list[Point]) -> float:
+    sizes, seconds = (np.log([point[i] for point in points]) for i in (0, 1))
+    return float(np.polyfit(sizes, seconds, 1)[0])
+
+
+def _work(what: str, size: int) -> Callable[[], object]:
+    shape = BASE | {what: size}
+    torch.manual_seed(0)
+    quantizer = ResidualVQ(shape["layers"], nb_code=shape["codes"], code_dim=DIM, quantize_dropout_prob=0.0)
+    x = torch.randn(1, DIM, shape["tokens"])
+    quantizer(x)
+    quantizer.eval()
+    return torch.no_grad()(lambda: quantizer(x))
+
+
+def _peak_of(what: str, size: int) -> int:
+    """Bytes by which the peak of this process lies above its size before."""
+    before = _status("VmRSS")
+    _work(what, size)()
+    return _status("VmHWM") - before
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def _draw(found: dict[str, list[Point]], path: Path) -> None:
+    figure, panels = plt.subplots(2, len(found), figsize=(9, 5), layout="constrained")
+    for column, (what, points) in enumerate(found.items()):
+        sizes = [point.size for point in points]
+        for panel, values, label in zip(
+            panels[:, column],
+            ([point.seconds for point in points], [point.megabytes for point in points]),
+            ("processor time (s)", "peak memory (MB)"),
+            strict=True,
+        ):
+            panel.loglog(sizes, values, "o-", label="measured")
+            panel.loglog(sizes, [values[-1] * size / sizes[-1] for size in sizes], ":", color="grey", label="linear")
+            panel.set_xticks(sizes[::2], [f"{size:,}" for size in sizes[::2]])
+            panel.minorticks_off()
+            panel.set_xlabel(what)
+            panel.set_ylabel(label)
+        panels[0, column].set_title(f"exponent {_exponent(points):.2f}")
+    panels[0, 0].legend(frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plt.rcParams["svg.hashsalt"] = "scaling"
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+if __name__ == "__main__":
+    main()
