@@ -3,8 +3,9 @@
     python benchmarks/bench_umap.py [--pairs 1]
 
 Of each pair: umap-learn with an empty folder for numba's compiled functions, ours with another empty one (the very
-first run), ours with that folder once filled, and ours from the dashboard's store. Seconds from the first import of
-numpy's callers to coordinates, by the clock and in processor time: on a machine that others use, compare the latter.
+first run), ours with that folder once filled, and ours from the dashboard's store. Seconds from before the imports
+to coordinates (from the store: after them), by the clock and in processor time: on a
+machine that others use, compare the latter.
 """
 
 from __future__ import annotations
