@@ -16,16 +16,20 @@ from rvq_core.loading.checkpoint import Checkpoint
 from rvq_core.tokens import Pipeline
 
 MOST_TOKENS = 20_000
+MOST_DISTANCES = 1 << 28
+"""Distances of tokens to codes, all layers together: with very many codes fewer tokens are taken."""
 
 
 def residual_sample(
-    ckpt: Checkpoint, clips: Sequence[Clip], *, tokens: int = MOST_TOKENS, seed: int = 0
+    ckpt: Checkpoint, clips: Sequence[Clip], *, tokens: int | None = None, seed: int = 0
 ) -> list[NDArray[np.float32]]:
-    """Vectors [N, C] that each of the Q layers quantizes, at N <= ``tokens`` positions of the clips.
+    """Vectors [N, C] that each of the Q layers quantizes, at N <= ``tokens`` positions of the clips (MOST_TOKENS).
 
     Clips are taken in a seeded random order until there are enough; those that the checkpoint cannot take, and those
     that hold indices, are left out. Raises ClipError where none is left.
     """
+    if tokens is None:
+        tokens = min(MOST_TOKENS, max(MOST_DISTANCES // sum(map(len, ckpt.codebooks)), 1))
     pipeline, found, count = Pipeline(ckpt), list[Tensor](), 0
     for i in np.random.default_rng(seed).permutation(len(clips)).tolist():
         if count >= tokens:

@@ -47,6 +47,11 @@ def test_it_stops_at_the_number_of_tokens_and_leaves_out_what_does_not_fit(ckpt)
     assert len(residual_sample(ckpt, clips)[0]) == (40 + 60 + 80) // 2
 
 
+def test_with_very_many_codes_fewer_tokens_are_taken(ckpt, monkeypatch):
+    monkeypatch.setattr("rvq_core.residuals.MOST_DISTANCES", 3 * 16 * 7 + 1)
+    assert [layer.shape for layer in residual_sample(ckpt, [clip("a", 40)])] == [(7, 4)] * 3
+
+
 def test_indices_tell_no_latents(ckpt):
     indices = Clip("tokens", 15.0, np.zeros((20, 3), np.float32), "tokens")
     assert len(residual_sample(ckpt, [indices, clip("a", 40)])[0]) == 20
