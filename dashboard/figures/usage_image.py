@@ -13,7 +13,7 @@ from dashboard.figures.theme import USAGE_SCALE, VERMILLION, hover, laid_out
 
 ORDERS = ("usage", "code")
 MAX_COLUMNS = 1024
-"""More codes than this are put together in cells: a screen has no more pixels in a row."""
+"""More codes than this are put together in half as many cells: a screen has no more pixels in a row."""
 
 MIN_HEIGHT = 280
 """Pixels that the colour bar needs for its numbers, however few the layers."""
@@ -45,7 +45,7 @@ def usage_grid(
     """Cells of all layers; ``order`` sorts codes by usage within their layer or by number, ``counts`` is the column."""
     groups = [(int(str(layer)), group) for layer, group in ordered(codes, order, counts).groupby("layer")]
     widest = max(len(group) for _, group in groups)
-    size = -(-widest // max_columns)
+    size = 1 if widest <= max_columns else -(-widest // (max_columns // 2))  # wide enough to be clicked
     columns = -(-widest // size)
     rows = [
         _row(group[counts].to_numpy(np.float64), group["code"].to_numpy(np.float64), size, columns)
