@@ -96,13 +96,17 @@ def check_table(table: pd.DataFrame, columns: Mapping[str, Iterable[str]], path:
 
 
 def _fits(values: pd.Series, kind: str) -> bool:
+    if is_bool_dtype(values.dtype):
+        found = FLAG
+    elif is_numeric_dtype(values.dtype):
+        found = NUMBER
+    elif values.dtype == object and is_bool_dtype(values.dropna().infer_objects()):
+        found = FLAG
+    else:
+        found = TEXT
     if kind == COUNT:
-        return is_numeric_dtype(values) and bool(values.notna().all())
-    if values.isna().all():
-        return True
-    if is_bool_dtype(values.dropna().infer_objects()):
-        return kind == FLAG
-    return is_numeric_dtype(values) == (kind == NUMBER)
+        return found == NUMBER and bool(values.notna().all())
+    return found == kind or bool(values.isna().all())
 
 
 def check_whole(tables: Mapping[str, pd.DataFrame], folder: Path, by: str) -> None:
