@@ -35,8 +35,11 @@ NOT_RUN = {
     "python clips/make_clips.py pybullet-3.2.7-*.whl assimp/usr/share/assimp/models/BVH": ELSEWHERE,
     "python docs/screenshots.py": "overwrites the pictures of docs, with a browser",
     "pip install -e '.[bench]' -c constraints.txt": "installs",
+    "python -m pytest tests/fuzz": "is a part of the tests itself",
     "python benchmarks/bench_quantizer.py --clock cpu --pairs 9 [--shape base|wide|many|all]": BENCH,
     "python benchmarks/bench_dashboard.py --pairs 3": "minutes, with a browser",
+    "python benchmarks/scaling.py --rounds 3 --figure docs/images/scaling.svg": "minutes, whatever it is told",
+    "python benchmarks/bench_umap.py [--pairs 1]": "minutes, whatever it is told",
     "python benchmarks/bench_large.py DATA --store FOLDER": "minutes, with a browser",
 }  # fmt: skip
 """Commands that no test runs as they stand, and why; what they name is looked for."""
@@ -54,10 +57,12 @@ STAND_INS = {
 ADDED = {
     "train": "--iterations 1 --quiet --set width=16 --set nb_code=8 --set window=16 --set batch_size=2",
     "check": "--max-mpjpe 100",
+    "tests/fuzz/run.py": "--files 21 --keep kept",
     "benchmarks/bench_loading.py": "--megabytes 1",
     "benchmarks/bench_readers.py": "--frames 50 --runs 1",
     "benchmarks/bench_analyze.py": "--frames 1000 --width 8",
     "benchmarks/bench_analyze.py --memory": "--memory 1000,2000",
+    "benchmarks/bench_tokens.py": "--clips 5 --tokens 40",
     "benchmarks/large_data.py": "--clips 2 --checkpoints 1",
 }
 """Added at the end, where it replaces what was said before: the same command in seconds, on few clips."""
