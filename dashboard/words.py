@@ -77,8 +77,8 @@ WHAT = {
     ),
     "map": _MAP,
     "map_density": (
-        f"{_MAP} The grey behind them is what the encoder gives: the smallest areas that hold 50, 75, 90 and 99 % of "
-        "it. Codes far from all of it are never chosen."
+        f"{_MAP} The grey behind them is what the encoder gives, in the least areas with 50, 75, 90 and 99 % of "
+        "it: codes far from all of it are never chosen."
     ),
     "geometry": (
         "Effective dimension is in how many directions vectors really vary (participation ratio): 1 for a line, C for "
