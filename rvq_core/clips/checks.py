@@ -13,6 +13,10 @@ _ROWS_AT_ONCE = 1 << 14
 """Frames looked at together: a clip may be a file of a gigabyte."""
 
 
+SLOWEST_FPS, FASTEST_FPS = 0.5, 100_000.0
+"""Frames a second: a few poses that last for weeks would become billions of frames at a checkpoint's rate."""
+
+
 def shown(path: Path, field: str = "") -> str:
     """Name a file, and a field in it, for an error message."""
     return f"{path}: {field}" if field else str(path)
@@ -55,11 +59,12 @@ def nominal_fps(fps: float) -> float:
 
 
 def check_fps(fps: float, where: str) -> float:
-    """Return ``fps`` if it is finite and above zero; raises ``ClipError`` otherwise."""
-    if not np.isfinite(fps) or fps <= 0:
+    """Return ``fps`` if motion can have been recorded at it; raises ``ClipError`` otherwise."""
+    if not SLOWEST_FPS <= fps <= FASTEST_FPS:
         raise ClipError(
-            where, expected="a frame rate above 0", found=f"{fps:g}", do="correct it, or give the frame rate with fps"
-        )
+            where, expected=f"a frame rate above 0, of {SLOWEST_FPS:g} to {FASTEST_FPS:,.0f}", found=f"{fps:g}",
+            do="correct it, or give the frame rate with fps",
+        )  # fmt: skip
     return float(fps)
 
 

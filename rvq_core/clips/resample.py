@@ -23,6 +23,7 @@ def resample_clip(clip: Clip, fps: float) -> Clip:
     columns that are displacements a frame are scaled to the new frame's length. A note tells it.
     """
     check_fps(fps, "fps")
+    check_fps(clip.fps, f"{clip.name}: frame rate")
     if abs(clip.fps - fps) <= 1e-4 * fps:
         return clip
     source, target = nominal_fps(clip.fps), nominal_fps(fps)

@@ -85,3 +85,10 @@ def test_slerp_takes_the_shorter_arc():
     ends = Rotation.from_rotvec([[0, 0, np.radians(170)], [0, 0, np.radians(-170)]]).as_matrix()[:, None]
     middle = slerp(ends, locate(np.array([0.0, 1.0]), np.array([0.5])))
     assert Rotation.from_matrix(middle[0, 0]).magnitude() == pytest.approx(np.pi)
+
+
+@pytest.mark.parametrize("fps", [1.8e-6, 1e9])
+def test_a_rate_at_which_nothing_is_recorded_is_refused_before_it_becomes_billions_of_frames(fps):
+    clip = Clip("slow", fps, np.zeros((12, 4), np.float32), "raw")
+    with pytest.raises(ClipError, match=r"slow: frame rate: expected a frame rate above 0, of 0\.5 to 100,000"):
+        resample_clip(clip, 30.0)
