@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from memory import PEAK, resident
 
 from rvq_core import RVQVAE, RVQVAEConfig, analyze, load_checkpoint, load_clips
 from rvq_core.bundled import bundled_checkpoints, bundled_clips
@@ -121,8 +122,7 @@ def _peak_of(corpus: Path) -> int:
     """Largest resident size of this process in bytes after analysing a corpus with the bundled checkpoint."""
     checkpoint = load_checkpoint(bundled_checkpoints() / "healthy.safetensors")
     analyze(checkpoint, load_clips(corpus, fps=30.0), device="cpu", command="benchmark")
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    return resident(PEAK)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from memory import PEAK, resident
 
 from rvq_core import RVQVAE, RVQVAEConfig, load_checkpoint
 
@@ -76,16 +77,10 @@ def _peak_above_imports(path: Path) -> int:
 
     assert rvq_core.loading.formats.FORMATS  # imported for what it weighs
     torch.zeros(1000, 1000) @ torch.zeros(1000, 1000)  # the libraries' own buffers
-    before = _peak()
+    before = resident(PEAK)
     checkpoint = load_checkpoint(path)
     assert checkpoint.model is not None
-    return _peak() - before
-
-
-def _peak() -> int:
-    """Largest resident size of this process in bytes (Linux); getrusage would count the parent's too."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    return resident(PEAK) - before
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from memory import NOW, PEAK, resident
 
 from rvq_core import analyze, load_checkpoint
 from rvq_core.clips.clip import Clip
@@ -36,19 +37,13 @@ def main() -> None:
         codebooks = torch.randn(options.layers, options.codes, options.dim, generator=torch.Generator().manual_seed(0))
         torch.save({f"layers.{q}.codebook": codebook.clone() for q, codebook in enumerate(codebooks)}, path)
         checkpoint = load_checkpoint(path)
-        before, start = _status("VmRSS"), time.process_time()
+        before, start = resident(NOW), time.process_time()
         analyze(checkpoint, clips, device="cpu", command="benchmark")
         seconds = time.process_time() - start
     count = f"{options.clips * options.tokens:,} x {options.layers}"
     print(
-        f"{count} tokens: {seconds:.1f} s of processor time, {(_status('VmHWM') - before) / 1e6:.0f} MB above the clips"
+        f"{count} tokens: {seconds:.1f} s of processor time, {(resident(PEAK) - before) / 1e6:.0f} MB above the clips"
     )
-
-
-def _status(name: str) -> int:
-    """Bytes of this process."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 if __name__ == "__main__":

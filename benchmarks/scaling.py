@@ -21,6 +21,7 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 import torch
+from memory import NOW, PEAK, resident
 
 from rvq_core import ResidualVQ
 
@@ -97,14 +98,9 @@ def _work(what: str, size: int) -> Callable[[], object]:
 
 def _peak_of(what: str, size: int) -> int:
     """Bytes by which the peak of this process lies above its size before."""
-    before = _status("VmRSS")
+    before = resident(NOW)
     _work(what, size)()
-    return _status("VmHWM") - before
-
-
-def _status(name: str) -> int:
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
+    return resident(PEAK) - before
 
 
 def _draw(found: dict[str, list[Point]], path: Path) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from dashboard.store import Store, key_of
+from dashboard.store import Store, keep_if_possible, key_of
 
 if TYPE_CHECKING:
     from rvq_core.compare import Comparison
     from rvq_core.report import Report
 
 KIND = "comparisons"
-logger = logging.getLogger(__name__)
 
 
 def compared(store: Store, names: Sequence[str], contents: Sequence[str], reports: Sequence[Report]) -> Comparison:
@@ -27,8 +26,5 @@ def compared(store: Store, names: Sequence[str], contents: Sequence[str], report
     found = store.find(KIND, key, Comparison.load)
     if found is None:
         found = compare(reports, names=names, codes=False, command="rvq-lens dash")
-        try:
-            store.put(KIND, key, found.write_into)
-        except OSError as error:
-            logger.warning("a comparison is not kept: %s", error)
+        keep_if_possible(partial(store.put, KIND, key, found.write_into), "a comparison is not kept")
     return found

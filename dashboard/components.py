@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -163,6 +164,13 @@ def selectable_chart(figure: go.Figure, *, alt: str, view: str, config: dict[str
         figure, alt=alt, key=linked.key(view), config=CONFIG | (config or {}), on_select="rerun",
         selection_mode=["points", "box", "lasso"],
     )  # fmt: skip
+
+
+def choose_layer(label: str, layers: Sequence[int], *, key: str) -> int:
+    """One of ``layers``, to begin with the first that is selected elsewhere, else the first of all."""
+    first = next((layer for layer in linked.current().layers if layer in layers), layers[0])
+    chosen = st.segmented_control(label, layers, default=first, required=True, key=key, bind="query-params")
+    return chosen or layers[0]
 
 
 def codes_to_open(table: pd.DataFrame, layer: int, *, key: str) -> None:

@@ -45,11 +45,6 @@ def current() -> Linked:
     return st.session_state.get(_LINKED, Linked())
 
 
-def first_layer(layers: Sequence[int]) -> int:
-    """What a choice among ``layers`` begins with: the first that is selected, else the first of all."""
-    return next((layer for layer in current().layers if layer in layers), layers[0])
-
-
 def choose(kind: str, values: Iterable[Any], *, source: str = "") -> None:
     """Select other values of a kind; the chart ``source`` keeps its own selection, all others forget theirs."""
     chosen = tuple(dict.fromkeys(values))

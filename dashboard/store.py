@@ -185,6 +185,14 @@ class Store:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def keep_if_possible(keep: Callable[[], object], otherwise: str) -> None:
+    """Keep a result that is used in any case; where the disk refuses, log ``otherwise`` and why."""
+    try:
+        keep()
+    except OSError as error:
+        logger.warning("%s: %s", otherwise, error.strerror or error)
+
+
 def usual_folder() -> Path:
     """Where results are kept: as ``RVQ_LENS_STORE`` says, else in the user's cache."""
     named = os.environ.get(VARIABLE)

@@ -14,6 +14,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from rvq_core.errors import ReportError
 from rvq_core.shape import misfit
+from rvq_core.stats.layer_facts import CORPORA
 
 TEXT, NUMBER, COUNT, FLAG = "text", "number", "count", "flag"
 """Kinds of columns; counts are numbers of which none is null."""
@@ -62,9 +63,6 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Columns that tell the rows of a table apart: no two rows have the same, and none is null."""
 
-CORPORA = ("train", "held_out")
-"""What the columns of stored corpora begin with."""
-
 PARTS_COLUMNS: Mapping[str, Mapping[str, Iterable[str]]] = {
     "errors": COLUMNS["reconstruction"], "clips": {TEXT: ("clip",)}, "clip_errors": COLUMNS["clip_errors"],
 }  # fmt: skip
@@ -76,7 +74,7 @@ def check_manifest(manifest: object, shape: Mapping[str, Any], path: Path, by: s
     wrong = misfit(manifest, dict(shape))
     if wrong is not None:
         field, expected, found = wrong
-        raise ReportError(f"{path}: {field}", expected=expected, found=found, do=f"run {by} again")
+        raise _refusal(f"{path}: {field}", expected, found, by)
 
 
 def check_table(table: pd.DataFrame, columns: Mapping[str, Iterable[str]], path: Path, by: str) -> None:
@@ -84,15 +82,9 @@ def check_table(table: pd.DataFrame, columns: Mapping[str, Iterable[str]], path:
     for kind, names in columns.items():
         for name in names:
             if name not in table:
-                raise ReportError(
-                    f"{path}: {name}", expected=f"a column of {kind}s", found="no such column", do=f"run {by} again"
-                )
-            values = table[name]
-            if not _fits(values, kind):
-                raise ReportError(
-                    f"{path}: {name}", expected=f"a column of {kind}s", found=f"one of {values.dtype}",
-                    do=f"run {by} again",
-                )  # fmt: skip
+                raise _refusal(f"{path}: {name}", f"a column of {kind}s", "no such column", by)
+            if not _fits(table[name], kind):
+                raise _refusal(f"{path}: {name}", f"a column of {kind}s", f"one of {table[name].dtype}", by)
 
 
 def _fits(values: pd.Series, kind: str) -> bool:
@@ -110,48 +102,49 @@ def _fits(values: pd.Series, kind: str) -> bool:
 
 
 def check_whole(tables: Mapping[str, pd.DataFrame], folder: Path, by: str) -> None:
-    """Raise ReportError where tables of a report contradict themselves or each other."""
+    """Raise ReportError where tables of a report, with their COLUMNS, contradict themselves or each other."""
     for name in ("layers", "codes"):  # further columns are figures too
-        further = [str(column) for column in tables[name] if column not in ("status", "cause")]
+        others = {"cause"}.union(*COLUMNS[name].values())
+        further = [str(column) for column in tables[name] if column not in others]
         check_table(tables[name], {NUMBER: further}, folder / f"{name}.parquet", by)
     for name, keys in KEYS.items():
         rows = tables[name][list(keys)]
         path = folder / f"{name}.parquet"
         if bool(rows.isna().any(axis=None)):
-            raise _contradiction(path, f"{', '.join(keys)} in every row", "rows without", by)
+            raise _refusal(path, f"{', '.join(keys)} in every row", "rows without", by)
         if bool(rows.duplicated().any()):
-            raise _contradiction(path, f"one row for each {', '.join(keys)}", "several for some", by)
+            raise _refusal(path, f"one row for each {', '.join(keys)}", "several for some", by)
     layers, codes = tables["layers"], tables["codes"]
     depth = len(layers)
     if depth == 0 or sorted(layers["layer"].tolist()) != list(range(1, depth + 1)):
-        raise _contradiction(folder / "layers.parquet", "layers 1, 2, ...", f"{layers['layer'].tolist()[:8]}", by)
+        raise _refusal(folder / "layers.parquet", "layers 1, 2, ...", f"{layers['layer'].tolist()[:8]}", by)
     sizes = layers.set_index("layer")["codes"]
     counted = codes.groupby("layer")["code"].agg(["size", "min", "max"]).reindex(sizes.index)
     expected = pd.DataFrame({"size": sizes, "min": 0, "max": sizes - 1}).astype("float64")
     if set(codes["layer"]) != set(sizes.index) or not counted.astype("float64").equals(expected):
-        raise _contradiction(folder / "codes.parquet", "a row for each code of each layer", "others", by)
+        raise _refusal(folder / "codes.parquet", "a row for each code of each layer", "others", by)
     for corpus in CORPORA:
         if (f"{corpus}_tokens" in layers) != (f"{corpus}_count" in codes):
-            raise _contradiction(folder / "codes.parquet", f"{corpus}_count, as layers has {corpus}_tokens", "none", by)
+            raise _refusal(folder / "codes.parquet", f"{corpus}_count, as layers has {corpus}_tokens", "none", by)
         figures = layers[[name for name in layers if str(name).startswith(f"{corpus}_")]].isna()
         if figures.any(axis=None) and not figures.all(axis=None):
-            raise _contradiction(
+            raise _refusal(
                 folder / "layers.parquet", f"all figures of the {corpus} corpus, or none", "some of them", by
             )
     errors = tables["clip_errors"]
     if not set(errors["clip"]) <= set(tables["clips"]["clip"]):
-        raise _contradiction(folder / "clip_errors.parquet", "errors of the clips in clips.parquet", "others too", by)
+        raise _refusal(folder / "clip_errors.parquet", "errors of the clips in clips.parquet", "others too", by)
     for name in ("clip_errors", "reconstruction"):
         depths = tables[name]["n_active"]
         if not depths.isin(range(-1, depth + 1)).all():
-            raise _contradiction(folder / f"{name}.parquet: n_active", f"-1 to {depth}", "other numbers", by)
+            raise _refusal(folder / f"{name}.parquet: n_active", f"-1 to {depth}", "other numbers", by)
     missing = sorted(set(errors["metric"]) - set(tables["clips"]))
     if missing:
-        raise _contradiction(folder / "clips.parquet", f"a column {missing[0]}, as it has errors", "none", by)
+        raise _refusal(folder / "clips.parquet", f"a column {missing[0]}, as it has errors", "none", by)
 
 
-def _contradiction(path: Path, expected: str, found: str, by: str) -> ReportError:
-    return ReportError(str(path), expected=expected, found=found, do=f"run {by} again")
+def _refusal(where: str | Path, expected: str, found: str, by: str) -> ReportError:
+    return ReportError(str(where), expected=expected, found=found, do=f"run {by} again")
 
 
 def columns_of(types: Mapping[str, str]) -> dict[str, list[str]]:

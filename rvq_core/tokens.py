@@ -127,15 +127,14 @@ class Pipeline:
         """Encode (where it is motion) and quantize a fitted clip; of one that holds indices, look up the codes."""
         if clip.representation == TOKENS.name:
             return self._looked_up(clip)
-        features = None if clip.representation == LATENTS.name else self.normalise(clip.features)
-        latents = self._latents(clip, features)
-        inner, indices, partial = self.quantize(latents)
+        features = self._features(clip)
+        inner, indices, partial = self.quantize(self._latents(clip, features))
         return Encoded(clip, features, inner, indices.cpu().numpy(), partial)
 
     @torch.inference_mode()
     def latents(self, clip: Clip) -> Tensor:
         """Latents [C, T'] of a fitted clip of motion or latents, as the quantizer takes them."""
-        return self._latents(clip, None if clip.representation == LATENTS.name else self.normalise(clip.features))
+        return self._latents(clip, self._features(clip))
 
     @torch.inference_mode()
     def quantize(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -143,6 +142,9 @@ class Pipeline:
         _, indices, _, _, codes = self.quantizer(latents[None], return_all_codes=True)
         sums = torch.cat([torch.zeros_like(codes[:1, 0]), _running_sums(codes[:, 0])])
         return self.quantizer.to_code_space(latents[None])[0], indices[0], sums.transpose(1, 2)
+
+    def _features(self, clip: Clip) -> Tensor | None:
+        return None if clip.representation == LATENTS.name else self.normalise(clip.features)
 
     def _latents(self, clip: Clip, features: Tensor | None) -> Tensor:
         if features is None or self.model is None:

@@ -87,7 +87,7 @@ def show_player(playback: Playback, report: Analysed) -> None:
     start = choose_start(window(playback), playback.clip.frames, playback.clip.fps)
     rows, shares = token_rows(report)
     marked = marked_tokens(playback.tokens, rows, linked.current())
-    found = 0 if marked is None else int(marked.sum())
+    found = marked is not None and bool(marked.any())
     content = payload(
         playback,
         window(playback, start),
@@ -98,10 +98,9 @@ def show_player(playback: Playback, report: Analysed) -> None:
         marked=marked if found else None,
     )
     clip_player(content, key=PLAYER, on_view_change=partial(remember_view, PLAYER))
-    if found and marked is not None:
-        st.caption(f"{words.many(found, 'token')} of {marked.size:,} selected: the others are faded.")
-    elif marked is not None:
-        st.caption("No token of this clip is a selected code.")
+    if marked is not None:
+        told = f"{words.many(int(marked.sum()), 'token')} of {marked.size:,} selected: the others are faded."
+        st.caption(told if found else "No token of this clip is a selected code.")
 
 
 def token_rows(report: Analysed) -> tuple[list[Row], list[NDArray[np.float64]]]:

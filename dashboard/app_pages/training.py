@@ -105,15 +105,7 @@ def show_usage(table: pd.DataFrame) -> None:
     components.heading("Usage of the codes", "training_usage")
     if several:
         layers = sorted(int(layer) for layer in table["layer"].unique())
-        layer = st.segmented_control(
-            "Layer",
-            layers,
-            default=linked.first_layer(layers),
-            required=True,
-            key="training_layer",
-            bind="query-params",
-        )
-        table = table[table["layer"] == layer]
+        table = table[table["layer"] == components.choose_layer("Layer", layers, key="training_layer")]
     for place, series in zip(st.columns(2, gap="medium"), ("perplexity", "unseen"), strict=True):
         rows = table[table["series"] == series]
         if len(rows):

@@ -184,16 +184,9 @@ def show_groups(report: Report) -> None:
         return
     components.heading("Perplexity of each group of clips", "group_usage")
     layers = report.layers["layer"].tolist()
-    layer = st.segmented_control(
-        "Layer of the groups",
-        layers,
-        default=linked.first_layer(layers),
-        required=True,
-        key="group_layer",
-        bind="query-params",
-    )
-    rows = table[table["layer"] == (layer or layers[0])]
-    overall = float(report.layers["perplexity"].iloc[layers.index(layer or layers[0])])
+    layer = components.choose_layer("Layer of the groups", layers, key="group_layer")
+    rows = table[table["layer"] == layer]
+    overall = float(report.layers["perplexity"].iloc[layers.index(layer)])
     alt = "Perplexity of each group: " + ", ".join(
         f"{group} {value:.1f}" for group, value in zip(rows["group"], rows["perplexity"], strict=True)
     )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from rvq_core.loading import Checkpoint
     from rvq_core.stats.projection import Projection
 
-logger = logging.getLogger(__name__)
-
 ENCODER = "encoder"
 """Rows of the density's table that are no codes."""
 
@@ -39,6 +36,7 @@ def umap_figures(codebooks: Sequence[NDArray[np.float32]], seed: int, store: Sto
     @cache
     def projection() -> Projection:
         from dashboard import projection_store
+        from dashboard.store import keep_if_possible
 
         settings = projection_store.UmapSettings(tuple(range(1, len(codebooks) + 1)), seed=seed)
         found = None if store is None else projection_store.find(store, settings, codebooks)
@@ -46,7 +44,8 @@ def umap_figures(codebooks: Sequence[NDArray[np.float32]], seed: int, store: Sto
             return found
         computed = projection_store.compute(settings, codebooks)
         if store is not None:
-            _keep(partial(projection_store.keep, store, settings, codebooks, computed))
+            keep = partial(projection_store.keep, store, settings, codebooks, computed)
+            keep_if_possible(keep, "the coordinates of UMAP could not be kept")
         return computed
 
     def table(report: Report, colour: str) -> pd.DataFrame | None:
@@ -64,14 +63,6 @@ def umap_figures(codebooks: Sequence[NDArray[np.float32]], seed: int, store: Sto
         )
         for colour in COLOURS
     ]  # fmt: skip
-
-
-def _keep(keep: Callable[[], object]) -> None:
-    """Keep coordinates; a store that takes no more only means that the next export computes them again."""
-    try:
-        keep()
-    except OSError as error:
-        logger.warning("the coordinates of UMAP could not be kept: %s", error.strerror or error)
 
 
 def density_figure(

@@ -112,9 +112,8 @@ def test_two_checkpoints_are_compared(server, page):
 def momask_file(path: Path) -> Path:
     """A tiny checkpoint as MoMask writes them, of HumanML3D's features."""
     torch.manual_seed(0)
-    state = published.family_state(dim=263)
-    layers = {f"quantizer.layers.{q}.codebook": book for q, book in enumerate(published.codebooks(layers=4))}
-    torch.save({"vq_model": state | layers, "ep": 3, "total_it": 9}, path)
+    state = published.with_layers(published.family_state(dim=263), published.codebooks(layers=4))
+    torch.save({"vq_model": state, "ep": 3, "total_it": 9}, path)
     return path
 
 

@@ -68,8 +68,7 @@ def test_a_layer_that_the_other_has_not_is_told():
 
 
 def test_codes_of_another_dimension_are_told(checkpoints: Path):
-    state, books = published.family_state(), published.codebooks()
-    torch.save(state | {f"quantizer.layers.{q}.codebook": book for q, book in enumerate(books)}, checkpoints / "six.pt")
+    torch.save(published.with_layers(published.family_state(), published.codebooks()), checkpoints / "six.pt")
     at = open_map(checkpoint="a.safetensors", second="six.pt")
     assert not outlined(at)
     assert "have 6 dimensions, those of this checkpoint 4" in at.warning[0].value

@@ -83,10 +83,8 @@ def test_options_that_change_beside_a_checkpoint_are_noticed(computed, checkpoin
 
     given = tmp_path / "given"
     given.mkdir()
-    state, books = published.family_state(dim=12), published.codebooks()
-    torch.save(
-        {"vq_model": state | {f"quantizer.layers.{q}.codebook": b for q, b in enumerate(books)}}, given / "m.tar"
-    )
+    state = published.with_layers(published.family_state(dim=12), published.codebooks())
+    torch.save({"vq_model": state}, given / "m.tar")
     monkeypatch.setenv(sources.CHECKPOINTS_VARIABLE, str(given))
     at = open_page()
     (given / "opt.txt").write_text("vq_act: silu\n")

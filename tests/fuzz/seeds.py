@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,8 +62,8 @@ def native(folder: Path, dim: int = 12) -> None:
 
 
 def momask(folder: Path) -> None:
-    layers = {f"quantizer.layers.{q}.codebook": book for q, book in enumerate(published.codebooks())}
-    torch.save({"vq_model": published.family_state() | layers, "ep": 3}, folder / "latest.tar")
+    state = published.with_layers(published.family_state(), published.codebooks())
+    torch.save({"vq_model": state, "ep": 3}, folder / "latest.tar")
     (folder / "opt.txt").write_text(
         "------------ Options\nvq_act: relu\nvq_norm: None\ndilation_growth_rate: 3\nmu: 0.99\n"
     )
@@ -72,9 +72,8 @@ def momask(folder: Path) -> None:
 
 
 def older_pickle(folder: Path) -> None:
-    layers = {f"quantizer.layers.{q}.codebook": book for q, book in enumerate(published.codebooks())}
-    state = {"net": published.family_state() | layers}
-    torch.save(state, folder / "net.pth", _use_new_zipfile_serialization=False)
+    state = published.with_layers(published.family_state(), published.codebooks())
+    torch.save({"net": state}, folder / "net.pth", _use_new_zipfile_serialization=False)
 
 
 def single(folder: Path) -> None:
@@ -176,25 +175,16 @@ def model_of(dim: int) -> Path:
     return folder / "a.safetensors"
 
 
-def open_report(path: Path) -> Report:
-    """What a notebook, a page and an export do with a report that opens."""
-    found = Report.load(path)
+def open_source(kind: type[Report | Comparison], path: Path) -> None:
+    """What a notebook, a page and an export do with a report or a comparison that opens."""
+    found = kind.load(path)
     found._repr_html_()
     for entry, table in figures_of(found):
         entry.draw(table, found)
-    return found
-
-
-def open_comparison(path: Path) -> Comparison:
-    """What a notebook, a page and an export do with a comparison that opens."""
-    found = Comparison.load(path)
-    found._repr_html_()
-    for entry, table in figures_of(found):
-        entry.draw(table, found)
-    return found
 
 
 REPORT_FILES = ("report.json", "layers.parquet", "codes.parquet", "clips.parquet", "clip_errors.parquet", "tokens.npz")
+COMPARISON_FILES = ("report.json", "metrics.parquet", "curves.parquet")
 
 TARGETS = (
     Target("native checkpoint", native, ("a.safetensors",), "a.safetensors", open_checkpoint),
@@ -210,8 +200,8 @@ TARGETS = (
     Target("clip .bvh", bvh, ("a.bvh",), "a.bvh", open_clips),
     Target("clip .amc, .asf", amc, ("a.amc", "a.asf"), "a.amc", open_clips),
     Target("clip .txt (DeepMimic)", deepmimic, ("a.txt",), "a.txt", open_clips),
-    Target("report", report, REPORT_FILES, "", open_report),
-    Target("comparison", comparison, ("report.json", "metrics.parquet", "curves.parquet"), "", open_comparison),
+    Target("report", report, REPORT_FILES, "", partial(open_source, Report)),
+    Target("comparison", comparison, COMPARISON_FILES, "", partial(open_source, Comparison)),
     Target("groups .csv", written("g.csv", 'clip,group\na,walk\n"b",run\n'), ("g.csv",), "g.csv", read_groups),
     Target("split .txt", written("s.txt", "a\nb\nM000001\n"), ("s.txt",), "s.txt", read_split),
     Target("bone map .toml", written("b.toml", 'left_hip = "Left"\nhead = ""\n'), ("b.toml",), "b.toml", read_bone_map),

@@ -6,6 +6,8 @@ public description with functional calls and numpy alone, so that nothing of the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -44,6 +46,11 @@ def family_state(dim: int = 12, width: int = 8, code_dim: int = 6, down_t: int =
 
 def codebooks(layers: int = 3, codes: int = 10, dim: int = 6) -> list[Tensor]:
     return [torch.randn(codes, dim) * 0.6**q for q in range(layers)]
+
+
+def with_layers(state: State, books: Sequence[Tensor]) -> State:
+    """The state with codebooks as MoMask and its relatives name them."""
+    return state | {f"quantizer.layers.{q}.codebook": book for q, book in enumerate(books)}
 
 
 def conv1d(state: State, key: str, x: Tensor, stride: int = 1, padding: int = 1, dilation: int = 1) -> Tensor:

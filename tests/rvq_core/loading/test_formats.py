@@ -7,15 +7,12 @@ import published
 import pytest
 import torch
 import torch.nn.functional as F
+from published import with_layers
 
 from rvq_core import load_checkpoint
 from rvq_core.errors import CheckpointError
 
 DIM, PARTS = 12, 3
-
-
-def with_layers(state: dict, books: list) -> dict:
-    return state | {f"quantizer.layers.{q}.codebook": book for q, book in enumerate(books)}
 
 
 def saved(path: Path, content: object) -> Path:

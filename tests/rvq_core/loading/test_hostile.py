@@ -14,8 +14,7 @@ from rvq_core.errors import CheckpointError
 
 
 def whole() -> dict:
-    books = published.codebooks()
-    return published.family_state() | {f"quantizer.layers.{q}.codebook": book for q, book in enumerate(books)}
+    return published.with_layers(published.family_state(), published.codebooks())
 
 
 def saved(path: Path, content: object) -> Path:

@@ -16,10 +16,10 @@ DIM = 12
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    state, books = published.family_state(), published.codebooks()
+    state = published.with_layers(published.family_state(), published.codebooks())
     file = tmp_path / "run/model/latest.tar"
     file.parent.mkdir(parents=True)
-    torch.save({"vq_model": state | {f"quantizer.layers.{q}.codebook": b for q, b in enumerate(books)}}, file)
+    torch.save({"vq_model": state}, file)
     return file
 
 
