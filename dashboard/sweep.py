@@ -83,6 +83,6 @@ def short_settings(table: pd.DataFrame) -> list[str]:
 
 
 def parallel_axes(table: pd.DataFrame, settings: Sequence[str]) -> pd.DataFrame:
-    """The columns of the parallel coordinates: settings, then figures, the error last."""
+    """The columns of the parallel coordinates: names, settings, then figures, the error last."""
     figures_shown = [name for name in ("perplexity", "unseen", "value") if table[name].notna().all()]
-    return table[[*settings, *figures_shown]].rename(columns={"value": "error"})
+    return table[["checkpoint", *settings, *figures_shown]].rename(columns={"value": "error"})

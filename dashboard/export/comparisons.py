@@ -83,9 +83,6 @@ def _draw_moments(table: pd.DataFrame, comparison: Comparison) -> go.Figure:
     return matching_image(table, str(table["checkpoint"].iloc[0]), comparison.baseline)
 
 
-MOST_NAMED = 12
-"""Checkpoints that have an axis of their names among the parallel coordinates."""
-
 MOST_PAIRS = 5
 """Checkpoints whose codes are among the main figures; those of more are details."""
 
@@ -103,14 +100,12 @@ def _sweep(comparison: Comparison) -> pd.DataFrame | None:
         return None
     metric = next(name for name in ("mpjpe", *METRICS) if name in set(full["metric"]))
     table = sweep_table(comparison, full[full["metric"] == metric])
-    axes = parallel_axes(table, short_settings(table)[:AXES_AT_FIRST])
-    return axes.set_index(table["checkpoint"]).reset_index()
+    return parallel_axes(table, short_settings(table)[:AXES_AT_FIRST])
 
 
 def _draw_sweep(table: pd.DataFrame, comparison: Comparison) -> go.Figure:
-    """Each line begins at the name of its checkpoint, as far as so many names can be read."""
     del comparison
-    return parallel_coordinates(table if len(table) <= MOST_NAMED else table.drop(columns="checkpoint"))
+    return parallel_coordinates(table)
 
 
 COMPARISON_FIGURES: tuple[FigureEntry[Comparison], ...] = (

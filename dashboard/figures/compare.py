@@ -26,6 +26,9 @@ AXES = {
 }
 """What an error can stand against: columns of the table of curves."""
 
+MOST_NAMED = 12
+"""Checkpoints that have an axis of their names among the parallel coordinates."""
+
 
 def overlaid_errors(
     curves: pd.DataFrame, against: str, canonical: bool = False, numbers: Mapping[str, int] | None = None
@@ -149,7 +152,12 @@ def matching_image(cells: pd.DataFrame, name: str, baseline: str) -> go.Figure:
 
 
 def parallel_coordinates(table: pd.DataFrame) -> go.Figure:
-    """One line a row over the columns of ``table``: numbers as they are, words as categories; the last one colours."""
+    """One line a row over the columns of ``table``: numbers as they are, words as categories; the last one colours.
+
+    Each line begins at the name of its ``checkpoint``, as far as so many names can be read.
+    """
+    if len(table) > MOST_NAMED:
+        table = table.drop(columns="checkpoint", errors="ignore")
     dimensions: list[dict[str, object]] = []
     for column in table:
         values = table[column]

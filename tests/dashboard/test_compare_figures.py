@@ -71,6 +71,14 @@ def test_words_are_categories_on_parallel_axes():
     assert list(last["values"]) == list(trace.line.color) == [3, 1, 2]
 
 
+@pytest.mark.parametrize(("count", "first"), [(12, "checkpoint"), (13, "error")])
+def test_lines_begin_at_names_as_long_as_these_can_be_read(count: int, first: str):
+    table = pd.DataFrame({"checkpoint": [f"run {n:02d}" for n in range(count)], "error": np.arange(count) / 2})
+    (trace,) = figures.parallel_coordinates(table).data
+    assert trace.dimensions[0].label == first
+    assert list(trace.dimensions[-1]["values"]) == list(np.arange(count) / 2)
+
+
 def test_perplexity_is_a_line_a_checkpoint():
     usage = pd.DataFrame(
         {"checkpoint": ["a", "a", "b"], "layer": [1, 2, 1], "perplexity": [4.0, 6.0, 5.0], "low": [3.0, 5.0, 4.0],

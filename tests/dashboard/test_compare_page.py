@@ -64,10 +64,10 @@ def test_more_settings_than_have_room_become_axes_by_choice(checkpoints, save_ch
     at = open_page(checkpoint="a", compare=["b", "c", "d"])
     chosen = at.multiselect(key="axes")
     assert len(chosen.options) > 4 and chosen.value == chosen.options[:4]
-    assert axes(at) == [*chosen.options[:4], "perplexity", "unseen", "error"]
+    assert axes(at) == ["checkpoint", *chosen.options[:4], "perplexity", "unseen", "error"]
     last = chosen.options[-2:]
     chosen.set_value(last).run()
-    assert axes(at) == [*last, "perplexity", "unseen", "error"]
+    assert axes(at) == ["checkpoint", *last, "perplexity", "unseen", "error"]
     # Compared with fewer, what no longer differs is no longer an axis.
     at.multiselect(key="compare").set_value(["b", "c"]).run()
     assert not at.exception and axes(at)[-1] == "error"
