@@ -248,7 +248,9 @@ def _umap_key(shas: str, settings: UmapSettings, _codebooks: list[NDArray[np.flo
 @st.cache_resource(max_entries=8, show_spinner="Reading the clips …")
 def _clips(paths: tuple[str, ...], stamps: str, split: FileStamp | None) -> ClipSet:
     del stamps  # part of the key: they change with the files
-    return read_clips(paths[0] if len(paths) == 1 else paths, split=None if split is None else split.path)
+    return read_clips(
+        paths[0] if len(paths) == 1 else paths, split=None if split is None else split.path, follow_links=False
+    )
 
 
 @st.cache_resource(max_entries=3, show_spinner="Encoding the clips for what lies behind the codes …")

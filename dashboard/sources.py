@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 from rvq_core.bundled import bundled_checkpoints, bundled_clips
 from rvq_core.clips.load import READERS
+from rvq_core.files import leads_into
 from rvq_core.parts import checkpoint_files, parts_named
 
 CHECKPOINTS_VARIABLE = "RVQ_LENS_CHECKPOINTS"
@@ -177,7 +178,8 @@ def _checkpoints_in(folder: Path) -> dict[str, Path]:
         return {folder.name: folder}
     files = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(CHECKPOINT_ENDINGS))
     shown = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-    files = [path for path in shown if path.is_file()]
+    # What others put into a folder that is served must not show them files that lie elsewhere.
+    files = [path for path in shown if path.is_file() and leads_into(path, folder)]
     # A run's folder in a folder of runs tells nothing where there is one: all names would begin alike, and be cut.
     above = Path(os.path.commonpath([path.parent for path in files])) if len(files) > 1 else folder
     return {path.relative_to(above).as_posix(): path for path in files}

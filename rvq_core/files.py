@@ -50,6 +50,11 @@ def exchange(one: Path, other: Path) -> bool:
         return False
 
 
+def leads_into(path: Path, folder: Path) -> bool:
+    """Whether what ``path`` stands for, links followed, lies in ``folder``, or is it."""
+    return path.resolve().is_relative_to(folder.resolve())
+
+
 def sha256_of(path: Path) -> str:
     """sha256 of a file's bytes, as hexadecimal."""
     with path.open("rb") as file:

@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rvq_core.errors import ReportError
+from rvq_core.errors import ReportError, RVQLensError
 from rvq_core.folders import FolderKind, written_folder
+from rvq_core.limits import SETTINGS, bounded_text, refuse_unpacking, unpacked_size
 from rvq_core.report_shape import COLUMNS, REPORT, check_manifest, check_table, check_whole
 from rvq_core.stats.reconstruction import overall
 
@@ -31,6 +32,9 @@ MANIFEST = "report.json"
 TABLES = ("layers", "codes", "reconstruction", "clips", "clip_errors")
 TOKENS = "tokens.npz"
 PROJECTIONS = "projections"
+
+CELL_BYTES = 8
+"""What a cell of a table takes in memory, at least."""
 
 Tokens = NDArray[np.uint16]
 
@@ -133,7 +137,7 @@ def read_manifest(source: Path, schema: object, by: str) -> dict[str, Any]:
     """The manifest of a folder of this schema, which the command ``by`` writes. Raises ReportError."""
     path = source / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(bounded_text(path, SETTINGS, ReportError))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ReportError(
             str(path), expected="the manifest of a report", found=str(error) or type(error).__name__,
@@ -161,7 +165,11 @@ def read_table(path: Path, by: str = WRITTEN_BY, *, columns: Mapping[str, Iterab
 
     try:
         with ParquetFile(path) as file:
+            cells = file.metadata.num_rows * file.metadata.num_columns
+            refuse_unpacking(CELL_BYTES * cells, path.stat().st_size, path, ReportError)
             table = file.read(use_threads=False).to_pandas(use_threads=False)
+    except RVQLensError:
+        raise
     except Exception as error:  # pyarrow and pandas raise what they happen to meet in a damaged file
         raise ReportError(
             str(path), expected="a Parquet table", found=_first_line(error), do=f"run {by} again"
@@ -183,7 +191,10 @@ def _read_tokens(path: Path, clips: int, layers: int) -> list[Tokens]:
     """Tokens [T', Q] of each clip."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+            refuse_unpacking(unpacked_size(archive, archive.files), path.stat().st_size, path, ReportError)
             found = [archive[name] for name in archive.files]
+    except RVQLensError:
+        raise
     except Exception as error:  # numpy and zipfile raise what they happen to meet in a damaged file
         raise ReportError(
             str(path), expected="an .npz of tokens", found=f"{type(error).__name__}: {error}",

@@ -65,7 +65,7 @@ class Performer:
         )  # fmt: skip
         if self._read is None or self._read[0] != state:
             self._read = None  # room for the next
-            self._read = state, read_clips(paths[0] if len(paths) == 1 else paths, split=split)
+            self._read = state, read_clips(paths[0] if len(paths) == 1 else paths, split=split, follow_links=False)
         return self._read[1]
 
 

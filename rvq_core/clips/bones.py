@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 from rvq_core.clips.hierarchy import Hierarchy
 from rvq_core.clips.smplx import JOINT_NAMES
 from rvq_core.errors import ClipError, SettingsError
+from rvq_core.limits import SETTINGS, bounded_text
 
 # For each joint the names that bones have in CMU's files (ASF and cgspeed's BVH), Mixamo, MotionBuilder, 3ds Max
 # Biped, Unreal, VRM, Xsens, Poser/DAZ, SMPL and Bandai-Namco's data: without side, separators and prefixes, the surest
@@ -70,7 +71,7 @@ def read_bone_map(given: BoneMap) -> dict[str, str]:
 
 def _read_map_file(path: Path) -> Any:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = bounded_text(path, SETTINGS, SettingsError, "utf-8-sig")
         return json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise _no_map(str(path), f"{type(error).__name__}: {error}") from error

@@ -18,6 +18,7 @@ from rvq_core.clips.resample import uniform_times
 from rvq_core.clips.retarget import Rig, retarget
 from rvq_core.clips.slerp import lerp, locate, slerp
 from rvq_core.errors import ClipError
+from rvq_core.limits import SETTINGS, bounded_text
 
 Array = NDArray[np.float64]
 
@@ -87,7 +88,7 @@ def read_motion(path: Path) -> SmplxMotion:
 
 def _read_frames(path: Path) -> Array:
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        content: Any = json.loads(bounded_text(path, SETTINGS, ClipError))
     except (OSError, ValueError, RecursionError) as error:
         raise _not_deepmimic(path, f"{type(error).__name__}: {error}") from error
     rows = cast(dict[str, Any], content).get("Frames") if isinstance(content, dict) else None

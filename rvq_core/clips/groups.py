@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from rvq_core.clips.clip import Clip
 from rvq_core.errors import ClipError
+from rvq_core.limits import MEGABYTE, SETTINGS, refuse_beyond
 
 COLUMNS = ("clip", "group")
 
@@ -24,6 +25,7 @@ def read_groups(path: str | Path) -> dict[str, str]:
     """Read a CSV with the columns ``clip`` and ``group`` (further ones do not count). Raises ClipError."""
     path = Path(path)
     try:
+        refuse_beyond(SETTINGS, path.stat().st_size / MEGABYTE, path, ClipError)
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, skipinitialspace=True)
             header = [name.strip() for name in rows.fieldnames or []]

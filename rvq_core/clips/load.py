@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -21,6 +21,7 @@ from rvq_core.clips.representations import get_representation
 from rvq_core.clips.shelf import Shelf
 from rvq_core.clips.split import choose, missing_note, read_split
 from rvq_core.errors import ClipError
+from rvq_core.files import leads_into
 
 Paths = str | Path | Iterable[str | Path]
 
@@ -132,10 +133,12 @@ def read_clips(
     fps: float | None = None,
     bone_map: BoneMap | None = None,
     split: str | Path | None = None,
+    follow_links: bool = True,
 ) -> ClipSet:
     """Read like ``load_clips``, but list the files that were left out instead of warning.
 
-    Clips beyond the first few lie on disk, in temporary files: memory does not grow with their number.
+    Clips beyond the first few lie on disk, in temporary files: memory does not grow with their number. Unless
+    ``follow_links``, a link in a folder that leads out of it is left out.
     """
     bones = None if bone_map is None else read_bone_map(bone_map)
     given = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
@@ -145,6 +148,8 @@ def read_clips(
     with Shelf() as shelf:
         for path in files:
             try:
+                if not follow_links:
+                    _refuse_leading_out(path, given)
                 clips += map(shelf.place, _read(path, representation, fps, bones))
             except ClipError as error:
                 # Alone means: the user named this very file and no other.
@@ -154,6 +159,15 @@ def read_clips(
     if not clips:
         raise _nothing_read(given, left_out)
     return ClipSet(_with_unique_names(clips), left_out, (*_missing_paths(given), *told))
+
+
+def _refuse_leading_out(path: Path, given: Sequence[Path]) -> None:
+    """Raise ClipError where a file was found in a folder, and lies elsewhere."""
+    if path not in given and not any(leads_into(path, folder) for folder in given):
+        raise ClipError(
+            str(path), expected="a file of this folder", found="a link that leads out of it",
+            do="copy the file, or name the folder that it lies in",
+        )  # fmt: skip
 
 
 def _of_split(files: list[Path], split: str | Path | None) -> tuple[list[Path], tuple[str, ...]]:

@@ -15,7 +15,8 @@ from rvq_core.clips.checks import as_frames, check_fps, shown
 from rvq_core.clips.clip import Clip
 from rvq_core.clips.motion import SmplxMotion
 from rvq_core.clips.smplx import JOINTS, SMPLH_IN_SMPLX, canonical_skeleton
-from rvq_core.errors import ClipError
+from rvq_core.errors import ClipError, RVQLensError
+from rvq_core.limits import refuse_unpacking, unpacked_size
 
 _FPS_KEYS = ("mocap_frame_rate", "mocap_framerate")
 # BEAT2 is y up; AMASS is z up, in its SMPL-H release (156 values) and in its SMPL-X one, which adds these keys.
@@ -72,7 +73,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise _not_an_archive(path, "a single array")
             return _pick_arrays(archive, path)
-    except ClipError:
+    except RVQLensError:
         raise
     except Exception as error:  # numpy and zipfile raise what they happen to meet in a damaged file
         raise _not_an_archive(path, f"{type(error).__name__}: {error}") from error
@@ -92,6 +93,7 @@ def _pick_arrays(archive: np.lib.npyio.NpzFile, path: Path) -> dict[str, NDArray
 
 def _member(archive: np.lib.npyio.NpzFile, key: str, path: Path) -> NDArray[np.generic]:
     """An array of the archive: of a member that is none numpy gives the bytes."""
+    refuse_unpacking(unpacked_size(archive, [key]), path.stat().st_size, shown(path, key), ClipError)
     found = cast(object, archive[key])
     if not isinstance(found, np.ndarray):
         raise _not_an_archive(path, f"a member {key!r} that is no array")

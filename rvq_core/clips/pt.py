@@ -29,18 +29,22 @@ def read_pt(
 
     Read like a checkpoint: by torch's restricted unpickler, and nothing in the file runs.
     """
-    key, tensor = _tensor(path, _content(path))
+    key, tensor = _plain_tensor(path)
     array = tensor.detach().resolve_conj().resolve_neg()
     if array.is_floating_point():
         array = array.double()  # bfloat16 is unknown to numpy
     return clips_of_array(array.numpy(), path, shown(path, key), representation=representation, fps=fps)
 
 
-def _content(path: Path) -> object:
+def _plain_tensor(path: Path) -> tuple[str, Tensor]:
+    """The name of the tensor that is meant, and the tensor: numbers in memory, no view that claims far more."""
+    from rvq_core.loading.formats.base import refuse_odd_tensors
     from rvq_core.loading.read import read_object
 
     try:
-        return read_object(path)
+        key, tensor = _tensor(path, read_object(path))
+        refuse_odd_tensors(str(path), {key or "its tensor": tensor})
+        return key, tensor
     except CheckpointError as error:
         # What is wrong with the file is the same; what was looked for is not a checkpoint.
         raise ClipError(error.where, expected=error.expected, found=error.found, do="save tensors alone") from error

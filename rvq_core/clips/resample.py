@@ -11,6 +11,8 @@ from rvq_core.clips.checks import check_fps, nominal_fps
 from rvq_core.clips.clip import Clip
 from rvq_core.clips.representations import get_representation, rotation_features
 from rvq_core.clips.slerp import Between, lerp, locate, slerp
+from rvq_core.errors import ClipError
+from rvq_core.limits import FRAMES, refuse_beyond
 
 Array = NDArray[np.float64]
 
@@ -27,6 +29,9 @@ def resample_clip(clip: Clip, fps: float) -> Clip:
     if abs(clip.fps - fps) <= 1e-4 * fps:
         return clip
     source, target = nominal_fps(clip.fps), nominal_fps(fps)
+    frames = clip.frames * target / source
+    if frames > clip.frames:
+        refuse_beyond(FRAMES, frames, clip.source or clip.name, ClipError)
     where = locate(np.arange(clip.frames) / source, uniform_times((clip.frames - 1) / source, target))
     features, method = _features(clip, where, source / target)
     translation = None if clip.translation is None else lerp(clip.translation.astype(np.float64), where)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rvq_core.errors import ClipError
+from rvq_core.limits import TEXT, bounded_bytes
 
 Array = NDArray[np.float64]
 
@@ -27,7 +28,7 @@ class Line(NamedTuple):
 def text_lines(path: Path) -> list[bytes]:
     """Lines of a file, with any kind of line end; a byte order mark is left out."""
     try:
-        return path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
+        return bounded_bytes(path, TEXT, ClipError).removeprefix(b"\xef\xbb\xbf").splitlines()
     except OSError as error:
         raise ClipError(
             str(path), expected="a text file", found=f"{type(error).__name__}: {error}", do="check the file"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rvq_core.errors import ClipError
+from rvq_core.limits import SETTINGS, bounded_text
 
 SHOWN = 5
 """Names that a message gives as examples."""
@@ -30,7 +31,7 @@ def read_split(path: str | Path) -> Split:
     """Read a list of names, one a line; empty lines do not count. Raises ClipError."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = bounded_text(path, SETTINGS, ClipError, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         found = error.strerror if isinstance(error, OSError) else "bytes that are no text"
         raise _no_list(path, found or str(error)) from error

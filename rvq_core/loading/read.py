@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from rvq_core.errors import CheckpointError
 from rvq_core.files import sha256_of
+from rvq_core.limits import TENSORS, refuse_beyond
 
 FOLDER_FILES = ("model.safetensors", "model/net_best_fid.tar", "model/latest.tar", "net_best_fid.pth", "net_last.pth")
 """Weights files looked for, in this order, where a folder is given."""
@@ -178,7 +179,9 @@ def _read_by_kind(file: Path, start: bytes) -> tuple[Mapping[str, Any], dict[str
 def _read_safetensors(file: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
     try:
         with safe_open(file, framework="pt") as opened:
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 - it is not a mapping
+            keys = opened.keys()
+            refuse_beyond(TENSORS, len(keys), file, CheckpointError)
+            tensors = {key: opened.get_tensor(key) for key in keys}
             return tensors, dict(opened.metadata() or {})
     except SafetensorError as error:
         raise CheckpointError(

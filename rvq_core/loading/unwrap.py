@@ -8,6 +8,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from rvq_core.errors import CheckpointError
+from rvq_core.limits import TENSORS, refuse_beyond
 from rvq_core.loading.read import RawFile
 
 CONTAINERS = ("vq_model", "net", "state_dict", "model_state", "model", "model_state_dict")
@@ -38,6 +39,7 @@ class State:
 def unwrap(raw: RawFile) -> State:
     """Find the state dict of a file. Raises CheckpointError where it holds no tensors."""
     container, tensors = _open_container(raw)
+    refuse_beyond(TENSORS, len(tensors), raw.path, CheckpointError)
     state = State(raw, tensors, container)
     while (prefix := _outer_prefix(state.tensors)) is not None:
         inner = {key.removeprefix(prefix): value for key, value in state.tensors.items() if key.startswith(prefix)}

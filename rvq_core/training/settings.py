@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from rvq_core.autoencoder import RVQVAEConfig
 from rvq_core.errors import SettingsError
+from rvq_core.limits import SETTINGS, bounded_text
 from rvq_core.training.body_part import BODY_PARTS
 
 RECONSTRUCTION_LOSSES = ("l1_smooth", "l2")
@@ -146,7 +147,7 @@ def _is_number(value: object) -> bool:
 def read_settings(path: Path, base: TrainSettings) -> TrainSettings:
     """``base`` changed by a TOML or JSON file; model settings may stand under ``model``. Raises SettingsError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = bounded_text(path, SETTINGS, SettingsError)
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingsError(

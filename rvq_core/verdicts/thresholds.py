@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from rvq_core.errors import SettingsError
+from rvq_core.limits import SETTINGS, bounded_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Thresholds:
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file of thresholds. Raises SettingsError where it cannot be read."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(bounded_text(path, SETTINGS, SettingsError))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingsError(
             str(path), expected="a TOML file of thresholds", found=str(error), do="correct the file"

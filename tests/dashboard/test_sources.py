@@ -87,6 +87,17 @@ def test_what_all_checkpoints_of_a_folder_lie_in_is_no_part_of_their_names(tmp_p
     ]
 
 
+def test_a_link_out_of_the_folder_is_no_checkpoint_of_it(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(sources, "bundled_checkpoints", lambda: tmp_path / "none")
+    monkeypatch.setenv(sources.CHECKPOINTS_VARIABLE, str(tmp_path / "given"))
+    for path in (tmp_path / "given" / "own.pt", tmp_path / "secret.pt"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    (tmp_path / "given" / "out.pt").symlink_to(tmp_path / "secret.pt")
+    (tmp_path / "given" / "latest.pt").symlink_to("own.pt")
+    assert list(sources.list_checkpoints()) == ["latest.pt", "own.pt"]
+
+
 def test_a_changed_clip_has_another_stamp(tmp_path: Path):
     clip = tmp_path / "sub" / "one.npy"
     clip.parent.mkdir()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rvq_core.files import exchange, sha256_of, written_whole
+from rvq_core.files import exchange, leads_into, sha256_of, written_whole
 
 
 def test_what_is_written_takes_the_place_of_the_file(tmp_path):
@@ -63,3 +63,16 @@ def test_where_one_is_missing_nothing_changes(tmp_path: Path):
     (tmp_path / "a").mkdir()
     assert not exchange(tmp_path / "a", tmp_path / "b")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_link_lies_where_it_leads(tmp_path):
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    for folder in (inside, outside):
+        folder.mkdir()
+        (folder / "file").touch()
+    (inside / "out").symlink_to(outside / "file")
+    (inside / "in").symlink_to(inside / "file")
+    (tmp_path / "root").symlink_to(inside)
+    assert leads_into(inside / "file", inside) and leads_into(inside / "in", inside)
+    assert not leads_into(inside / "out", inside) and not leads_into(inside / ".." / "outside" / "file", inside)
+    assert leads_into(inside / "file", tmp_path / "root")  # the folder itself may be named by a link

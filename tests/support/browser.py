@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,7 +30,7 @@ FLAGS = [
 PATIENCE = 120_000
 SIZE: "playwright.ViewportSize" = {"width": 1280, "height": 900}
 
-PROBE = re.compile(r"404 .* http://127\.0\.0\.1:\d+/\w+/_stcore/(health|host-config)$")
+PROBE = re.compile(r"404 .* http://127\.0\.0\.1:\d+/(\w+/)+_stcore/(health|host-config)$")
 """A page opened by its own address first asks for the server below that address, by Streamlit's design."""
 
 
@@ -52,12 +52,14 @@ def serve(folder: Path, checkpoints: Path, clips: Path) -> Iterator[str]:
 
 
 @contextmanager
-def serving(folder: Path, checkpoints: Path, clips: Path) -> Iterator[tuple[str, subprocess.Popen]]:
-    """As ``serve``, and the process that serves."""
+def serving(
+    folder: Path, checkpoints: Path, clips: Path, variables: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, subprocess.Popen]]:
+    """As ``serve``, and the process that serves; ``variables`` of its environment beside these."""
     port = _free_port()
     environment = os.environ | {
         CHECKPOINTS_VARIABLE: str(checkpoints), CLIPS_VARIABLE: str(clips), "XDG_CACHE_HOME": str(folder / "cache"),
-        "HOME": str(folder), "NUMBA_CACHE_DIR": str(folder / "numba"),
+        "HOME": str(folder), "NUMBA_CACHE_DIR": str(folder / "numba"), **(variables or {}),
     }  # fmt: skip
     for variable in ("PYTHONWARNINGS", STORE_VARIABLE):
         environment.pop(variable, None)

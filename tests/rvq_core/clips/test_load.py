@@ -114,6 +114,20 @@ def test_a_path_that_is_not_there_among_others_is_told_twice(folder, tmp_path):
     assert found.warnings == (f"not there, so in none of the figures: {tmp_path / 'missing'}",)
 
 
+@pytest.mark.parametrize("follow", [True, False])
+def test_links_out_of_a_folder_are_followed_unless_it_is_served(tmp_path, write_npy, follow):
+    write_npy(np.ones((9, 5)), "served/own.npy")
+    write_npy(np.ones((9, 5)), "elsewhere/secret.npy")
+    (tmp_path / "served" / "link.npy").symlink_to(tmp_path / "elsewhere" / "secret.npy")
+    (tmp_path / "served" / "near.npy").symlink_to(tmp_path / "served" / "own.npy")
+    found = read_clips(tmp_path / "served", follow_links=follow)
+    assert [clip.name for clip in found.clips] == (["link", "near"] if follow else ["near"])
+    assert [path.name for path, _ in found.left_out] == ([] if follow else ["link.npy"])
+    assert all("leads out of it" in reason for _, reason in found.left_out)
+    # Named itself it is what the user means.
+    assert len(read_clips(tmp_path / "served" / "link.npy", follow_links=follow).clips) == 1
+
+
 def test_an_unknown_file_type_says_so(tmp_path):
     (tmp_path / "clip.fbx").write_bytes(b"")
     with pytest.raises(
