@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import datetime
-import warnings
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 import rvq_core
-from rvq_core.clips.clip import Clip, fingerprint
+from rvq_core.clips.clip import Clip, joint_fingerprint
+from rvq_core.clips.facts import ClipFacts
 from rvq_core.clips.groups import Grouped, group_clips, read_groups
 from rvq_core.clips.load import LeftOut
 from rvq_core.clips.representations import UNDECODED
-from rvq_core.clips.shelf import Shelf, one_by_one
-from rvq_core.errors import ClipError, SettingsError
-from rvq_core.layer_value import encoding_errors
+from rvq_core.corpus import Corpus, HeldClips
+from rvq_core.errors import SettingsError
+from rvq_core.layer_value import details_table
 from rvq_core.loading.checkpoint import Checkpoint
 from rvq_core.margins import unseen_margins
-from rvq_core.measure import CAVEATS, ClipErrors, ErrorRow, measure_clip
+from rvq_core.measure import CAVEATS, ErrorRow
+from rvq_core.one_pass import Job, OnePass, Progress
+from rvq_core.ranks import Ranks
 from rvq_core.report import SCHEMA, Report
+from rvq_core.shards import Shards, key_of
 from rvq_core.stats.diagnosis import SMALLEST_COUNT
 from rvq_core.stats.geometry import geometry_table
 from rvq_core.stats.groups import group_usage_table
@@ -32,6 +34,7 @@ from rvq_core.stats.layer_value import layer_value_tables
 from rvq_core.stats.projection import pca
 from rvq_core.stats.rate import rate_distortion
 from rvq_core.stats.reconstruction import clip_columns, overall, reconstruction_table
+from rvq_core.stats.sample import key_bound
 from rvq_core.stats.tables import CORPORA, LayerFacts, codes_table, layers_table
 from rvq_core.stats.token_tables import tables_of_counts
 from rvq_core.stats.trustworthiness import trustworthiness_table
@@ -41,9 +44,7 @@ from rvq_core.sums import Sums
 from rvq_core.tokens import Pipeline
 from rvq_core.training.curves import curves
 from rvq_core.verdicts import Thresholds, verdicts
-
-Progress = Callable[[int, int, str], None]
-"""Called with clips done, clips in all, and what is being done."""
+from rvq_core.workers import one_thread_each
 
 DETAIL_FRAMES = 10_000
 """Frames on which leave-one-out and beam search are measured: a decoding more for each layer, and a slow encoding."""
@@ -79,76 +80,124 @@ def analyze(
     ``thresholds`` are those of the verdicts. Raises ClipError when none is left, SettingsError for settings out of
     range.
     """
+    found = analyze_shared(
+        ckpt,
+        HeldClips(clips),
+        None,
+        device=device,
+        max_frames=max_frames,
+        detail_frames=detail_frames,
+        error_clips=error_clips,
+        seed=seed,
+        progress=progress,
+        left_out=left_out,
+        warned=warned,
+        groups=groups,
+        thresholds=thresholds,
+        command=command,
+    )
+    assert found is not None  # None for a rank that is not the first of several
+    return found
+
+
+def analyze_shared(
+    ckpt: Checkpoint,
+    corpus: Corpus,
+    between: tuple[Ranks, Shards] | None,
+    *,
+    device: str = "auto",
+    max_frames: int | None = None,
+    detail_frames: int = DETAIL_FRAMES,
+    error_clips: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    left_out: Sequence[LeftOut] = (),
+    warned: Sequence[str] = (),
+    groups: Mapping[str, str] | str | Path | None = None,
+    thresholds: Thresholds | None = None,
+    command: str = "rvq_core.analyze",
+) -> Report | None:
+    """``analyze`` of a corpus ``between`` ranks, what they find lying in shards; None: by this process alone.
+
+    The report is the same. The first rank gets it, every other one None.
+    """
     for name, value in (("seed", seed), ("detail_frames", detail_frames)):
         if value < 0:
             raise SettingsError(name, expected="an integer >= 0", found=str(value), do="choose another")
     pipeline = Pipeline(ckpt, device)
-    all_fitted, refused = fit_all(pipeline.fit, clips)
-    fitted = limit_frames(all_fitted, max_frames, seed, pipeline.stride, setting="max_frames")
-    detailed = (
-        limit_frames(fitted, detail_frames, seed, pipeline.stride, setting="detail_frames") if detail_frames else []
-    )
-    decoded = limit_clips(fitted, error_clips, seed, setting="error_clips")
-    names = {clip.name for clip in decoded}
-    grouped = grouped_clips(fitted, groups)
-    sums = Sums([len(codebook) for codebook in ckpt.codebooks], seed)
-    for done, clip in enumerate(one_by_one(fitted)):
+    with one_thread_each() as workers:
+        plan = _planned(pipeline, corpus, max_frames, detail_frames, error_clips, seed)
+        grouped = grouped_clips(plan.fitted, groups)
+        one_pass = OnePass(
+            pipeline,
+            corpus,
+            plan.jobs,
+            seed,
+            key_bound(sum(clip.frames // pipeline.stride(clip) for clip in plan.fitted)),
+            identity(ckpt),
+            workers if pipeline.device.type == "cpu" else 1,
+            progress or (lambda _done, _total, _what: None),
+        )
+        sums = one_pass.alone() if between is None else one_pass.shared(*between)
+        if sums is None:
+            return None
         if progress is not None:
-            progress(done, len(fitted), clip.name)
-        encoded = pipeline.encode(clip)
-        errors = measure_clip(pipeline, encoded) if clip.name in names else ClipErrors([], [])
-        sums.add(encoded, errors, pipeline.seconds_per_token(clip))
-    if progress is not None:
-        progress(len(fitted), len(fitted), "tables")
-    details = encoding_errors(pipeline, detailed)
-    manifest = _manifest(pipeline, fitted, [*left_out, *refused], command, max_frames, seed)
-    manifest["settings"] |= {"detail_frames": detail_frames, "error_clips": error_clips}
-    manifest["notes"] += subset_notes("Only a random subset was", all_fitted, fitted)
-    manifest["notes"] += subset_notes("Errors: only a random subset was", fitted, decoded)
+            progress(len(plan.fitted), len(plan.fitted), "tables")
+        manifest = _manifest(pipeline, plan.fitted, [*left_out, *plan.refused], command, max_frames, seed)
+        manifest["clips"]["fingerprint"] = joint_fingerprint(sums.fingerprints)
+        manifest["settings"] |= {"detail_frames": detail_frames, "error_clips": error_clips}
+        manifest["notes"] += plan.notes
+        told = [*warned, *grouped.warnings, *_missing_statistics(ckpt, plan.fitted), *sums.warnings()]
+        manifest["warnings"] = told
+        manifest["settings"]["groups"] = len(set(grouped.of_clip.values())) or None
+        manifest["settings"]["margin_latents"] = min(sums.kept.seen, sums.kept.size)
+        manifest["notes"] += _margin_notes(sums)
+        manifest["settings"]["thresholds"] = (thresholds or Thresholds()).to_dict()
+        report = _build_report(pipeline, plan.fitted, sums, manifest, grouped.of_clip)
+        manifest["verdicts"] = verdicts(report, thresholds)
+        return report
+
+
+def identity(ckpt: Checkpoint) -> str:
+    """What tells this checkpoint, as it was opened, from any other."""
+    config = None if ckpt.config is None else ckpt.config.to_dict()
+    normalizer = None if ckpt.normalizer is None else ckpt.normalizer.sha256
+    return key_of(rvq_core.__version__, ckpt.sha256, config, normalizer, ckpt.representation, ckpt.fps)
+
+
+class _Plan(NamedTuple):
+    """The clips to measure, what to do with each, what was refused, and notes on subsets."""
+
+    fitted: list[ClipFacts]
+    jobs: list[Job]
+    refused: list[LeftOut]
+    notes: list[str]
+
+
+def _planned(
+    pipeline: Pipeline,
+    corpus: Corpus,
+    max_frames: int | None,
+    detail_frames: int,
+    error_clips: int | None,
+    seed: int,
+) -> _Plan:
+    def limited(clips: Sequence[ClipFacts], limit: int | None, setting: str) -> list[ClipFacts]:
+        return limit_frames(clips, limit, seed, pipeline.stride, ClipFacts.cut, setting=setting)
+
+    every, refused = corpus.survey(pipeline.fit)
+    numbers = {clip.name: number for number, clip in enumerate(every)}
+    fitted = limited(every, max_frames, "max_frames")
+    detailed = limited(fitted, detail_frames, "detail_frames") if detail_frames else []
+    decoded = limit_clips(fitted, error_clips, seed, setting="error_clips")
+    notes = subset_notes("Only a random subset was", every, fitted)
+    notes += subset_notes("Errors: only a random subset was", fitted, decoded)
     if detailed:
-        manifest["notes"] += subset_notes("Leave-one-out and beam search: only a random subset was", fitted, detailed)
-    manifest["warnings"] = [*warned, *grouped.warnings, *_missing_statistics(ckpt, fitted), *sums.warnings()]
-    manifest["settings"]["groups"] = len(set(grouped.of_clip.values())) or None
-    manifest["settings"]["margin_latents"] = min(sums.kept.seen, sums.kept.size)
-    manifest["notes"] += _margin_notes(sums)
-    manifest["settings"]["thresholds"] = (thresholds or Thresholds()).to_dict()
-    report = _build_report(pipeline, fitted, sums, details, manifest, grouped.of_clip)
-    manifest["verdicts"] = verdicts(report, thresholds)
-    return report
-
-
-def fit_all(fit: Callable[[Clip], Clip], clips: Sequence[Clip]) -> tuple[list[Clip], list[LeftOut]]:
-    """Clips as the checkpoint takes them, and those it cannot take; raises ClipError where none is left."""
-    if not clips:
-        raise ClipError("clips", expected="at least one clip", found="none", do="give a file or a folder with motion")
-    _refuse_equal_names(clips)
-    fitted: list[Clip] = []
-    refused: list[LeftOut] = []
-    with Shelf() as shelf:
-        for clip in one_by_one(clips):
-            try:
-                fitted.append(shelf.place(fit(clip)))
-            except ClipError as error:
-                if len(clips) == 1:
-                    raise
-                refused.append(LeftOut(clip.source or Path(clip.name), str(error)))
-                warnings.warn(f"left out {clip.name}: {error}", stacklevel=3)
-    if not fitted:
-        raise ClipError(
-            "clips", expected="at least one that fits the checkpoint", found=f"{len(refused)} and none that fits",
-            do=f"the first says: {refused[0].reason}",
-        )  # fmt: skip
-    return fitted, refused
-
-
-def _refuse_equal_names(clips: Sequence[Clip]) -> None:
-    """Tables tell clips apart by name; load_clips makes names unique, lists put together by hand may not be."""
-    name, times = Counter(clip.name for clip in clips).most_common(1)[0]
-    if times > 1:
-        raise ClipError(
-            f"clips: {name}", expected="clips of different names", found=f"{times} of this name",
-            do="read them with one call of load_clips, or rename them",
-        )  # fmt: skip
+        notes += subset_notes("Leave-one-out and beam search: only a random subset was", fitted, detailed)
+    frames = {clip.name: clip.frames for clip in detailed}
+    errors_of = {clip.name for clip in decoded}
+    jobs = [Job(numbers[clip.name], clip, clip.name in errors_of, frames.get(clip.name, 0)) for clip in fitted]
+    return _Plan(fitted, jobs, refused, notes)
 
 
 def _margin_notes(sums: Sums) -> list[str]:
@@ -157,7 +206,7 @@ def _margin_notes(sums: Sums) -> list[str]:
     return [f"Margins of unseen codes were measured on a random {sums.kept.size:,} of {sums.kept.seen:,} latents."]
 
 
-def _missing_statistics(ckpt: Checkpoint, clips: list[Clip]) -> list[str]:
+def _missing_statistics(ckpt: Checkpoint, clips: list[ClipFacts]) -> list[str]:
     """A warning where a model is fed features without the mean and std that it was trained with."""
     if ckpt.model is None or ckpt.normalizer is not None or all(clip.representation in UNDECODED for clip in clips):
         return []
@@ -167,7 +216,7 @@ def _missing_statistics(ckpt: Checkpoint, clips: list[Clip]) -> list[str]:
     ]
 
 
-def grouped_clips(clips: list[Clip], groups: Mapping[str, str] | str | Path | None) -> Grouped:
+def grouped_clips(clips: Iterable[Clip | ClipFacts], groups: Mapping[str, str] | str | Path | None) -> Grouped:
     """The groups of fitted clips, given as a mapping or as the path of a CSV."""
     if groups is None:
         return Grouped({}, ())
@@ -178,9 +227,8 @@ def grouped_clips(clips: list[Clip], groups: Mapping[str, str] | str | Path | No
 
 def _build_report(
     pipeline: Pipeline,
-    clips: list[Clip],
+    clips: list[ClipFacts],
     sums: Sums,
-    details: pd.DataFrame,
     manifest: dict[str, Any],
     groups: dict[str, str],
 ) -> Report:
@@ -191,10 +239,10 @@ def _build_report(
     tables = tables_of_counts(sums.of_tokens, seed=seed)
     codebooks = [codebook.numpy() for codebook in pipeline.checkpoint.codebooks]
     plane = pca(codebooks).table
-    tables["windows"] = sums.windows.table()
+    tables["windows"] = sums.of_latents.windows.table()
     tables["geometry"] = geometry_table(codebooks, [layer.neighbours for layer in facts], sums.residual_covariances())
     tables["trustworthiness"] = trustworthiness_table("pca", plane, codebooks)
-    tables |= layer_value_tables(errors, details, seed)
+    tables |= layer_value_tables(errors, details_table(sums.details), seed)
     tables["rate_distortion"] = rate_distortion(tables["rate"], overall(reconstruction))
     if len(history := curves(pipeline.checkpoint.training)):
         tables["training_curves"] = history
@@ -266,7 +314,9 @@ def _log_batch(checkpoint: Checkpoint) -> int:
     return max(1, int(settings["batch_size"]) * int(settings["window"]) // checkpoint.config.stride)
 
 
-def _clips_table(pipeline: Pipeline, clips: list[Clip], errors: pd.DataFrame, groups: dict[str, str]) -> pd.DataFrame:
+def _clips_table(
+    pipeline: Pipeline, clips: list[ClipFacts], errors: pd.DataFrame, groups: dict[str, str]
+) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "clip": [clip.name for clip in clips],
@@ -285,7 +335,7 @@ def _clips_table(pipeline: Pipeline, clips: list[Clip], errors: pd.DataFrame, gr
 
 def _manifest(
     pipeline: Pipeline,
-    clips: list[Clip],
+    clips: list[ClipFacts],
     left_out: Sequence[LeftOut],
     command: str,
     max_frames: int | None,
@@ -315,7 +365,6 @@ def _manifest(
             "count": len(clips),
             "frames": sum(clip.frames for clip in clips),
             "seconds": round(sum(clip.seconds for clip in clips), 6),
-            "fingerprint": fingerprint(one_by_one(clips)),
         },
         "settings": {
             "device": pipeline.device.type,

@@ -39,3 +39,7 @@ class ReportError(RVQLensError):
 
 class SettingsError(RVQLensError):
     """An option or a configuration value is out of range."""
+
+
+class OtherRankError(Exception):
+    """Another of several processes has failed, and tells why: this one stops without a word."""

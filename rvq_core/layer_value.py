@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -25,27 +26,50 @@ COLUMNS = ("clip", "encoding", "number", "metric", "value", "weight")
 Encoding = tuple[str, int]
 
 
+DetailRow = tuple[str, str, int, str, float, int]
+
+
+class ClipDetails(NamedTuple):
+    """A clip encoded in other ways: ``rows`` of ``COLUMNS``, distortions of latents as they are; its ``moments``."""
+
+    rows: list[DetailRow]
+    moments: Moments
+
+
 @torch.inference_mode()
-def encoding_errors(pipeline: Pipeline, clips: Sequence[Clip]) -> pd.DataFrame:
-    """Errors of fitted clips by encoding: rows (clip, encoding, number, metric, value, weight), weighted by frames.
+def clip_details(pipeline: Pipeline, clip: Clip) -> ClipDetails:
+    """Errors of one fitted clip by encoding; nothing of a clip of indices."""
+    found = ClipDetails([], Moments())
+    encoded = pipeline.encode(clip)
+    if not encoded.latents.shape[1]:  # a clip of indices: nothing to encode in another way
+        return found
+    found.moments.add(encoded.latents.cpu().numpy())
+    named = dict(_encodings(pipeline, encoded))
+    latents = torch.stack(list(named.values()))
+    apart = (latents.double() - encoded.latents.double()).square().sum(dim=1).mean(dim=1).tolist()
+    for metric, values in (measure_latents(pipeline, encoded, latents) | {LATENT: apart}).items():
+        of_metric = zip(named, values, strict=True)
+        found.rows.extend((clip.name, *encoding, metric, value, clip.frames) for encoding, value in of_metric)
+    return found
+
+
+def details_table(clips: Iterable[ClipDetails]) -> pd.DataFrame:
+    """The details of clips together: rows (clip, encoding, number, metric, value, weight), weighted by frames.
 
     Every metric of the reconstruction, and ``latent_distortion``: the squared distance of latents from their sums of
-    codes, over the variance of all latents of ``clips`` (no rows where these do not vary).
+    codes, over the variance of all latents of the clips (no rows where these do not vary).
     """
-    rows: list[tuple[str, str, int, str, float, int]] = []
+    rows: list[DetailRow] = []
     moments = Moments()
     for clip in clips:
-        encoded = pipeline.encode(clip)
-        if not encoded.latents.shape[1]:  # a clip of indices: nothing to encode in another way
-            continue
-        moments.add(encoded.latents.cpu().numpy())
-        named = dict(_encodings(pipeline, encoded))
-        latents = torch.stack(list(named.values()))
-        apart = (latents.double() - encoded.latents.double()).square().sum(dim=1).mean(dim=1).tolist()
-        for metric, values in (measure_latents(pipeline, encoded, latents) | {LATENT: apart}).items():
-            of_metric = zip(named, values, strict=True)
-            rows += [(clip.name, *encoding, metric, value, clip.frames) for encoding, value in of_metric]
+        rows += clip.rows
+        moments.merge(clip.moments)
     return _as_share_of_variance(pd.DataFrame(rows, columns=list(COLUMNS)), moments)
+
+
+def encoding_errors(pipeline: Pipeline, clips: Iterable[Clip]) -> pd.DataFrame:
+    """``details_table`` of fitted clips."""
+    return details_table([clip_details(pipeline, clip) for clip in clips])
 
 
 def _encodings(pipeline: Pipeline, encoded: Encoded) -> Iterator[tuple[Encoding, Tensor]]:

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from rvq_core.clips.clip import Clip
-from rvq_core.clips.fit import cut_clip
 from rvq_core.errors import SettingsError
 
 
+class Long(Protocol):
+    """What has a number of frames: a clip, or what is told of one."""
+
+    @property
+    def frames(self) -> int:
+        """Number of frames T."""
+        ...
+
+
+Some = TypeVar("Some", bound=Long)
+
+
 def limit_frames(
-    clips: Sequence[Clip], limit: int | None, seed: int, stride_of: Callable[[Clip], int], *, setting: str
-) -> list[Clip]:
+    clips: Sequence[Some],
+    limit: int | None,
+    seed: int,
+    stride_of: Callable[[Some], int],
+    cut: Callable[[Some, int, str], Some],
+    *,
+    setting: str,
+) -> list[Some]:
     """Clips of at most ``limit`` frames together: taken in a random order of ``seed``, the last one cut, kept in place.
 
-    ``setting`` names the limit in notes and errors; None is no limit. Raises SettingsError for less than a token.
+    ``cut`` gives the first frames of a clip, with a note. ``setting`` names the limit in notes and errors; None is no
+    limit. Raises SettingsError for less than a token.
     """
     if limit is None or sum(clip.frames for clip in clips) <= limit:
         return list(clips)
@@ -25,19 +43,19 @@ def limit_frames(
         raise SettingsError(
             setting, expected=f"at least {stride} (one token)", found=str(limit), do="allow more frames"
         )
-    kept: dict[int, Clip] = {}
+    kept: dict[int, Some] = {}
     room = limit
     for i in np.random.default_rng(seed).permutation(len(clips)).tolist():
         frames = min(clips[i].frames, room - room % stride_of(clips[i]))
         if frames == 0:
             break
-        cut = frames < clips[i].frames
-        kept[i] = cut_clip(clips[i], frames, f"cut to {frames} frames by {setting}") if cut else clips[i]
+        shorter = frames < clips[i].frames
+        kept[i] = cut(clips[i], frames, f"cut to {frames} frames by {setting}") if shorter else clips[i]
         room -= frames
     return [kept[i] for i in sorted(kept)]
 
 
-def limit_clips(clips: Sequence[Clip], limit: int | None, seed: int, *, setting: str) -> list[Clip]:
+def limit_clips(clips: Sequence[Some], limit: int | None, seed: int, *, setting: str) -> list[Some]:
     """At most ``limit`` clips, whole, drawn by ``seed`` and left in their order; None is no limit.
 
     Raises SettingsError for less than one.
@@ -50,7 +68,7 @@ def limit_clips(clips: Sequence[Clip], limit: int | None, seed: int, *, setting:
     return [clips[i] for i in sorted(drawn.tolist())]
 
 
-def subset_notes(what: str, given: Sequence[Clip], measured: Sequence[Clip]) -> list[str]:
+def subset_notes(what: str, given: Sequence[Long], measured: Sequence[Long]) -> list[str]:
     """A sentence where ``what`` was measured on a part of the clips; none where it was on all."""
     frames, of = (sum(clip.frames for clip in clips) for clips in (measured, given))
     if frames == of:

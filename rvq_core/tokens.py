@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rvq_core.clips.arrays import UNTIMED
 from rvq_core.clips.clip import Clip
+from rvq_core.clips.facts import ClipFacts
 from rvq_core.clips.fit import fit_clip
 from rvq_core.clips.indices import fit_indices
 from rvq_core.clips.representations import LATENTS, TOKENS, UNDECODED
@@ -112,12 +113,12 @@ class Pipeline:
             representation=self.checkpoint.representation,
         )
 
-    def stride(self, clip: Clip) -> int:
+    def stride(self, clip: Clip | ClipFacts) -> int:
         """Frames of the clip that one token stands for."""
         config = self.checkpoint.config
         return 1 if config is None or clip.representation in UNDECODED else config.stride
 
-    def seconds_per_token(self, clip: Clip) -> float | None:
+    def seconds_per_token(self, clip: Clip | ClipFacts) -> float | None:
         """How long one token of the clip lasts; None where nothing tells."""
         untimed = clip.representation in UNDECODED and clip.fps == UNTIMED
         return None if untimed else self.stride(clip) / clip.fps

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from rvq_core import __version__
 from rvq_core.cli import analyze, check, compare, convert, dash, export, inspect, train
-from rvq_core.errors import RVQLensError, SettingsError
+from rvq_core.errors import OtherRankError, RVQLensError, SettingsError
 
 COMMANDS = (dash, inspect, analyze, compare, check, export, train, convert)
 """One module a command, in the order of ``--help``: ``add_to`` declares it, ``run`` does it."""
@@ -49,6 +49,8 @@ def run(arguments: list[str]) -> int:
         # A reader that has gone is noticed here, where it can still be caught.
         sys.stdout.flush()
         return code
+    except OtherRankError:
+        return BAD_INPUT
     except RVQLensError as error:
         return _complain(str(error), error)
     except KeyboardInterrupt:
@@ -77,7 +79,9 @@ def run(arguments: list[str]) -> int:
 def _complain(line: str, error: BaseException) -> int:
     if os.environ.get(DEBUG):
         raise error
-    print("rvq-lens:", " ".join(line.split()), file=sys.stderr)
+    rank = os.environ.get("RANK", "0")
+    of_rank = "" if rank == "0" else f"rank {rank}: "
+    print(f"rvq-lens: {of_rank}{' '.join(line.split())}", file=sys.stderr)
     return BAD_INPUT
 
 

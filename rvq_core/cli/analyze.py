@@ -14,10 +14,15 @@ from rvq_core.cli.shared import (
     AnyReport,
     add_checkpoint,
     add_clips,
+    clip_files_of,
+    launched_with_others,
     measured,
     open_checkpoint,
+    progress_bar,
+    quiet_warnings,
     refuse_useless,
     rows,
+    tell_all_left_out,
 )
 from rvq_core.errors import SettingsError
 
@@ -70,8 +75,50 @@ def run(options: argparse.Namespace) -> int:
     if is_part_set(options.checkpoint):
         from rvq_core.parts import analyze_parts
 
+        if launched_with_others():
+            raise SettingsError(
+                str(options.checkpoint), expected="one checkpoint, where several ranks share the clips",
+                found="a folder of several", do="analyze each by itself, or start without torchrun",
+            )  # fmt: skip
         return _report(options, thresholds, partial(analyze_parts, open_part_set(options)), parts_summary)
+    if launched_with_others():
+        return _between_ranks(options, thresholds)
     return _report(options, thresholds, partial(analyze, open_checkpoint(options)), _summary)
+
+
+def _between_ranks(options: argparse.Namespace, thresholds: Thresholds) -> int:
+    """The same on one of several ranks: the first one writes the report and tells of it."""
+    from rvq_core.analysis import analyze_shared
+    from rvq_core.ranks import rank_device, ranks_of_torchrun
+    from rvq_core.shards import Shards
+
+    if options.out is None:
+        raise SettingsError(
+            "--out", expected="a folder that all ranks see", found="none", do="say where the report goes"
+        )
+    out = options.out.resolve()
+    with ranks_of_torchrun() as ranks:
+        shards = Shards(out.with_name(f"{out.name}.shards"))
+        shards.begin(ranks)
+        checkpoint = open_checkpoint(options)
+        corpus, told = clip_files_of(options, checkpoint, ranks, shards)
+        with progress_bar("clips", shown=ranks.first) as progress, quiet_warnings():
+            report = analyze_shared(
+                checkpoint,
+                corpus,
+                (ranks, shards),
+                device=rank_device(options.device),
+                seed=options.seed,
+                progress=progress,
+                warned=told,
+                command=options.command_line,
+                **_settings(options, thresholds),
+            )
+        if report is not None:
+            tell_all_left_out(report.manifest)
+            _finish(options, report, _summary)
+            shards.remove()
+    return 0
 
 
 def _report(
@@ -81,21 +128,28 @@ def _report(
     summary: Callable[[AnyReport, Path | None], str],
 ) -> int:
     """Measure the clips with ``analyze`` or its like, write the report, print its summary."""
+    _finish(options, measured(options, measure, **_settings(options, thresholds)), summary)
+    return 0
+
+
+def _settings(options: argparse.Namespace, thresholds: Thresholds) -> dict[str, Any]:
+    """What is measured, as ``analyze`` is told it."""
     from rvq_core.analysis import DETAIL_FRAMES
 
-    report = measured(
-        options,
-        measure,
-        max_frames=options.max_frames,
-        detail_frames=DETAIL_FRAMES if options.detail_frames is None else options.detail_frames,
-        error_clips=options.error_clips,
-        groups=options.groups,
-        thresholds=thresholds,
-    )
+    return {
+        "max_frames": options.max_frames,
+        "detail_frames": DETAIL_FRAMES if options.detail_frames is None else options.detail_frames,
+        "error_clips": options.error_clips,
+        "groups": options.groups,
+        "thresholds": thresholds,
+    }
+
+
+def _finish(options: argparse.Namespace, report: AnyReport, summary: Callable[[AnyReport, Path | None], str]) -> None:
+    """Write the report and tell of it."""
     if options.out is not None:
         report.save(options.out)
     print(report.json().rstrip("\n") if options.json else summary(report, options.out))
-    return 0
 
 
 def _thresholds(options: argparse.Namespace) -> Thresholds:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Callable, Generator, Mapping
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rvq_core.clips.load import ClipSet
+    from rvq_core.corpus import ClipFiles
     from rvq_core.loading import Checkpoint
     from rvq_core.parts import PartsReport
+    from rvq_core.ranks import Ranks
     from rvq_core.report import Report
+    from rvq_core.shards import Shards
 
 AnyReport = TypeVar("AnyReport", bound="Report | PartsReport")
 
@@ -74,6 +78,22 @@ def read_clips_of(options: argparse.Namespace) -> ClipSet:
     return read_clips(options.clips, bone_map=options.bone_map, split=options.split)
 
 
+def clip_files_of(
+    options: argparse.Namespace, checkpoint: Checkpoint, ranks: Ranks, shards: Shards
+) -> tuple[ClipFiles, tuple[str, ...]]:
+    """The files of the clips that are named, to be read between ranks; and warnings of what is not there."""
+    from rvq_core.analysis import identity
+    from rvq_core.clips.bones import read_bone_map
+    from rvq_core.clips.load import list_files, nothing_read
+    from rvq_core.corpus import ClipFiles
+
+    given, files, told = list_files(options.clips, options.split)
+    if not files:
+        raise nothing_read(given, [])
+    bones = None if options.bone_map is None else read_bone_map(options.bone_map)
+    return ClipFiles(given, files, bones, ranks, shards, identity(checkpoint)), told
+
+
 def measured(options: argparse.Namespace, measure: Callable[..., AnyReport], **settings: Any) -> AnyReport:
     """The clips measured with ``analyze`` or its like and its ``settings``; what was left out is told on stderr."""
     clips = read_clips_of(options)
@@ -122,12 +142,17 @@ def tell_left_out(clip: str, reason: str) -> None:
     print("rvq-lens: left out", reason if reason.startswith(clip) else f"{clip}: {reason}", file=sys.stderr)
 
 
+def launched_with_others() -> bool:
+    """Whether torchrun, or its like, has started several processes of this command."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
 @contextmanager
-def progress_bar(unit: str) -> Generator[Callable[[int, int, str], None]]:
-    """A progress bar on stderr, where that is a terminal."""
+def progress_bar(unit: str, *, shown: bool = True) -> Generator[Callable[[int, int, str], None]]:
+    """A progress bar on stderr, where that is a terminal and it is to be ``shown``."""
     from tqdm import tqdm
 
-    with tqdm(unit=f" {unit}", disable=None, file=sys.stderr, leave=False) as bar:
+    with tqdm(unit=f" {unit}", disable=None if shown else True, file=sys.stderr, leave=False) as bar:
 
         def show(done: int, total: int, what: str) -> None:
             bar.total = total

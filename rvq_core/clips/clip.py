@@ -55,7 +55,12 @@ class Clip:
 
 def fingerprint(clips: Iterable[Clip]) -> str:
     """sha256 over the fingerprints of clips, in their order."""
+    return joint_fingerprint(clip.fingerprint for clip in clips)
+
+
+def joint_fingerprint(fingerprints: Iterable[str]) -> str:
+    """The fingerprint of clips from their own ones, in their order."""
     digest = hashlib.sha256()
-    for clip in clips:
-        digest.update(clip.fingerprint.encode())
+    for one in fingerprints:
+        digest.update(one.encode())
     return digest.hexdigest()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rvq_core.clips.clip import Clip
+from rvq_core.clips.facts import ClipFacts
 from rvq_core.errors import ClipError
 from rvq_core.limits import MEGABYTE, SETTINGS, refuse_beyond
 
@@ -55,7 +56,7 @@ def _by_clip(path: Path, rows: csv.DictReader[str]) -> dict[str, str]:
     return groups
 
 
-def group_clips(clips: Iterable[Clip], groups: Mapping[str, str], where: str) -> Grouped:
+def group_clips(clips: Iterable[Clip | ClipFacts], groups: Mapping[str, str], where: str) -> Grouped:
     """Give each clip its group: by its name, its name without folder, its file's, or its file's without ending.
 
     Raises ClipError where no clip has one.
@@ -84,7 +85,7 @@ def group_clips(clips: Iterable[Clip], groups: Mapping[str, str], where: str) ->
     return Grouped(of_clip, tuple(f"{what}: {len(names)} ({_few(names)})" for names, what in told if names))
 
 
-def _names_of(clip: Clip) -> list[str]:
+def _names_of(clip: Clip | ClipFacts) -> list[str]:
     names = [clip.name, clip.name.split("/")[-1]]
     return names if clip.source is None else [*names, clip.source.name, clip.source.stem]
 

@@ -141,8 +141,7 @@ def read_clips(
     ``follow_links``, a link in a folder that leads out of it is left out.
     """
     bones = None if bone_map is None else read_bone_map(bone_map)
-    given = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
-    files, told = _of_split(_list_files(given), split)
+    given, files, told = list_files(paths, split)
     clips: list[Clip] = []
     left_out: list[LeftOut] = []
     with Shelf() as shelf:
@@ -150,15 +149,24 @@ def read_clips(
             try:
                 if not follow_links:
                     _refuse_leading_out(path, given)
-                clips += map(shelf.place, _read(path, representation, fps, bones))
+                clips += map(shelf.place, read_file(path, representation=representation, fps=fps, bone_map=bones))
             except ClipError as error:
                 # Alone means: the user named this very file and no other.
                 if given == [path]:
                     raise
                 left_out.append(LeftOut(path, str(error)))
     if not clips:
-        raise _nothing_read(given, left_out)
-    return ClipSet(_with_unique_names(clips), left_out, (*_missing_paths(given), *told))
+        raise nothing_read(given, left_out)
+    names = unique_names([(clip.name, clip.source) for clip in clips])
+    named = [clip if clip.name == name else replace(clip, name=name) for clip, name in zip(clips, names, strict=True)]
+    return ClipSet(named, left_out, told)
+
+
+def list_files(paths: Paths, split: str | Path | None) -> tuple[list[Path], list[Path], tuple[str, ...]]:
+    """The paths given, the files to read behind them, and warnings of what was asked for and is not there."""
+    given = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    files, told = _of_split(_list_files(given), split)
+    return given, files, (*_missing_paths(given), *told)
 
 
 def _refuse_leading_out(path: Path, given: Sequence[Path]) -> None:
@@ -209,7 +217,14 @@ def _reader(path: Path) -> Reader | None:
     return next((reader for reader in READERS if reader.extension == path.suffix.lower()), None)
 
 
-def _read(path: Path, representation: str | None, fps: float | None, bone_map: Mapping[str, str] | None) -> list[Clip]:
+def read_file(
+    path: Path,
+    *,
+    representation: str | None = None,
+    fps: float | None = None,
+    bone_map: Mapping[str, str] | None = None,
+) -> list[Clip]:
+    """The clips of one file. Raises ClipError."""
     if not path.exists():
         raise ClipError(str(path), expected="a file or a folder", found="nothing there", do="check the path")
     reader = _reader(path)
@@ -243,7 +258,8 @@ def _as_representation(clip: Clip, name: str, path: Path) -> Clip:
     return replace(clip, representation=name, skeleton=kind.default_skeleton())
 
 
-def _nothing_read(given: list[Path], left_out: list[LeftOut]) -> ClipError:
+def nothing_read(given: list[Path], left_out: list[LeftOut]) -> ClipError:
+    """The error where ``given`` paths hold no clip that can be read."""
     where = ", ".join(map(str, given)) or "clips"
     if left_out:
         return ClipError(
@@ -261,25 +277,27 @@ def _nothing_read(given: list[Path], left_out: list[LeftOut]) -> ClipError:
     )
 
 
-def _with_unique_names(clips: list[Clip]) -> list[Clip]:
-    """Rename clips that share a name: parent folder and name, then the file's extension too, then a number."""
+def unique_names(named: Sequence[tuple[str, Path | None]]) -> list[str]:
+    """Names of clips with their files, where shared told apart by the folder, the file's extension, then a number."""
+    names = [name for name, _ in named]
+    sources = [source for _, source in named]
     for widen in (_with_parent, _with_extension, None):
-        counts = Counter(clip.name for clip in clips)
+        counts = Counter(names)
         if max(counts.values()) == 1:
             break
         seen: Counter[str] = Counter()
-        renamed: list[Clip] = []
-        for clip in clips:
-            seen[clip.name] += 1
-            name = clip.name if counts[clip.name] == 1 else widen(clip) if widen else f"{clip.name}#{seen[clip.name]}"
-            renamed.append(clip if name == clip.name else replace(clip, name=name))
-        clips = renamed
-    return clips
+        renamed: list[str] = []
+        for name, source in zip(names, sources, strict=True):
+            seen[name] += 1
+            wider = widen(name, source) if widen else f"{name}#{seen[name]}"
+            renamed.append(name if counts[name] == 1 else wider)
+        names = renamed
+    return names
 
 
-def _with_parent(clip: Clip) -> str:
-    return clip.name if clip.source is None else f"{clip.source.resolve().parent.name}/{clip.name}"
+def _with_parent(name: str, source: Path | None) -> str:
+    return name if source is None else f"{source.resolve().parent.name}/{name}"
 
 
-def _with_extension(clip: Clip) -> str:
-    return clip.name if clip.source is None else f"{clip.name}{clip.source.suffix}"
+def _with_extension(name: str, source: Path | None) -> str:
+    return name if source is None else f"{name}{source.suffix}"

@@ -10,13 +10,16 @@ from typing import Any
 import pandas as pd
 
 import rvq_core
-from rvq_core.analysis import DETAIL_FRAMES, Progress, analyze, fit_all, grouped_clips
+from rvq_core.analysis import DETAIL_FRAMES, analyze, grouped_clips
 from rvq_core.clips.clip import Clip, fingerprint
+from rvq_core.clips.fit import cut_clip
 from rvq_core.clips.load import LeftOut
 from rvq_core.clips.shelf import one_by_one
 from rvq_core.clips.smplx import JOINT_NAMES
+from rvq_core.corpus import fit_all
 from rvq_core.errors import SettingsError
 from rvq_core.measure import CAVEATS, ClipErrors, ErrorRow, measure_clip
+from rvq_core.one_pass import Progress
 from rvq_core.parts.load import PartSet
 from rvq_core.parts.report import WHOLE, PartsReport
 from rvq_core.parts.whole_body import WholeBody
@@ -52,7 +55,7 @@ def analyze_parts(
         raise SettingsError("seed", expected="an integer >= 0", found=str(seed), do="choose another")
     body = WholeBody(part_set, device)
     all_fitted, refused = fit_all(body.fit, clips)
-    fitted = limit_frames(all_fitted, max_frames, seed, lambda _: body.whole_stride, setting="max_frames")
+    fitted = limit_frames(all_fitted, max_frames, seed, lambda _: body.whole_stride, cut_clip, setting="max_frames")
     decoded = limit_clips(fitted, error_clips, seed, setting="error_clips")
     grouped = grouped_clips(fitted, groups)
     steps = len(decoded) + len(fitted) * len(part_set.parts)

@@ -5,8 +5,8 @@ Covariances are streamed: sums that grow clip by clip and can be merged. Definit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,17 @@ class Moments:
         """Add what ``other`` holds; it stays as it is."""
         if other.count:
             self._put(other.count, other._sum, other._products)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that it holds, for a file."""
+        return {"count": np.array(self.count), "sum": self._sum, "products": self._products}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """What ``arrays`` gave."""
+        found = cls()
+        found.count, found._sum, found._products = int(arrays["count"]), arrays["sum"], arrays["products"]
+        return found
 
     @property
     def spread(self) -> float | None:

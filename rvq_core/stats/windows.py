@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,6 +89,31 @@ class ClosestWindows:
         for layer, parts in enumerate(other._parts):
             for part in parts:
                 self._put(layer, part._replace(clip=part.clip + shift))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The windows kept, for a file; the clips' names are in ``clips``."""
+        found: dict[str, NDArray[Any]] = {"seconds": np.array(self._seconds_per_token, dtype=np.float64)}
+        for layer, parts in enumerate(self._parts):
+            if parts:
+                self._fold(layer)
+                for name, values in zip(_Windows._fields, self._parts[layer][0], strict=True):
+                    found[f"{layer}/{name}"] = values
+        return found
+
+    def take_arrays(self, clips: Sequence[str], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Add what ``clips`` and ``arrays`` gave of other clips' windows, of the same codebooks and size."""
+        shift = len(self._clips)
+        self._clips += clips
+        self._seconds_per_token += arrays["seconds"].tolist()
+        for layer in range(len(self.codes)):
+            if f"{layer}/code" in arrays:
+                part = _Windows(*(arrays[f"{layer}/{name}"] for name in _Windows._fields))
+                self._put(layer, part._replace(clip=part.clip + shift))
+
+    @property
+    def clips(self) -> list[str]:
+        """Names of the clips that were added."""
+        return self._clips
 
     def table(self) -> pd.DataFrame:
         """Up to ``size`` rows for each code seen, the nearest first; columns in docs/report.md."""

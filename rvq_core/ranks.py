@@ -1,0 +1,128 @@
+"""Processes that share one piece of work: who takes what, when all is done, and that all stop when one fails.
+
+They meet in the key-value store that ``torchrun`` keeps (any launcher that sets RANK, WORLD_SIZE, MASTER_ADDR and
+MASTER_PORT will do). Only small numbers go through it; what is computed goes through files (``rvq_core.shards``). So
+it is the same with GPUs and without, and no process group is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from rvq_core.errors import OtherRankError, SettingsError
+
+POLL_SECONDS = 0.05
+MEETING = timedelta(minutes=10)
+"""How long the ranks may take to start."""
+
+_FAILED, _TELLER = "failed", "teller"
+
+
+class Ranks:
+    """``size`` processes, of which this is number ``rank``; alone there is one, and nothing leaves it."""
+
+    def __init__(self, store: Any = None, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
+        self._store = store
+        self._counts: dict[str, int] = {}
+
+    @property
+    def first(self) -> bool:
+        """Whether this rank writes and tells what all have found."""
+        return self.rank == 0
+
+    def take(self, queue: str, total: int) -> int | None:
+        """The next number of 0..``total`` - 1 that no rank has taken; None when none is left."""
+        self.refuse_failed()
+        number = self.add(f"taken {queue}", 1) - 1
+        return number if number < total else None
+
+    def finished(self, queue: str) -> None:
+        """Say that one taken number is done."""
+        self.add(f"done {queue}", 1)
+
+    def wait(self, queue: str, total: int, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Return when all ``total`` numbers are done; raises OtherRankError when a rank fails first."""
+        while self.add(f"done {queue}", 0) < total:
+            self.refuse_failed()
+            meanwhile()
+            time.sleep(POLL_SECONDS)
+
+    def add(self, counter: str, number: int) -> int:
+        """A counter of all ranks, after ``number`` was added to it."""
+        if self._store is None:
+            self._counts[counter] = self._counts.get(counter, 0) + number
+            return self._counts[counter]
+        return self._ask(lambda: int(self._store.add(counter, number)))
+
+    def agreed(self, name: str, value: str) -> str:
+        """The value that the first rank to ask gave for ``name``: all get the same."""
+        if self._store is None:
+            return value
+        return self._ask(lambda: self._store.compare_set(name, "", value).decode())
+
+    def refuse_failed(self) -> None:
+        """Raise OtherRankError where a rank has failed."""
+        if self.add(_FAILED, 0):
+            raise OtherRankError
+
+    def tell_failed(self) -> bool:
+        """Say that this rank has failed; whether it is the first to say so, whose message counts."""
+        self.add(_FAILED, 1)
+        return self.agreed(_TELLER, str(self.rank)) == str(self.rank)
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        try:
+            return question()
+        except RuntimeError as error:  # torch's DistError: the store has gone with the process that kept it
+            raise OtherRankError from error
+
+
+@contextmanager
+def ranks_of_torchrun() -> Generator[Ranks]:
+    """The ranks that this process was started as one of; alone where no launcher says otherwise.
+
+    Where the block fails, all ranks stop; OtherRankError comes in place of an error that another rank tells already.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
+        yield Ranks()
+        return
+    ranks = Ranks(*_met())
+    try:
+        yield ranks
+    except (OtherRankError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        if not ranks.tell_failed():
+            raise OtherRankError from error
+        raise
+
+
+def _met() -> tuple[Any, int, int]:
+    """The store, this rank's number and how many there are."""
+    from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage] - documented as public
+    from torch.distributed.rendezvous import rendezvous
+
+    try:
+        store, rank, size = next(rendezvous("env://", timeout=MEETING))
+    except (RuntimeError, ValueError) as error:
+        raise SettingsError(
+            "WORLD_SIZE", expected="ranks that meet at MASTER_ADDR:MASTER_PORT, as torchrun starts them",
+            found=str(error), do="start with torchrun, or unset WORLD_SIZE",
+        ) from error  # fmt: skip
+    # What the ranks counted before torchrun started them again does not count any more.
+    return PrefixStore(f"rvq-lens/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store), rank, size
+
+
+def rank_device(name: str) -> str:
+    """Where this rank computes: each rank of a machine takes a GPU of its own, unless one is named by number."""
+    import torch
+
+    if name not in ("auto", "cuda") or not torch.cuda.is_available():
+        return name
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
