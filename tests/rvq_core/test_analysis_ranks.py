@@ -93,7 +93,7 @@ class TestFaults:
 
     def test_a_rank_that_is_killed_is_started_again_and_the_report_is_the_same(self, faulty):
         done = faulty("kill", restarts=1)
-        assert "SIGKILL" in done.stderr or "Signal 9" in done.stderr
+        assert self.log.with_name("killed").exists()
         assert done.returncode == 0, done.stderr
         assert content(self.out) == self.wanted
 

@@ -24,6 +24,7 @@ def measured(pipeline, encoded):
     kept = [*Path(shards).glob("block_*.npz")]
     if rank == "1" and kept and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
         if fault == "kill":
+            Path(log).with_name("killed").touch()
             os.kill(os.getpid(), signal.SIGKILL)
         if fault == "raise":
             raise ClipError(encoded.clip.name, expected="no fault", found="one that was made", do="look at the test")
