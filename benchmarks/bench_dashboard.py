@@ -136,7 +136,14 @@ def settle(page: Page) -> None:
 
 @contextmanager
 def server(app: Path, home: Path) -> Iterator[str]:
-    """A Streamlit server of ``app`` with a home of its own."""
+    """The address of a Streamlit server of ``app`` with a home of its own."""
+    with serving(app, home) as (address, _):
+        yield address
+
+
+@contextmanager
+def serving(app: Path, home: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """As ``server``, and the process that serves."""
     home.mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -154,7 +161,7 @@ def server(app: Path, home: Path) -> Iterator[str]:
                 time.sleep(0.02)
         else:
             sys.exit(f"bench_dashboard: the server of {app.name} ended with {process.returncode}")
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process
     finally:
         process.terminate()
         process.wait(20)

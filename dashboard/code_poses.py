@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from dashboard import code_facts
+from dashboard import code_facts, data
 from dashboard.figures.poses import pose_strip, pose_table
 from dashboard.player.skeleton import facing
 from rvq_core.clips import Clip
@@ -19,6 +21,8 @@ from rvq_core.code_motion import HELD_TOKENS, average_of_others, decode_held, de
 from rvq_core.loading import Checkpoint
 from rvq_core.report import Report
 from rvq_core.tokens import Pipeline
+
+Made = TypeVar("Made")
 
 POSES = 7
 """Poses of a held code, evenly over its frames."""
@@ -69,7 +73,21 @@ class Held:
 
     def joints(self, latents: np.ndarray) -> NDArray[np.float32] | None:
         """Joints [N, T, J, 3] of latents [N, C, T']; None where features do not tell them, or nothing is decoded."""
-        return decode_joints(self.pipeline, latents, self.representation, self.skeleton)
+        return self.made(
+            ("joints", *self._told(latents)),
+            partial(decode_joints, self.pipeline, latents, self.representation, self.skeleton),
+        )
+
+    def made(self, what: tuple[Hashable, ...], make: Callable[[], Made]) -> Made:
+        """What ``make`` computes with the checkpoint, kept for all sessions; ``what`` names all else it depends on."""
+        return data.motion(self.pipeline.checkpoint, what, make)
+
+    def _told(self, latents: np.ndarray) -> tuple[Hashable, ...]:
+        """Latents, and how their features become joints, in a few words."""
+        digest = hashlib.sha256(repr(latents.shape).encode() + np.ascontiguousarray(latents).tobytes())
+        if self.skeleton is not None:
+            digest.update(repr((self.skeleton.names, self.skeleton.parents)).encode() + self.skeleton.offsets.tobytes())
+        return self.representation, digest.hexdigest()
 
     def frames(self, of_tokens: NDArray[Any]) -> NDArray[Any]:
         """Values of tokens [T'] for each of their frames [T]."""
@@ -108,7 +126,10 @@ class Held:
 
     def _poses(self, vectors: NDArray[np.float64], frames: NDArray[np.int64] | None) -> list[pd.DataFrame] | None:
         """A table of poses for each of the vectors [N, C]: of ``frames``, or of the middle one where None."""
-        joints = decode_held(self.pipeline, vectors, self.representation, self.skeleton)
+        joints = self.made(
+            ("held", *self._told(vectors)),
+            partial(decode_held, self.pipeline, vectors, self.representation, self.skeleton),
+        )
         if joints is None:
             return None
         middle = joints.shape[1] // 2

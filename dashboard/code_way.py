@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import components
+from dashboard.analyses import identity_of_clip
 from dashboard.code_movement import NO_JOINTS
 from dashboard.code_poses import Held
 from dashboard.player import Actor, play_scene
@@ -84,7 +86,10 @@ def show_clips(held: Held, clips: Sequence[Clip]) -> None:
         for place, side, first in zip(columns, ("from", "to"), (0, len(names) - 1), strict=True)
     ]
     try:
-        joints = between_clips(held.pipeline, chosen[0], chosen[1], PLACES)
+        joints = held.made(
+            ("between", *map(identity_of_clip, chosen), PLACES),
+            partial(between_clips, held.pipeline, chosen[0], chosen[1], PLACES),
+        )
     except RVQLensError as error:
         components.error_box(error)
         return

@@ -11,6 +11,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import code_facts, components, data, words
+from dashboard.analyses import identity_of_clip
 from dashboard.code_poses import Held
 from dashboard.figures.reconstruction import metric_name
 from dashboard.player import Actor, Beside, View, Window, clip_player, opened_with, payload, play_scene, remember_view
@@ -46,7 +47,10 @@ def show_gallery(held: Held, report: Report, clips: dict[str, Clip], found: pd.D
     places: list[list[Actor]] = []
     for _, row in found.iterrows():
         clip, token = str(row["clip"]), int(row["token"])
-        joints = motion_around(held.pipeline, clips[clip], token, around)
+        joints = held.made(
+            ("around", identity_of_clip(clips[clip]), token, around),
+            partial(motion_around, held.pipeline, clips[clip], token, around),
+        )
         if joints is None or joints.shape[1] != len(held.names):
             return
         tokens = report.tokens[report.clips["clip"].tolist().index(clip)][:, held.layer - 1]
@@ -86,8 +90,9 @@ def show_window(held: Held, report: Report, playback: Playback, row: pd.Series, 
     around = _around(held)
     start, stop = max(0, first - around), min(len(playback.tokens), behind + around)
     shown = Window(start * playback.stride, (stop - start) * playback.stride)
-    without = None if playback.figure is None else motion_without(
-        held.pipeline, playback.clip, held.layer, (first, behind)
+    without = None if playback.figure is None else held.made(
+        ("without", identity_of_clip(playback.clip), held.layer, first, behind),
+        partial(motion_without, held.pipeline, playback.clip, held.layer, (first, behind)),
     )  # fmt: skip
     beside = None if without is None else Beside(f"without code {code}", "at its tokens here", without.joints, None)
     groups = report.codes.sort_values(["layer", "code"]).groupby("layer")

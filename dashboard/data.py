@@ -12,7 +12,8 @@ import contextlib
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -35,6 +36,7 @@ from dashboard.analyses import (
     trained_on_of,
 )
 from dashboard.jobs import Analysis, Job, Jobs, Source, State, Umap
+from dashboard.kept import Kept
 from dashboard.opened import Analysed, Subject, open_subject
 from dashboard.projection_store import UmapSettings
 from dashboard.sources import FileStamp, Reading, UploadFolder, clip_stamps, groups_file, set_files, split_file, stamp
@@ -52,6 +54,9 @@ if TYPE_CHECKING:
     from rvq_core.playback import Playback
 
 Found = TypeVar("Found")
+
+COMPUTED_BYTES = 512 << 20
+"""Motion that is kept in memory, of all sessions: clips decoded at every depth, codes as movement."""
 
 KEPT_RESULTS = 64
 """Results that are kept in memory: reports of the 50 checkpoints that can be compared, and some."""
@@ -170,7 +175,12 @@ def matching(report: Report, baseline: Report, name: str, baseline_name: str) ->
 
 def playback(ckpt: Subject, clip: Clip) -> Playback:
     """Original and reconstructions of one clip as motion, of a set those of the whole body. Raises RVQLensError."""
-    return _playback(identity(ckpt), identity_of_clip(clip), ckpt, clip)
+    return motion(ckpt, ("playback", identity_of_clip(clip)), partial(_played, ckpt, clip))
+
+
+def motion(ckpt: Subject, what: tuple[Hashable, ...], make: Callable[[], Found]) -> Found:
+    """What ``make`` computes with a checkpoint, once for all sessions; ``what`` names all else that it depends on."""
+    return _computed().get((identity(ckpt), *what), make)
 
 
 @st.cache_resource(scope="session", on_release=lambda folder: folder.close(), show_spinner=False)
@@ -261,14 +271,18 @@ def _residuals(checkpoint: str, clips: str, _ckpt: Checkpoint, _chosen: ClipSet)
     return residual_sample(_ckpt, _chosen.clips)
 
 
-@st.cache_resource(max_entries=3, show_spinner="Decoding the clip …")
-def _playback(checkpoint: str, motion: str, _ckpt: Subject, _clip: Clip) -> Playback:
-    del checkpoint, motion  # parts of the key: they stand for the objects
+def _played(ckpt: Subject, clip: Clip) -> Playback:
     from rvq_core.parts import WholeBody
     from rvq_core.playback import motion_of
     from rvq_core.tokens import Pipeline
 
-    return motion_of(WholeBody(_ckpt) if isinstance(_ckpt, PartSet) else Pipeline(_ckpt), _clip)
+    with st.spinner("Decoding the clip …"):
+        return motion_of(WholeBody(ckpt) if isinstance(ckpt, PartSet) else Pipeline(ckpt), clip)
+
+
+@st.cache_resource(show_spinner=False)
+def _computed() -> Kept:
+    return Kept(COMPUTED_BYTES)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Comparing …")

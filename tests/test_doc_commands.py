@@ -35,12 +35,14 @@ NOT_RUN = {
     "python clips/make_clips.py pybullet-3.2.7-*.whl assimp/usr/share/assimp/models/BVH": ELSEWHERE,
     "python docs/screenshots.py": "overwrites the pictures of docs, with a browser",
     "pip install -e '.[bench]' -c constraints.txt": "installs",
+    "pip install pip-audit cyclonedx-bom": "installs",
     "python -m pytest tests/fuzz": "is a part of the tests itself",
     "python benchmarks/bench_quantizer.py --clock cpu --pairs 9 [--shape base|wide|many|all]": BENCH,
     "python benchmarks/bench_dashboard.py --pairs 3": "minutes, with a browser",
     "python benchmarks/scaling.py --rounds 3 --figure docs/images/scaling.svg": "minutes, whatever it is told",
     "python benchmarks/bench_umap.py [--pairs 1]": "minutes, whatever it is told",
     "python benchmarks/bench_large.py DATA --store FOLDER": "minutes, with a browser",
+    "python benchmarks/load.py": "minutes, whatever it is told",
 }  # fmt: skip
 """Commands that no test runs as they stand, and why; what they name is looked for."""
 
