@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+pytest.register_assert_rewrite("browser", "commands", "killed")  # so that their failures tell the values
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:

@@ -1,7 +1,7 @@
 """Behind a proxy, the dashboard lives below a path: pages, links and charts work there."""
 
 import pytest
-from browser import check, find_chromium, go_to, open_tab, serving, settle
+from browser import another_browser, check, find_chromium, go_to, open_tab, serving, settle
 
 from rvq_core.bundled import bundled_checkpoints, bundled_clips
 
@@ -25,7 +25,9 @@ def test_pages_and_links_below_a_path(tmp_path):
         page.get_by_role("button", name="Copied").wait_for()
         link = page.evaluate("navigator.clipboard.readText()")
         assert link.startswith(f"{address}/lab/rvq/training?") and "checkpoint=" in link
-        page.goto(link)
-        settle(page, None)
-        page.get_by_role("heading", name="Training", exact=True).wait_for()
         check(page)
+        with another_browser(page, chromium) as colleague:
+            colleague.goto(link)
+            settle(colleague, None)
+            colleague.get_by_role("heading", name="Training", exact=True).wait_for()
+            check(colleague)

@@ -98,7 +98,7 @@ def test_reports_hold_them_as_columns(tiny, make_clip):
 
 
 def test_a_subset_is_told(tiny, make_clip, monkeypatch):
-    monkeypatch.setattr("rvq_core.stats.sample.LatentSample.__init__.__defaults__", (10, 0))
+    monkeypatch.setattr("rvq_core.stats.sample.LatentSample.__init__.__defaults__", (10, 0, 1.0))
     clips = [make_clip(f"c{i}", 30, seed=i) for i in range(3)]
     reports = [analyze(tiny, clips, device="cpu") for _ in range(2)]
     assert reports[0].manifest["settings"]["margin_latents"] == 10

@@ -102,7 +102,7 @@ def _watched(tab):
     tab.complaints = []
     tab.on("console", lambda message: message.type == "error" and tab.complaints.append(_told(message)))
     tab.on("pageerror", lambda error: tab.complaints.append(str(error)))
-    tab.on("requestfailed", lambda request: tab.complaints.append(f"failed: {request.url}"))
+    tab.on("requestfailed", lambda request: tab.complaints.append(f"{request.failure}: {request.url}"))
     return tab
 
 

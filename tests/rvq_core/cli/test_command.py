@@ -59,7 +59,7 @@ class TestTheCommandItself:
         def stop(*args, **kwargs):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("rvq_core.analysis.measure_clip", stop)
+        monkeypatch.setattr("rvq_core.one_pass.measure_clip", stop)
         code, text, err = run_cli("analyze", make_checkpoint(), write_clips(1), "--out", tmp_path / "out")
         assert (code, text, err) == (130, "", "rvq-lens: stopped\n")
         assert not (tmp_path / "out").exists()
