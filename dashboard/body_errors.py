@@ -12,6 +12,7 @@ from dashboard import components
 from dashboard.figures.compare import overlaid_errors
 from dashboard.figures.reconstruction import METRIC_NAMES, axis_name, metric_name
 from rvq_core.parts import WHOLE, PartsReport
+from rvq_core.stats.metrics import UNITS
 
 IN_TABLE = ("mpjpe", "mpjpe_hands", "rotation_error")
 
@@ -20,7 +21,7 @@ def show_curves(report: PartsReport) -> None:
     """Error against the number of quantizers of every part: of the whole body, and of each part's joints in it."""
     components.heading("Error by part", "body_errors")
     together = report.errors[(report.errors["posed"] == "together") & report.errors["group"].isna()]
-    present = [metric for metric in METRIC_NAMES if metric in set(together["metric"])]
+    present = [metric for metric in UNITS if metric in set(together["metric"])]
     names = {metric_name(metric, canonical=True): metric for metric in sorted(present, key=lambda m: m != "mpjpe")}
     chosen = st.selectbox("Metric of the body", list(names), key="body_error", bind="query-params", width=340)
     rows = together[together["metric"] == names.get(chosen or "", "mpjpe")].assign(checkpoint=together["part"])

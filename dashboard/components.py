@@ -13,6 +13,7 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from dashboard import data, docs, linked, links, state, words
+from dashboard.explained import WHAT
 from dashboard.figures.theme import CONFIG
 from dashboard.opened import Analysed, Opened, Subject, of_part
 from rvq_core.clips import ClipSet
@@ -138,11 +139,10 @@ def heading(title: str, what: str) -> None:
 
 
 def what_is_this(what: str) -> None:
-    """The explanation of a figure in two sentences or so, and where the docs say more: WHAT and MORE of words.py."""
+    """The explanation of a figure in two sentences or so, and where the docs say more: explained.py."""
     with st.popover("what is this?", type="tertiary", icon=":material/help:"):
-        st.markdown(words.WHAT[what])
-        if what in words.MORE:
-            st.markdown(f"[More on this in the docs]({docs.link(*words.MORE[what])})")
+        st.markdown(WHAT[what].text)
+        st.markdown(f"[More on this in the docs]({docs.link(WHAT[what].topic, WHAT[what].section)})")
 
 
 def links_not_followed() -> None:

@@ -14,7 +14,8 @@ from typing import Any, Self, cast
 import rvq_core
 from rvq_core.errors import SettingsError
 from rvq_core.report import Report
-from rvq_core.stats.reconstruction import UNITS, errors_by_split
+from rvq_core.stats.metrics import UNITS
+from rvq_core.stats.reconstruction import errors_by_split
 from rvq_core.verdicts import SEVERITIES, Thresholds, verdicts
 from rvq_core.verdicts.facts import Facts
 from rvq_core.verdicts.findings import number

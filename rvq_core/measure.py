@@ -17,11 +17,15 @@ from rvq_core.clips.skeleton import Skeleton
 from rvq_core.errors import SettingsError
 from rvq_core.stats import errors
 from rvq_core.stats.errors import Flags, Floats
+from rvq_core.stats.metrics import METRICS, Of
 from rvq_core.stats.reconstruction import UNQUANTISED, JointErrors
 from rvq_core.tokens import FRAMES_AT_ONCE, Codec, Encoded, Pipeline
 
 MOVING_HANDS = 1e-4
 """Hands move when a hand feature's standard deviation over the clip is above this."""
+
+ROOT = 0
+"""The joint that each frame is aligned at."""
 
 FOOT_WORDS = ("ankle", "foot", "toe")
 """A joint with one of these in its name is one of the foot's."""
@@ -68,6 +72,18 @@ class _Measured(NamedTuple):
     by_joint: Floats | None = None
 
 
+class _Pair(NamedTuple):
+    """What a metric compares of reconstructions [B, T, ...] and of the clip [T, ...], and the joints that it is of.
+
+    The first ``besides`` are none of them: the root, which others are measured from.
+    """
+
+    found: Floats
+    wanted: Floats
+    joints: tuple[str, ...] = ()
+    besides: int = 0
+
+
 class _Motion(NamedTuple):
     """Features as motion: joints [..., T, J, 3], rotations [..., T, J, 3, 3], feet [..., T, F, 3] with the root's path.
 
@@ -93,6 +109,10 @@ class _Poser:
     body: list[int]
     hands: list[int]
     feet: list[int]
+
+    def named(self, joints: list[int]) -> tuple[str, ...]:
+        """The names of joints."""
+        return tuple(self.names[joint] for joint in joints)
 
     def pose(self, raw: Tensor) -> _Motion:
         """The motion of raw features [..., T, D]."""
@@ -220,34 +240,32 @@ def _hands_move(kind: Representation, features: Tensor) -> bool:
 
 
 def _measure(truth: _Truth, normalised: Floats, found: _Motion) -> Iterator[_Measured]:
-    """Every metric of reconstructions [B, T, ...], in the order of ``UNITS``."""
-    yield _plain("feature_mse", errors.feature_errors(normalised, truth.features))
-    body = [truth.poser.names[joint] for joint in truth.poser.body]
-    if found.joints is not None and truth.motion.joints is not None:
-        yield from _of_joints(truth, found.joints, truth.motion.joints, body)
-    if found.rotations is not None and truth.motion.rotations is not None:
-        yield _plain("rotation_error", errors.rotation_errors(found.rotations, truth.motion.rotations), body)
+    """Every metric of reconstructions [B, T, ...], in the order of ``METRICS``."""
+    for metric in METRICS:
+        pair = _compared(truth, metric.of, normalised, found)
+        if pair is not None and metric.errors is not None:
+            each = metric.errors(pair.found, pair.wanted, truth.fps)[..., pair.besides :]
+            by_joint = errors.by_joint(each) if metric.by_joint else None
+            yield _Measured(metric.name, errors.mean(each), errors.by_frame(each), metric.start, pair.joints, by_joint)
     if found.feet is not None and truth.motion.feet is not None and truth.contacts is not None:
         original = np.broadcast_to(truth.motion.feet, found.feet.shape)
         yield _skating("foot_skating", found.feet, truth.contacts, truth.fps)
         yield _skating("foot_skating_original", original, truth.contacts, truth.fps)
 
 
-def _of_joints(truth: _Truth, found: Floats, wanted: Floats, body: list[str]) -> Iterator[_Measured]:
-    poser = truth.poser
-    apart = errors.position_errors(found, wanted)
-    yield _plain("mpjpe", apart[..., poser.body], body)
-    if poser.hands:
-        yield _plain("mpjpe_hands", apart[..., poser.hands], [poser.names[joint] for joint in poser.hands])
-    found, wanted = found[..., poser.body, :], wanted[..., poser.body, :]
-    yield _plain("velocity_error", errors.velocity_errors(found, wanted, truth.fps), start=1)
-    yield _plain("acceleration_error", errors.acceleration_errors(found, wanted, truth.fps), start=1)
-
-
-def _plain(metric: str, each: Floats, joints: list[str] | None = None, start: int = 0) -> _Measured:
-    """A metric from its value in every frame and joint [B, F, J]."""
-    by_joint = None if joints is None else errors.by_joint(each)
-    return _Measured(metric, errors.mean(each), errors.by_frame(each), start, tuple(joints or ()), by_joint)
+def _compared(truth: _Truth, of: Of | None, normalised: Floats, found: _Motion) -> _Pair | None:
+    """What a metric compares of the reconstructions and of the clip; None where they have no such thing."""
+    poser, wanted = truth.poser, truth.motion
+    if of is Of.FEATURES:
+        return _Pair(normalised, truth.features)
+    if of is Of.ROTATIONS and found.rotations is not None and wanted.rotations is not None:
+        return _Pair(found.rotations, wanted.rotations, poser.named(poser.body))
+    joints = poser.body if of is Of.BODY else poser.hands if of is Of.HANDS else []
+    if not joints or found.joints is None or wanted.joints is None:
+        return None
+    posed = joints if joints[0] == ROOT else [ROOT, *joints]
+    besides = len(posed) - len(joints)
+    return _Pair(found.joints[..., posed, :], wanted.joints[..., posed, :], poser.named(joints), besides)
 
 
 def _skating(metric: str, feet: Floats, contacts: Flags, fps: float) -> _Measured:

@@ -12,7 +12,7 @@ import streamlit as st
 from dashboard import components, data, linked, obtain, state, watched_pair, words
 from dashboard.figures import compare as figures
 from dashboard.figures.marking import mark_layers
-from dashboard.figures.reconstruction import METRIC_NAMES, metric_name
+from dashboard.figures.reconstruction import metric_name
 from dashboard.sweep import (
     AXES_AT_FIRST,
     SWEEP,
@@ -25,6 +25,7 @@ from dashboard.sweep import (
 from rvq_core.compare import Comparison, Matching
 from rvq_core.errors import RVQLensError
 from rvq_core.report import Report
+from rvq_core.stats.metrics import CURVES
 
 MOST_CHECKPOINTS = 50
 MOST_LINES = 8
@@ -120,7 +121,7 @@ def choose_metric(comparison: Comparison, canonical: bool) -> pd.DataFrame:
     depth = comparison.tables["usage"].groupby("checkpoint")["layer"].max()
     full = metrics["n_active"].eq(metrics["checkpoint"].map(depth).astype("int64"))
     full &= metrics["baseline_n_active"].eq(int(depth[comparison.baseline]))
-    present = [name for name in METRIC_NAMES if name in set(metrics["metric"])]
+    present = [name for name in CURVES if name in set(metrics["metric"])]
     if not present:
         st.info("No reconstruction error can be compared: the reasons stand at the end of the page.")
         return metrics[full]

@@ -20,6 +20,7 @@ from dashboard.figures.redundancy import redundancy_figure
 from dashboard.figures.residual import residual_figure
 from rvq_core.parts import PartSet
 from rvq_core.report import Report
+from rvq_core.stats.metrics import CURVES
 from rvq_core.stats.reconstruction import reconstruction_table
 
 
@@ -53,15 +54,11 @@ def show_body(part_set: PartSet, part: str) -> None:
     st.caption("From here on one part, as the sidebar names it, with all other joints at rest.")
 
 
-METRICS = (
-    "mpjpe", "mpjpe_hands", "velocity_error", "acceleration_error", "rotation_error", "foot_skating", "feature_mse"
-)  # fmt: skip
-
-
 def choose_metric(report: Report) -> pd.DataFrame:
     """Rows of the chosen metric."""
-    measured = set(report.overall["metric"]) - {"foot_skating_original"}  # the same at every depth: no curve
-    present = [metric for metric in METRICS if metric in measured]
+    measured = set(report.overall["metric"])
+    # Features last: they tell least where there are joints.
+    present = sorted((metric for metric in CURVES if metric in measured), key=lambda metric: metric == "feature_mse")
     names = {metric_name(metric, words.is_canonical(report.clips)): metric for metric in present}
     chosen = st.selectbox("Metric", list(names), key="error", bind="query-params", width=340)
     metric = names[chosen] if chosen else present[0]

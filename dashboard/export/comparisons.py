@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.export.numbers import METRICS
 from dashboard.export.registry import FigureEntry
 from dashboard.export.tables import TableEntry
 from dashboard.export.text_table import Column
@@ -24,6 +23,7 @@ from dashboard.figures.compare import (
 from dashboard.figures.reconstruction import metric_name
 from dashboard.sweep import AXES_AT_FIRST, SWEEP, parallel_axes, short_settings, sweep_table
 from rvq_core.compare import Comparison
+from rvq_core.stats.metrics import CURVES
 
 
 def is_canonical(comparison: Comparison) -> bool:
@@ -98,7 +98,7 @@ def _sweep(comparison: Comparison) -> pd.DataFrame | None:
     full = _full(comparison)
     if len(comparison.names) < SWEEP or full is None:
         return None
-    metric = next(name for name in ("mpjpe", *METRICS) if name in set(full["metric"]))
+    metric = next(name for name in ("mpjpe", *CURVES) if name in set(full["metric"]))
     table = sweep_table(comparison, full[full["metric"] == metric])
     return parallel_axes(table, short_settings(table)[:AXES_AT_FIRST])
 
@@ -117,7 +117,7 @@ COMPARISON_FIGURES: tuple[FigureEntry[Comparison], ...] = (
             detail=metric not in ("mpjpe", "feature_mse"),
         )
         for name, title, of, draw in _BY_METRIC
-        for metric in METRICS
+        for metric in CURVES
     ),
     FigureEntry("sweep", "Settings and figures, a line a checkpoint", "sweep", _sweep, _draw_sweep),
 )  # fmt: skip
@@ -163,7 +163,7 @@ def _errors(comparison: Comparison) -> pd.DataFrame | None:
     own = first.assign(
         checkpoint=comparison.baseline, value=first["baseline"], n_active=first["baseline_n_active"], words="baseline"
     ).assign(delta=np.nan, low=np.nan, high=np.nan)
-    orders = {"metric": list(dict.fromkeys([*METRICS, *full["metric"]])), "checkpoint": comparison.names}
+    orders = {"metric": list(dict.fromkeys([*CURVES, *full["metric"]])), "checkpoint": comparison.names}
     both = pd.concat([own, full], ignore_index=True)
     return both.sort_values(
         list(orders), key=lambda column: column.map(orders[str(column.name)].index), kind="stable", ignore_index=True

@@ -9,7 +9,6 @@ import pandas as pd
 from dashboard import words
 from dashboard.figures.clip_errors import clip_table
 from dashboard.figures.codebook_map import HOVER_COLUMNS
-from dashboard.figures.reconstruction import METRIC_NAMES
 from dashboard.figures.status import status_table
 from rvq_core.report import Report
 from rvq_core.training.curves import losses
@@ -140,10 +139,6 @@ def clips(report: Report, metric: str) -> pd.DataFrame | None:
         return None
     table = clip_table(report.clips, report.clip_errors, metric)
     return None if table.empty else table.assign(metric=metric, unit=rows["unit"].iloc[0])
-
-
-METRICS = tuple(name for name in METRIC_NAMES if name != "foot_skating_original")
-"""Metrics with a curve; the skating of the original is the same at every depth."""
 
 
 def of_headline(of: OfMetric) -> OfReport:

@@ -9,7 +9,6 @@ from typing import TypeVar
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.export.numbers import METRICS
 from dashboard.export.registry import FigureEntry, report_figures
 from dashboard.export.tables import REPORT_TABLES, TableEntry
 from dashboard.export.text_table import Column
@@ -17,6 +16,7 @@ from dashboard.figures.compare import overlaid_errors
 from dashboard.figures.reconstruction import metric_name
 from rvq_core.parts import PartsReport
 from rvq_core.report import Report
+from rvq_core.stats.metrics import CURVES
 
 Result = TypeVar("Result")
 
@@ -28,7 +28,7 @@ def parts_figures(report: PartsReport) -> list[FigureEntry[PartsReport]]:
             f"body_error_{metric}", f"Error by part: {metric_name(metric, canonical=True)}", "body_errors",
             partial(_together, metric=metric), _draw_together, detail=metric != "mpjpe",
         )
-        for metric in METRICS
+        for metric in CURVES
     ]  # fmt: skip
     own = [_figure_of(part, entry) for part, one in report.parts.items() for entry in report_figures(one)]
     return [*body, *own]

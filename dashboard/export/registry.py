@@ -1,8 +1,8 @@
 """The figures that can be exported. The Export page, ``rvq-lens export`` and the HTML report read this list.
 
 To add one: write a function that makes its table of a report (None where the report cannot tell), and a line that
-names it, its title, the entry of ``words.WHAT`` that explains it, and the function of ``dashboard.figures`` that draws
-the table. The figure for print is drawn of the same Plotly figure (docs/export.md).
+names it, its title, the entry of ``explained.WHAT`` that explains it, and the function of ``dashboard.figures`` that
+draws the table. The figure for print is drawn of the same Plotly figure (docs/export.md).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import words
+from dashboard.explained import WHAT
 from dashboard.export import numbers
 from dashboard.figures.clip_errors import clip_error_figure
 from dashboard.figures.codebook_map import COLOURS, codebook_map
@@ -33,6 +34,7 @@ from dashboard.figures.training import error_over_training, losses_over_training
 from dashboard.figures.usage_curves import usage_curves_figure
 from dashboard.figures.usage_image import usage_grid, usage_image
 from rvq_core.report import Report
+from rvq_core.stats.metrics import CURVES
 from rvq_core.training.curves import ERROR, losses
 
 Source = TypeVar("Source")
@@ -44,7 +46,7 @@ class FigureEntry(Generic[Source]):
     """One figure: its table of a report (or comparison), and the drawing of that table.
 
     ``name`` is its file's and that of ``--figures``; ``title`` stands above it, ``what`` names its explanation in
-    ``words.WHAT``, which manifest and HTML report tell with its ``note``. ``table`` gives the numbers, which are
+    ``explained.WHAT``, which manifest and HTML report tell with its ``note``. ``table`` gives the numbers, which are
     exported as CSV, or None where the report has none; ``draw`` the Plotly figure of them. ``detail`` figures are the
     same for another metric: exported when they are named.
     """
@@ -60,7 +62,8 @@ class FigureEntry(Generic[Source]):
 
     def explained(self) -> str:
         """What it shows and, where that is to be told, how it was made."""
-        return words.WHAT[self.what] if self.note is None else f"{words.WHAT[self.what]} {self.note()}"
+        text = WHAT[self.what].text
+        return text if self.note is None else f"{text} {self.note()}"
 
 
 def _draw_clips(table: pd.DataFrame, report: Report) -> go.Figure:
@@ -199,7 +202,7 @@ REPORT_FIGURES: tuple[FigureEntry[Report], ...] = (
             draw, detail=True,
         )
         for name, title, what, of, draw in _BY_METRIC
-        for metric in numbers.METRICS
+        for metric in CURVES
     ),
 )  # fmt: skip
 """Every figure that any report may have, in the order of the pages."""

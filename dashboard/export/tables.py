@@ -11,8 +11,9 @@ import pandas as pd
 from dashboard import words
 from dashboard.export.registry import Source
 from dashboard.export.text_table import Column
-from dashboard.figures.reconstruction import METRIC_NAMES, axis_name
+from dashboard.figures.reconstruction import axis_name
 from rvq_core.report import Report
+from rvq_core.stats.metrics import UNITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def _error_columns(report: Report) -> list[Column]:
             Column(
                 metric, axis_name(metric, str(units[metric]), canonical), f"{metric}_low", f"{metric}_high", best="min"
             )
-            for metric in METRIC_NAMES
+            for metric in UNITS
             if metric in units
         ),
     ]

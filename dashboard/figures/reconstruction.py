@@ -17,12 +17,12 @@ METRIC_NAMES = {
     "foot_skating": "foot skating",
     "foot_skating_original": "foot skating of the original",
 }
-"""What a metric is called on an axis."""
+"""What a metric is called on an axis, where that is not its own name."""
 
 
 def metric_name(metric: str, canonical: bool = False) -> str:
     """What a metric is called; ``canonical``: joints were posed on the canonical skeleton, which its name must tell."""
-    name = METRIC_NAMES.get(metric, metric)
+    name = METRIC_NAMES.get(metric, metric.replace("_", " "))
     return f"canonical-skeleton {name}" if canonical and metric.startswith("mpjpe") else name
 
 

@@ -17,7 +17,7 @@ from rvq_core.clips.load import LeftOut
 from rvq_core.compare.codes import match, no_matching, same_run
 from rvq_core.compare.comparison import SCHEMA, Comparison
 from rvq_core.compare.pair import no_clip_in_common
-from rvq_core.compare.subjects import METRICS, Refusal, Subject, comparable_metrics, shared_clips
+from rvq_core.compare.subjects import Refusal, Subject, comparable_metrics, shared_clips
 from rvq_core.compare.summary import records, sentences
 from rvq_core.compare.tables import (
     config_table,
@@ -30,6 +30,7 @@ from rvq_core.compare.tables import (
 from rvq_core.errors import SettingsError
 from rvq_core.loading.checkpoint import Checkpoint
 from rvq_core.report import Report
+from rvq_core.stats.metrics import CURVES
 
 FEWEST = 2
 """Checkpoints of a comparison."""
@@ -99,7 +100,7 @@ def _tables(
     """All tables, what was refused in making them, and what a reader must know."""
     baseline = subjects[0]
     parts: dict[str, list[pd.DataFrame]] = {
-        "curves": [curves_table(baseline, METRICS, clips, seed)],
+        "curves": [curves_table(baseline, CURVES, clips, seed)],
         "usage": [usage_table(baseline, clips)],
     }
     refused: list[Refusal] = []

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 
 from rvq_core.report import Report
 from rvq_core.stats.layer_use import LayerUse, layer_use
-from rvq_core.stats.reconstruction import UNITS, by_clip
+from rvq_core.stats.metrics import CURVES, METRICS
+from rvq_core.stats.reconstruction import by_clip
 from rvq_core.stats.usage import count_codes
-
-METRICS = tuple(name for name in UNITS if name != "foot_skating_original")
-"""Metrics of a reconstruction, all the better the lower."""
 
 SAME_LENGTH = 1.5
 """Clips of one name are the same motion when their lengths differ by less than so many tokens of either."""
@@ -49,9 +47,6 @@ class Held(NamedTuple):
         """Time that a token stands for."""
         return self.seconds / self.tokens
 
-
-RATE_BOUND = ("velocity_error", "acceleration_error", "foot_skating", "feature_mse")
-"""Metrics that other frames per second change by themselves: steps of another length, other frames of features."""
 
 UNKNOWN_NORMALIZER = "not in this report"
 
@@ -169,11 +164,11 @@ def shared_clips(subjects: Sequence[Subject]) -> tuple[list[str], list[Refusal]]
 
 def comparable_metrics(subject: Subject, baseline: Subject) -> tuple[list[str], list[Refusal]]:
     """Metrics that mean the same for both, and why the others do not."""
-    held = [set(each.report.clip_errors["metric"]) & set(METRICS) for each in (subject, baseline)]
-    both = [name for name in METRICS if name in held[0] & held[1]]
+    held = [set(each.report.clip_errors["metric"]) & set(CURVES) for each in (subject, baseline)]
+    both = [name for name in CURVES if name in held[0] & held[1]]
     refused = [
         Refusal(subject.name, name, f"measured for {subject.name if name in held[0] else baseline.name} alone")
-        for name in METRICS
+        for name in CURVES
         if name in held[0] ^ held[1]
     ]
     for what, found in (("representations", _kinds), ("widths of the features", _width)):
@@ -199,7 +194,7 @@ def _not_comparable(subject: Subject, baseline: Subject) -> dict[str, str]:
     one, other = _rates(subject), _rates(baseline)
     if one != other:
         told = f"frames per second differ: {_told(one)}, {baseline.name} {_told(other)}; it depends on them"
-        found |= dict.fromkeys(RATE_BOUND, told)
+        found |= dict.fromkeys((metric.name for metric in METRICS if metric.rate_bound), told)
     return found
 
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from rvq_core.compare.subjects import Subject
 from rvq_core.stats.layer_use import FIGURES
+from rvq_core.stats.metrics import UNITS
 from rvq_core.stats.paired import Delta, Pair, interpolate, last_at_each, paired_jackknife, paired_means
-from rvq_core.stats.reconstruction import UNITS, UNQUANTISED, reconstruction_table
+from rvq_core.stats.reconstruction import UNQUANTISED, reconstruction_table
 
 Floats = NDArray[np.float64]
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from rvq_core.stats.metrics import CURVES, UNITS
 from rvq_core.stats.reconstruction import (
-    UNITS,
     UNQUANTISED,
     Values,
     bootstrap_interval,
@@ -27,8 +27,8 @@ SHARES = (0.90, 0.95, 0.99)
 FULL, WITHOUT, BEAM, FREE = "full", "without", "beam", "unquantised"
 """How a clip was encoded: greedily with all layers; without layer ``number``; by a beam of ``number``; not at all."""
 
-CONSTANT = "foot_skating_original"
-"""The metric that is of the clip itself, whatever the codes."""
+CHANGING = (*CURVES, "latent_distortion")
+"""Metrics that codes can change."""
 
 _NEVER = np.iinfo(np.int32).max
 """In place of a number of quantizers that does not exist: more than any."""
@@ -136,7 +136,7 @@ def _changing(rows: pd.DataFrame, columns: str | list[str]) -> Iterator[tuple[st
     """Errors by clip of every metric that codes can change; clips without the metric left out."""
     for metric, wide, weights in by_clip(rows, columns):
         kept = wide.notna().all(axis="columns").to_numpy()
-        if metric != CONSTANT and kept.any():
+        if metric in CHANGING and kept.any():
             yield metric, wide[kept], weights[kept]
 
 

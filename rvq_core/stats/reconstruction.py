@@ -11,11 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-UNITS = {
-    "feature_mse": "1", "mpjpe": "mm", "mpjpe_hands": "mm", "velocity_error": "mm/s", "acceleration_error": "mm/s^2",
-    "rotation_error": "deg", "foot_skating": "mm/s", "foot_skating_original": "mm/s", "latent_distortion": "1",
-}  # fmt: skip
-"""Every metric and its unit, in the order in which tables list them."""
+from rvq_core.stats.metrics import UNITS
 
 DRAWS = 2000
 """Bootstrap draws of an interval."""

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rvq_core.stats.reconstruction import DRAWS, UNITS, UNQUANTISED, bootstrap_interval, weighted_mean
+from rvq_core.stats.metrics import UNITS
+from rvq_core.stats.reconstruction import DRAWS, UNQUANTISED, bootstrap_interval, weighted_mean
 from rvq_core.verdicts.facts import Facts
 from rvq_core.verdicts.findings import Finding, layers_in_words
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from rvq_core.stats.reconstruction import UNITS
+from rvq_core.stats.metrics import UNITS
 from rvq_core.verdicts.facts import Facts
 from rvq_core.verdicts.findings import Finding, layers_in_words
 

@@ -5,7 +5,8 @@ import json
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import app, docs, words
+from dashboard import app, docs
+from dashboard.explained import WHAT
 from dashboard.launch import APP
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_places")]
@@ -49,7 +50,8 @@ def test_every_chart_has_words_titled_axes_and_hover(page):
 @pytest.mark.usefixtures("everything")
 def test_beside_every_heading_stands_what_it_is_with_a_link_to_the_docs(page):
     at = open_page(page)
-    explained = [text for text in (element.value for element in at.markdown) if text in words.WHAT.values()]
+    texts = {what.text for what in WHAT.values()}
+    explained = [element.value for element in at.markdown if element.value in texts]
     assert len(explained) >= len(at.main.subheader) and len(explained) >= 1
     links = [element.value for element in at.markdown if element.value.startswith("[More on this in the docs]")]
     assert len(links) == len(explained)
@@ -57,10 +59,9 @@ def test_beside_every_heading_stands_what_it_is_with_a_link_to_the_docs(page):
 
 def test_every_explanation_is_short_and_leads_to_a_section_that_there_is():
     texts = docs.topics()
-    assert set(words.WHAT) == set(words.MORE)
-    for what, (topic, *section) in words.MORE.items():
-        assert topic in texts and all(name in texts[topic].sections for name in section), what
-        assert words.WHAT[what].count(". ") <= 2 and len(words.WHAT[what]) < 420, what
+    for name, what in WHAT.items():
+        assert what.topic in texts and what.section in texts[what.topic].sections, name
+        assert what.text.count(". ") <= 2 and len(what.text) < 420, name
 
 
 def test_the_clip_that_was_chosen_is_there_again_on_return(everything):

@@ -10,8 +10,8 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from dashboard import memory, projection_store, sources
+from dashboard.explained import WHAT
 from dashboard.launch import APP
-from dashboard.words import WHAT
 from rvq_core import analysis
 from rvq_core.verdicts import SEVERITIES, Finding
 
@@ -350,7 +350,7 @@ def test_a_mistake_of_ours_is_owned_up_to_and_logged(monkeypatch, caplog):
 
 
 def test_every_explanation_has_at_most_three_sentences():
-    assert all(1 <= text.count(". ") + 1 <= 3 for text in WHAT.values())
+    assert all(1 <= what.text.count(". ") + 1 <= 3 for what in WHAT.values())
 
 
 def test_what_the_encoder_gives_lies_behind_the_codes_until_it_is_switched_off():

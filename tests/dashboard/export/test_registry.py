@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard import words
+from dashboard.explained import WHAT
 from dashboard.export.registry import REPORT_FIGURES, report_figures
 from dashboard.export.sources import figures_of
 from dashboard.figures.theme import GREY
@@ -88,7 +88,7 @@ def test_names_are_unique_and_explained():
     assert len(set(names)) == len(names)
     assert len({entry.title for entry in REPORT_FIGURES}) == len(names)
     assert all(re.fullmatch(r"\w+", name) for name in names)
-    assert {entry.what for entry in REPORT_FIGURES} <= set(words.WHAT)
+    assert {entry.what for entry in REPORT_FIGURES} <= set(WHAT)
 
 
 def test_every_figure_of_the_pages_can_be_exported():

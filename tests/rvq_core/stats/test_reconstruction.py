@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rvq_core.stats.metrics import UNITS
 from rvq_core.stats.reconstruction import (
-    UNITS,
     JointErrors,
     bootstrap_interval,
     clip_columns,
