@@ -22,6 +22,7 @@ REFERENCE = "CHANGELOG.md"
 SERVES = "serves until it is stopped: tests/dashboard/test_launch.py starts it"
 MAKES = "sets up an environment of its own: make -n below"
 ELSEWHERE = "files from elsewhere, which this repository does not hold"
+TESTS = "is a part of the tests itself"
 BENCH = "minutes, and the peers of the extra 'bench'"
 NOT_RUN = {
     "make run": MAKES, "make run PORT=8600": MAKES, "make test": MAKES, "make docs": MAKES, "make install": MAKES,
@@ -36,7 +37,10 @@ NOT_RUN = {
     "python docs/screenshots.py": "overwrites the pictures of docs, with a browser",
     "pip install -e '.[bench]' -c constraints.txt": "installs",
     "pip install pip-audit cyclonedx-bom": "installs",
-    "python -m pytest tests/fuzz": "is a part of the tests itself",
+    "python -m pytest tests/fuzz": TESTS,
+    "python -m pytest tests/rvq_core/stats/test_usage.py": TESTS,
+    "make lint": MAKES,
+    "pip wheel --no-deps --wheel-dir dist .": "fetches what builds wheels",
     "python benchmarks/bench_quantizer.py --clock cpu --pairs 9 [--shape base|wide|many|all]": BENCH,
     "python benchmarks/bench_dashboard.py --pairs 3": "minutes, with a browser",
     "python benchmarks/scaling.py --rounds 3 --figure docs/images/scaling.svg": "minutes, whatever it is told",

@@ -12,7 +12,8 @@ from rvq_core.loading import Normalizer
 from rvq_core.loading.formats.native import NativeHeader, save_native
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("c*/README.md")])
+OF_THE_ROOT = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
+PAGES = sorted([*(ROOT / name for name in OF_THE_ROOT), *ROOT.glob("docs/**/*.md"), *ROOT.glob("c*/README.md")])
 
 PROGRAMS = ("rvq-lens", "python", "make", "pip", "apt-get")
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
