@@ -41,7 +41,8 @@ class QuantizeEMAReset(nn.Module):
     ``args`` may be any object with an attribute ``mu``, which then decides. Buffers: ``codebook`` [K, C],
     ``code_sum`` [K, C] and ``code_count`` [K] (the EMA sums and counts), ``init`` [] bool. A fresh layer has
     ``code_count`` zero and ``init`` False; the first training batch initialises it. ``ema_known`` is False when the
-    loaded file held a codebook but no EMA state.
+    loaded file held a codebook but no EMA state. ``code_resets`` [K] int64 counts how often each code was reset since
+    the layer was made, ``resets`` all of them; neither is a buffer, nor part of the state dict.
     """
 
     codebook: Tensor
@@ -64,6 +65,12 @@ class QuantizeEMAReset(nn.Module):
         self.register_buffer("code_sum", torch.zeros(nb_code, code_dim))
         self.register_buffer("code_count", torch.zeros(nb_code))
         self.register_buffer("init", torch.zeros((), dtype=torch.bool))
+        self.code_resets = torch.zeros(nb_code, dtype=torch.int64)
+
+    @property
+    def resets(self) -> int:
+        """Number of resets of codes since the layer was made."""
+        return int(self.code_resets.sum())
 
     def forward(
         self, x: Tensor, return_idx: bool = True, temperature: float | None = None
@@ -136,6 +143,7 @@ class QuantizeEMAReset(nn.Module):
         self.code_count.lerp_(counts, 1 - self.mu)
         self.ema_known = True
         alive = self.code_count >= self.reset_threshold
+        self.code_resets = self.code_resets.to(alive.device) + ~alive
         fresh = take_from_rank_zero(self._random_tokens(tokens))
         means = self.code_sum / self.code_count.clamp(min=torch.finfo(self.code_count.dtype).tiny)[:, None]
         self.codebook.copy_(torch.where(alive[:, None], means, fresh))

@@ -34,8 +34,8 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train, and keep what was reached when stopped."""
     from rvq_core.training import TrainSettings, train
+    from rvq_core.training.run_folder import CHECKPOINT
     from rvq_core.training.settings import read_settings
-    from rvq_core.training.trainer import CHECKPOINT
 
     base = TrainSettings()
     settings = base if options.config is None else read_settings(options.config, base)

@@ -141,13 +141,18 @@ def _weights_file(path: Path) -> Path:
     found = [path / name for name in FOLDER_FILES if (path / name).is_file()]
     if not found:
         kinds = (".safetensors", ".pth", ".tar", ".ckpt", ".bin", ".pt")
-        found = sorted(file for file in path.iterdir() if file.suffix in kinds and file.is_file())
+        found = sorted(file for file in path.iterdir() if file.suffix in kinds and _shown(file))
         if len(found) != 1:
             shown = ", ".join(file.name for file in found[:6]) if found else "no weights file"
             raise CheckpointError(
                 str(path), expected="a folder with one checkpoint", found=shown, do="name the file inside it"
             )
     return found[0]
+
+
+def _shown(file: Path) -> bool:
+    """Whether it is a file that somebody finished: what is being written has a hidden name."""
+    return file.is_file() and not file.name.startswith(".")
 
 
 def _read_by_kind(file: Path, start: bytes) -> tuple[Mapping[str, Any], dict[str, str]]:

@@ -88,20 +88,20 @@ class WindowSampler:
         self._batch_size = batch_size
         self._yaw = yaw
         self._weights = torch.tensor([float(max(len(clip), window)) for clip in self._clips])
-        self._generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(seed)
 
     def draw(self) -> Batch:
         """One batch."""
-        chosen = torch.multinomial(self._weights, self._batch_size, replacement=True, generator=self._generator)
+        chosen = torch.multinomial(self._weights, self._batch_size, replacement=True, generator=self.generator)
         features, present = zip(*(self._window_of(self._clips[i]) for i in chosen.tolist()), strict=True)
         batch = torch.stack(features)
         if self._yaw:
-            angles = torch.rand(self._batch_size, generator=self._generator) * (2 * torch.pi)
+            angles = torch.rand(self._batch_size, generator=self.generator) * (2 * torch.pi)
             batch = turned(batch, angles)
         return Batch(batch, torch.stack(present))
 
     def _window_of(self, clip: Tensor) -> tuple[Tensor, Tensor]:
         spare = len(clip) - self._window
-        start = int(torch.randint(0, spare + 1, (), generator=self._generator)) if spare > 0 else 0
+        start = int(torch.randint(0, spare + 1, (), generator=self.generator)) if spare > 0 else 0
         position = torch.arange(start, start + self._window)
         return clip[position.clamp(max=len(clip) - 1)], position < len(clip)

@@ -36,7 +36,8 @@ class TrainSettings:
     it off. ``learning_rate`` rises over ``warm_up`` steps, then falls as a cosine to a twentieth. ``held_out`` names
     clips that are never trained on; where empty, ``held_out_share`` of the clips is drawn. ``yaw`` turns each sample
     about the vertical by a random angle; ``mirror`` adds left-right images. ``evaluate_every`` steps the held-out
-    error is measured and the checkpoint written.
+    error is measured and the checkpoint written. Every ``snapshot_every`` steps, a multiple of that, a copy of it is
+    kept, of which the newest ``snapshots`` stay; 0 keeps none.
     """
 
     model: RVQVAEConfig = field(default_factory=lambda: RVQVAEConfig(width=128, nb_code=256))
@@ -59,13 +60,18 @@ class TrainSettings:
     yaw: bool = True
     mirror: bool = True
     evaluate_every: int = 500
+    snapshot_every: int = 0
+    snapshots: int = 20
     seed: int = 0
 
     def __post_init__(self) -> None:
         self._require("part", self.part is None or self.part in tuple(BODY_PARTS), "upper, hands or lower")
-        for name, least in (("iterations", 1), ("batch_size", 1), ("window", 1), ("evaluate_every", 1)):
-            self._require(name, _is_integer(getattr(self, name), least), f"an integer >= {least}")
-        self._require("warm_up", _is_integer(self.warm_up, 0), "an integer >= 0")
+        for name in ("iterations", "batch_size", "window", "evaluate_every", "snapshots"):
+            self._require(name, _is_integer(getattr(self, name), 1), "an integer >= 1")
+        for name in ("warm_up", "snapshot_every"):
+            self._require(name, _is_integer(getattr(self, name), 0), "an integer >= 0")
+        every = self.evaluate_every
+        self._require("snapshot_every", self.snapshot_every % every == 0, f"a multiple of evaluate_every ({every})")
         self._require("seed", _is_integer(self.seed, 0) and self.seed < 1 << 63, "an integer >= 0 and below 2 ** 63")
         for name in ("velocity", "commit", "position", "rotation_std_floor", "still_noise", "weight_decay"):
             self._require(name, _is_number(getattr(self, name)) and getattr(self, name) >= 0, "a number >= 0")

@@ -7,7 +7,7 @@ from rvq_core.errors import ClipError, SettingsError
 from rvq_core.training import train
 from rvq_core.training.batches import mirrored
 from rvq_core.training.body_part import BODY_PARTS
-from rvq_core.training.trainer import split_corpus
+from rvq_core.training.corpus import split_corpus
 
 
 @pytest.fixture

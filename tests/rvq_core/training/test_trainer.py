@@ -1,5 +1,5 @@
-import json
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -10,10 +10,13 @@ from rvq_core import analyze, load_checkpoint
 from rvq_core.autoencoder import RVQVAE
 from rvq_core.clips.clip import Clip
 from rvq_core.errors import ClipError, SettingsError
+from rvq_core.training import run as run_module
 from rvq_core.training import train as run_training
-from rvq_core.training import trainer
 from rvq_core.training.batches import Batch, fit_normalizer, mirrored
-from rvq_core.training.trainer import split_corpus
+from rvq_core.training.corpus import split_corpus
+from rvq_core.training.records import Records
+from rvq_core.training.run import Run
+from rvq_core.training.run_folder import CHECKPOINT, HISTORY, SETTINGS, STATE
 
 
 @pytest.fixture
@@ -95,7 +98,8 @@ def test_the_same_seed_gives_the_same_weights(train, clips, small):
 
 @pytest.mark.parametrize("stage", ["step", "evaluate"])
 def test_an_interrupted_run_leaves_a_checkpoint_that_opens(train, clips, small, tmp_path, monkeypatch, stage):
-    original = getattr(trainer._Run, stage)
+    owner = Run if stage == "step" else Records
+    original = getattr(owner, stage)
     calls = []
 
     def stop_at_the_fourth(self, *arguments):
@@ -104,23 +108,25 @@ def test_an_interrupted_run_leaves_a_checkpoint_that_opens(train, clips, small, 
             raise KeyboardInterrupt
         return original(self, *arguments)
 
-    monkeypatch.setattr(trainer._Run, stage, stop_at_the_fourth)
+    monkeypatch.setattr(owner, stage, stop_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         train(clips, small(iterations=20))
-    checkpoint = load_checkpoint(tmp_path / "run" / trainer.CHECKPOINT)
+    checkpoint = load_checkpoint(tmp_path / "run" / CHECKPOINT)
     assert checkpoint.training["iterations"] == (3 if stage == "step" else 10)
     assert sum(checkpoint.training["code_counts"]["train"][0]) > 0
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [trainer.CHECKPOINT, trainer.SETTINGS]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(
+        [CHECKPOINT, SETTINGS, STATE] + ([HISTORY] if stage == "evaluate" else [])
+    )
 
 
 def test_an_interrupt_before_the_first_step_leaves_a_checkpoint_too(train, clips, small, tmp_path, monkeypatch):
     def stop(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer._Run, "step", stop)
+    monkeypatch.setattr(Run, "step", stop)
     with pytest.raises(KeyboardInterrupt):
         train(clips, small())
-    assert load_checkpoint(tmp_path / "run" / trainer.CHECKPOINT).training["iterations"] == 0
+    assert load_checkpoint(tmp_path / "run" / CHECKPOINT).training["iterations"] == 0
 
 
 def test_a_loss_that_is_no_number_stops_the_run(train, clips, small):
@@ -131,12 +137,12 @@ def test_a_loss_that_is_no_number_stops_the_run(train, clips, small):
 def test_held_out_clips_are_never_drawn(train, clips, small, monkeypatch):
     given = []
 
-    class Spy(trainer.WindowSampler):
+    class Spy(run_module.WindowSampler):
         def __init__(self, features, **options):
             given.extend(features)
             super().__init__(features, **options)
 
-    monkeypatch.setattr(trainer, "WindowSampler", Spy)
+    monkeypatch.setattr(run_module, "WindowSampler", Spy)
     train(clips, small(held_out=("b",), iterations=1))
     wanted = [torch.from_numpy(clip.features) for clip in (clips[0], clips[2])]
     assert len(given) == 4
@@ -223,15 +229,7 @@ class TestRefusals:
         assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
 
 
-def test_a_finished_run_is_never_overwritten(train, clips, small, tmp_path):
-    path = train(clips, small(iterations=1))
-    with pytest.raises(SettingsError, match="expected a new folder, found a run with its checkpoint"):
-        train(clips, small(iterations=2))
-    assert load_checkpoint(path).training["iterations"] == 1
-    assert json.loads((tmp_path / "run" / trainer.SETTINGS).read_text())["iterations"] == 1
-
-
-def test_padding_changes_nothing(clips, small, tmp_path):
+def test_padding_changes_nothing(clips, small):
     """One step with other features and other latents where a clip has ended: losses, weights and codes are the same."""
     settings = small({"quantize_dropout_prob": 0.0}, batch_size=3)
     corpus = split_corpus(clips, settings)
@@ -243,15 +241,14 @@ def test_padding_changes_nothing(clips, small, tmp_path):
     def one_step(fill):
         torch.manual_seed(0)
         model = RVQVAE(settings.model)
-        run = trainer._Run(model, normalizer, corpus, settings, tmp_path / "x", "")
+        run = Run(model, normalizer, corpus, settings)
         padded = features.clone()
         padded[~present] = fill * features[0, 0]
         run.sampler.draw = lambda: Batch(padded, present)
         other = latents.clone()
         other.transpose(1, 2)[~present[:, ::2]] = fill
-        run.model.encode = lambda _: other
-        for _ in range(3):
-            losses = run.step()
+        run.model.encode = Mock(return_value=other)
+        losses = [run.step() for _ in range(3)][-1]
         return losses, model.state_dict()
 
     (losses, state), (losses_2, state_2) = one_step(1.0), one_step(50.0)
@@ -263,7 +260,7 @@ def test_padding_changes_nothing(clips, small, tmp_path):
     assert float(state["quantizer.layers.0.code_count"].sum()) == pytest.approx(expected, rel=1e-5)
 
 
-def test_inputs_that_stand_still_are_noisy_and_no_others(clips, small, tmp_path):
+def test_inputs_that_stand_still_are_noisy_and_no_others(clips, small):
     fingers = slice(6 * 25, 6 * 55)
     resting = [replace(clip, features=clip.features.copy()) for clip in clips]
     for clip in resting:
@@ -271,12 +268,12 @@ def test_inputs_that_stand_still_are_noisy_and_no_others(clips, small, tmp_path)
     settings = small(still_noise=0.3, batch_size=64)
     corpus = split_corpus(resting, settings)
     normalizer = fit_normalizer(corpus.train, yaw=True, floor=settings.rotation_std_floor)
-    run = trainer._Run(RVQVAE(settings.model), normalizer, corpus, settings, tmp_path / "x", "")
+    run = Run(RVQVAE(settings.model), normalizer, corpus, settings)
     batch = run.sampler.draw()
     run.sampler.draw = lambda: batch
     given = []
     encode = run.model.encode
-    run.model.encode = lambda features: (given.append(features), encode(features))[1]
+    run.model.encode = lambda x: (given.append(x), encode(x))[1]
     run.step()
     noise = (given[0] - normalizer.apply(batch.features)) * normalizer.scale
     assert noise.std(dim=1).max() < 1e-5  # the same in all frames of a sample
@@ -300,5 +297,5 @@ def test_it_learns(train, make_clip, small):
     history = checkpoint.training["history"]
     assert history[-1]["reconstruction"] < 0.5 * history[0]["reconstruction"]
     assert history[-1]["position"] < 0.5 * history[0]["position"]
-    table = analyze(checkpoint, clips, device="cpu").overall.query("metric == 'mpjpe'").set_index("n_active")
-    assert table.loc[2, "value"] < 0.5 * table.loc[0, "value"]
+    table = analyze(checkpoint, clips, device="cpu").overall.query("metric == 'mpjpe'").set_index("n_active")["value"]
+    assert table[2] < 0.5 * table[0]

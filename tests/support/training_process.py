@@ -1,0 +1,98 @@
+"""Training runs in processes of their own, which can be killed at any moment."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+
+from rvq_core.clips.clip import Clip
+from rvq_core.training import TrainSettings, train
+from rvq_core.training.run import Run
+
+LATE = ("pyarrow.parquet", "torch._dynamo")
+"""What a run imports when it first needs it, in seconds."""
+
+MODEL = {
+    "input_dim": 6, "width": 8, "code_dim": 4, "nb_code": 16, "num_quantizers": 3, "depth": 1, "mu": 0.9,
+    "quantize_dropout_prob": 0.5,
+}  # fmt: skip
+RUN = {
+    "iterations": 300, "batch_size": 4, "window": 16, "warm_up": 5, "evaluate_every": 10, "snapshot_every": 20,
+    "snapshots": 3, "held_out": ("c1",),
+}  # fmt: skip
+
+
+def settings_of(**changed: Any) -> TrainSettings:
+    """A tiny run whose codes are reset often and whose layers are dropped often."""
+    return TrainSettings().changed(MODEL | RUN | changed, "a test")
+
+
+def random_walks() -> list[Clip]:
+    """Three clips of motion without a skeleton."""
+    rng = np.random.default_rng(5)
+    walks = [rng.normal(size=(frames, 6)).cumsum(axis=0).astype(np.float32) for frames in (90, 41, 64)]
+    return [Clip(f"c{number}", 30.0, walk, "raw") for number, walk in enumerate(walks)]
+
+
+def _run(out: Path, settings: TrainSettings, ready: Any, reached: Any) -> None:
+    torch.set_num_threads(1)
+    step = Run.step
+
+    def told(self: Run):
+        losses = step(self)
+        reached.value = self.iteration
+        return losses
+
+    Run.step = told  # this process does nothing else
+    ready.set()
+    train(random_walks(), out, settings, quiet=True)
+
+
+class Trainings:
+    """Starts runs of ``settings`` in ``out``; a server that has imported everything starts them at once."""
+
+    def __init__(self, out: Path, settings: TrainSettings) -> None:
+        self._context: ForkServerContext = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["training_process", *LATE])
+        self._arguments = (out, settings)
+        with mock.patch.dict(os.environ, {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}):
+            forkserver.ensure_running()  # which finds by it what is to be imported
+
+    def whole(self) -> None:
+        """One run to its end."""
+        process, _ = self._started()
+        process.join(120)
+        assert process.exitcode == 0
+
+    def killed(self, steps: float, seconds: float) -> int:
+        """A run that is killed ``seconds`` after it did so many ``steps``; the step that it had reached, 0 for none."""
+        process, reached = self._started()
+        first, end = 0, time.monotonic() + 60
+        while reached.value - first < steps and process.is_alive() and time.monotonic() < end:
+            first = first or max(0, reached.value - 1)
+            time.sleep(0.0005)
+        time.sleep(seconds)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL, "it ended by itself"
+        return reached.value
+
+    def _started(self) -> tuple[BaseProcess, Any]:
+        ready, reached = self._context.Event(), self._context.RawValue("q", 0)
+        process = self._context.Process(target=_run, args=(*self._arguments, ready, reached))
+        process.start()
+        assert ready.wait(60)
+        return process, reached
