@@ -19,6 +19,36 @@ def sum_over_ranks(*tensors: Tensor) -> None:
             dist.all_reduce(tensor)
 
 
+def weighted_by_rank(mean: Tensor, count: Tensor) -> Tensor:
+    """A mean over ``count`` [] things of this rank, weighted so that its mean over ranks is that over all things."""
+    if world_size() == 1:
+        return mean
+    total = count.float()
+    sum_over_ranks(total)
+    return mean * (count * world_size() / total.clamp(min=1))
+
+
+def place_among_ranks(rows: Tensor) -> tuple[int, int]:
+    """Of rows [n, C] that all ranks' together would be [N, C], in the order of ranks: where these begin, and N."""
+    if world_size() == 1:
+        return 0, rows.shape[0]
+    counts = torch.zeros(world_size(), dtype=torch.int64, device=rows.device)
+    counts[dist.get_rank()] = rows.shape[0]
+    sum_over_ranks(counts)
+    return int(counts[: dist.get_rank()].sum()), int(counts.sum())
+
+
+def rows_of_all_ranks(rows: Tensor, begin: int, numbers: Tensor) -> Tensor:
+    """Rows ``numbers`` [K] -> [K, C] of all ranks' rows together; these [n, C] begin at number ``begin``."""
+    if world_size() == 1:
+        return rows[numbers]
+    own = (numbers >= begin) & (numbers < begin + rows.shape[0])
+    found = rows.new_zeros((len(numbers), rows.shape[1]))
+    found[own] = rows[numbers[own] - begin]
+    sum_over_ranks(found)  # one rank has each row, the others add zero
+    return found
+
+
 def take_from_rank_zero(tensor: Tensor) -> Tensor:
     """Overwrite ``tensor`` by rank 0's values, in place, and return it."""
     if world_size() > 1:

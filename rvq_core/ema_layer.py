@@ -13,7 +13,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from rvq_core.distributed import sum_over_ranks, take_from_rank_zero, world_size
+from rvq_core.distributed import (
+    place_among_ranks,
+    rows_of_all_ranks,
+    sum_over_ranks,
+    take_from_rank_zero,
+    world_size,
+)
 from rvq_core.latents import check_latents, commitment, look_up, straight_through, to_latents, to_tokens
 from rvq_core.nearest import gumbel_codes, nearest_codes
 
@@ -120,9 +126,10 @@ class QuantizeEMAReset(nn.Module):
         """Fill a fresh codebook with tokens [N, C] of the first training batch; does nothing in eval or later."""
         if not self.training or bool(self.init):
             return
-        if int(take_from_rank_zero(torch.tensor(tokens.shape[0], device=tokens.device))) == 0:
+        fresh = self._random_tokens(tokens.to(self.codebook.dtype))
+        if fresh is None:
             return
-        self.codebook.copy_(take_from_rank_zero(self._random_tokens(tokens.to(self.codebook.dtype))))
+        self.codebook.copy_(fresh)
         self.code_sum.copy_(self.codebook)
         self.code_count.fill_(1)
         self.init.fill_(1)
@@ -131,7 +138,7 @@ class QuantizeEMAReset(nn.Module):
     def update_codebook(self, tokens: Tensor, idx: Tensor) -> Tensor:
         """One EMA step with tokens [N, C] on codes ``idx`` [N]; codes with a count below the threshold are reset.
 
-        Sums and counts are taken over all ranks; resets come from rank 0. Returns this batch's perplexity [].
+        Sums and counts are taken over all ranks; rank 0 draws what codes are reset to. Returns the batch's perplexity.
         """
         tokens = tokens.to(self.codebook.dtype)
         counts = self.count(idx)
@@ -144,19 +151,32 @@ class QuantizeEMAReset(nn.Module):
         self.ema_known = True
         alive = self.code_count >= self.reset_threshold
         self.code_resets = self.code_resets.to(alive.device) + ~alive
-        fresh = take_from_rank_zero(self._random_tokens(tokens))
+        fresh = self._random_tokens(tokens)
+        if fresh is None:
+            fresh = self.codebook
         means = self.code_sum / self.code_count.clamp(min=torch.finfo(self.code_count.dtype).tiny)[:, None]
         self.codebook.copy_(torch.where(alive[:, None], means, fresh))
         return batch_perplexity(counts)
 
-    def _random_tokens(self, tokens: Tensor) -> Tensor:
-        """nb_code tokens in random order [K, C]; a batch smaller than that is tiled with a little noise."""
-        if tokens.shape[0] == 0:
-            return self.codebook.clone()
-        if tokens.shape[0] < self.nb_code:
-            tokens = tokens.repeat(-(-self.nb_code // tokens.shape[0]), 1)
-            tokens = tokens + torch.randn_like(tokens) * (0.01 / self.code_dim**0.5)
-        return tokens[torch.randperm(tokens.shape[0], device=tokens.device)[: self.nb_code]]
+    def _random_tokens(self, tokens: Tensor) -> Tensor | None:
+        """nb_code tokens of all ranks in random order [K, C], None where there are none.
+
+        Fewer than that are tiled with a little noise. Rank 0 draws both order and noise.
+        """
+        begin, total = place_among_ranks(tokens)
+        if total == 0:
+            return None
+        if total >= self.nb_code:
+            return rows_of_all_ranks(tokens, begin, self._drawn(total, tokens))
+        copies = total * -(-self.nb_code // total)
+        noise = torch.randn(copies, self.code_dim, dtype=tokens.dtype, device=tokens.device)
+        drawn = self._drawn(copies, tokens)
+        noise = take_from_rank_zero(noise[drawn] * (0.01 / self.code_dim**0.5))
+        return rows_of_all_ranks(tokens, begin, drawn % total) + noise
+
+    def _drawn(self, total: int, tokens: Tensor) -> Tensor:
+        """nb_code of the numbers below ``total`` in random order [K]."""
+        return take_from_rank_zero(torch.randperm(total, device=tokens.device)[: self.nb_code].contiguous())
 
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Any], prefix: str, local_metadata: Any, strict: bool,

@@ -41,5 +41,9 @@ class SettingsError(RVQLensError):
     """An option or a configuration value is out of range."""
 
 
+class LostRankError(RVQLensError):
+    """Of several processes that compute together one has ended."""
+
+
 class OtherRankError(Exception):
     """Another of several processes has failed, and tells why: this one stops without a word."""

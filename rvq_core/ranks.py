@@ -1,26 +1,32 @@
 """Processes that share one piece of work: who takes what, when all is done, and that all stop when one fails.
 
 They meet in the key-value store that ``torchrun`` keeps (any launcher that sets RANK, WORLD_SIZE, MASTER_ADDR and
-MASTER_PORT will do). Only small numbers go through it; what is computed goes through files (``rvq_core.shards``). So
-it is the same with GPUs and without, and no process group is needed.
+MASTER_PORT will do). Only small numbers go through it; what an analysis computes goes through files
+(``rvq_core.shards``). So it is the same with GPUs and without, and needs no process group; training, which adds up
+gradients at every step, has one (``Ranks.process_group``).
 """
 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from rvq_core.errors import OtherRankError, SettingsError
+from rvq_core.errors import LostRankError, OtherRankError, SettingsError
 
 POLL_SECONDS = 0.05
 MEETING = timedelta(minutes=10)
 """How long the ranks may take to start."""
 
+COLLECTIVE = timedelta(hours=3)
+"""How long ranks wait for one that evaluates, or writes, before they take it for lost."""
+
 _FAILED, _TELLER = "failed", "teller"
+_CONNECTION = re.compile("gloo|nccl|connection|socket|timed out|broken pipe", re.IGNORECASE)
 
 
 class Ranks:
@@ -75,6 +81,36 @@ class Ranks:
         """Say that this rank has failed; whether it is the first to say so, whose message counts."""
         self.add(_FAILED, 1)
         return self.agreed(_TELLER, str(self.rank)) == str(self.rank)
+
+    @contextmanager
+    def process_group(self, device: str) -> Generator[None]:
+        """torch.distributed's collectives between these ranks: nccl for ``device`` cuda, else gloo; alone none.
+
+        Raises LostRankError where another rank has ended meanwhile.
+        """
+        if self.size == 1:
+            yield
+            return
+        import torch.distributed as dist
+
+        dist.init_process_group(
+            "nccl" if device.startswith("cuda") else "gloo",
+            store=dist.PrefixStore("group", self._store),  # pyright: ignore[reportPrivateImportUsage] - as below
+            rank=self.rank,
+            world_size=self.size,
+            timeout=COLLECTIVE,
+        )
+        try:
+            yield
+        except RuntimeError as error:
+            if _CONNECTION.search(str(error)):
+                raise LostRankError(
+                    "ranks", expected="answers of all", found=f"one that has ended ({str(error)[:120]})",
+                    do="see what torchrun tells of it, and run the same command again",
+                ) from error  # fmt: skip
+            raise
+        # Not where the block fails: others would hear that this rank is gone before it has told why.
+        dist.destroy_process_group()
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         try:

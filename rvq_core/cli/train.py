@@ -6,10 +6,13 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rvq_core.cli.shared import add_clips, read_clips_of, tell_left_out
 from rvq_core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from rvq_core.clips.load import ClipSet
 
 
 def add_to(commands: Any) -> None:
@@ -27,32 +30,45 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="any other setting, such as nb_code=1024"
     )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Train, and keep what was reached when stopped."""
+    from rvq_core.ranks import ranks_of_torchrun
     from rvq_core.training import TrainSettings, train
     from rvq_core.training.run_folder import CHECKPOINT
     from rvq_core.training.settings import read_settings
 
-    base = TrainSettings()
-    settings = base if options.config is None else read_settings(options.config, base)
-    settings = settings.changed(_settings_from_flags(options), "rvq-lens train")
-    clips = read_clips_of(options)
+    with ranks_of_torchrun() as ranks:
+        base = TrainSettings()
+        settings = base if options.config is None else read_settings(options.config, base)
+        settings = settings.changed(_settings_from_flags(options), "rvq-lens train")
+        clips = read_clips_of(options)
+        if ranks.first:
+            _tell(clips)
+        line, quiet = options.command_line, options.quiet
+        try:
+            path = train(
+                clips.clips, options.out, settings, command=line, quiet=quiet, device=options.device, ranks=ranks
+            )
+        except KeyboardInterrupt:
+            if ranks.first and (options.out / CHECKPOINT).is_file():
+                print(f"rvq-lens: kept what was reached: {options.out / CHECKPOINT}", file=sys.stderr)
+            raise
+    if ranks.first:
+        print(f"checkpoint: {path}")
+    return 0
+
+
+def _tell(clips: ClipSet) -> None:
+    """Say on stderr which clips were left out, and what was read with doubts."""
     for path, reason in clips.left_out:
         tell_left_out(str(path), reason)
     for told in clips.warnings:
         print(f"rvq-lens: {told}", file=sys.stderr)
-    try:
-        path = train(clips.clips, options.out, settings, command=options.command_line, quiet=options.quiet)
-    except KeyboardInterrupt:
-        if (options.out / CHECKPOINT).is_file():
-            print(f"rvq-lens: kept what was reached: {options.out / CHECKPOINT}", file=sys.stderr)
-        raise
-    print(f"checkpoint: {path}")
-    return 0
 
 
 def _settings_from_flags(options: argparse.Namespace) -> dict[str, Any]:

@@ -80,28 +80,44 @@ def still_features(clips: Sequence[Tensor]) -> Tensor:
 
 
 class WindowSampler:
-    """Draws batches of ``window`` frames from clips [T, D], each clip as often as it has frames (at least a window)."""
+    """Draws batches of ``window`` frames from clips [T, D], each clip as often as it has frames (at least a window).
 
-    def __init__(self, clips: Sequence[Tensor], *, window: int, batch_size: int, yaw: bool, seed: int) -> None:
+    ``share`` (rank, ranks): all ranks draw one batch alike, ``batch_size`` samples for each; this one takes its own.
+    """
+
+    def __init__(
+        self, clips: Sequence[Tensor], *, window: int, batch_size: int, yaw: bool, seed: int,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:  # fmt: skip
         self._clips = list(clips)
         self._window = window
-        self._batch_size = batch_size
+        rank, ranks = share
+        self._drawn = batch_size * ranks
+        self._own = slice(batch_size * rank, batch_size * (rank + 1))
         self._yaw = yaw
         self._weights = torch.tensor([float(max(len(clip), window)) for clip in self._clips])
         self.generator = torch.Generator().manual_seed(seed)
 
     def draw(self) -> Batch:
         """One batch."""
-        chosen = torch.multinomial(self._weights, self._batch_size, replacement=True, generator=self.generator)
-        features, present = zip(*(self._window_of(self._clips[i]) for i in chosen.tolist()), strict=True)
+        chosen = torch.multinomial(self._weights, self._drawn, replacement=True, generator=self.generator).tolist()
+        starts = [self._start_in(self._clips[i]) for i in chosen]
+        own = zip(chosen[self._own], starts[self._own], strict=True)
+        features, present = zip(*(self._window_of(self._clips[i], start) for i, start in own), strict=True)
         batch = torch.stack(features)
         if self._yaw:
-            angles = torch.rand(self._batch_size, generator=self.generator) * (2 * torch.pi)
-            batch = turned(batch, angles)
+            angles = torch.rand(self._drawn, generator=self.generator) * (2 * torch.pi)
+            batch = turned(batch, angles[self._own])
         return Batch(batch, torch.stack(present))
 
-    def _window_of(self, clip: Tensor) -> tuple[Tensor, Tensor]:
+    def noise(self, width: int, generator: torch.Generator) -> Tensor:
+        """Normal noise [B, 1, width] for this rank's part of a batch, of a ``generator`` that all ranks have alike."""
+        return torch.randn(self._drawn, 1, width, generator=generator)[self._own]
+
+    def _start_in(self, clip: Tensor) -> int:
         spare = len(clip) - self._window
-        start = int(torch.randint(0, spare + 1, (), generator=self.generator)) if spare > 0 else 0
+        return int(torch.randint(0, spare + 1, (), generator=self.generator)) if spare > 0 else 0
+
+    def _window_of(self, clip: Tensor, start: int) -> tuple[Tensor, Tensor]:
         position = torch.arange(start, start + self._window)
         return clip[position.clamp(max=len(clip) - 1)], position < len(clip)

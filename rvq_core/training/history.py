@@ -22,7 +22,7 @@ def corpus_counts(model: RVQVAE, normalizer: Normalizer, clips: Iterable[Tensor]
     """Tokens on each code [Q, K] over whole clips of raw features [T, D]; ``model`` must be in eval mode."""
     counts = np.zeros((model.config.num_quantizers, model.config.nb_code), dtype=np.int64)
     for clip in clips:
-        indices = model.quantizer(_latents(model, normalizer, clip))[1][0].numpy()
+        indices = model.quantizer(_latents(model, normalizer, clip))[1][0].cpu().numpy()
         for q in range(model.config.num_quantizers):
             counts[q] += count_codes(indices[:, q], model.config.nb_code)
     return counts
@@ -37,7 +37,7 @@ def held_out_mpjpe(
     frames: list[int] = []
     for clip in clips:
         quantized = model.quantizer(_latents(model, normalizer, clip))[0]
-        decoded = normalizer.invert(model.decode(quantized)[0])
+        decoded = normalizer.invert(model.decode(quantized)[0].cpu())
         truth = clip[: len(decoded)]
         found = representation.joints(decoded, first=len(representation.body))
         wanted = representation.joints(truth, first=len(representation.body))
@@ -58,4 +58,5 @@ def usage_row(counts: NDArray[np.int64]) -> dict[str, Any]:
 
 def _latents(model: RVQVAE, normalizer: Normalizer, clip: Tensor) -> Tensor:
     whole = len(clip) - len(clip) % model.config.stride
-    return model.encode(normalizer.apply(clip[:whole])[None])
+    device = next(model.parameters()).device
+    return model.encode(normalizer.apply(clip[:whole])[None].to(device))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from rvq_core.clips.representations import Representation
+from rvq_core.distributed import sum_over_ranks, weighted_by_rank, world_size
 from rvq_core.loading.checkpoint import Normalizer
 from rvq_core.training.settings import TrainSettings
 
@@ -23,6 +24,12 @@ class Losses:
     commit: Tensor
     position: Tensor
 
+    def over_ranks(self) -> Losses:
+        """Their means over ranks, without gradients."""
+        values = torch.stack([getattr(self, one.name).detach() for one in fields(self)])
+        sum_over_ranks(values)
+        return Losses(*(values / world_size()).unbind())
+
 
 def training_losses(
     settings: TrainSettings,
@@ -33,7 +40,10 @@ def training_losses(
     present: Tensor,
     commit_loss: Tensor,
 ) -> Losses:
-    """Losses of normalised ``predicted`` and ``truth`` [B, T, D]; ``present`` [B, T] marks the frames that count."""
+    """Losses of normalised ``predicted`` and ``truth`` [B, T, D]; ``present`` [B, T] marks the frames that count.
+
+    On several ranks each is weighted so that the mean over ranks is the loss of all their samples together.
+    """
     criterion = F.smooth_l1_loss if settings.reconstruction == "l1_smooth" else F.mse_loss
     reconstruction = _mean(criterion(predicted, truth, reduction="none").mean(dim=-1), present)
     steps = criterion(predicted.diff(dim=1), truth.diff(dim=1), reduction="none").mean(dim=-1)
@@ -59,4 +69,5 @@ def position_loss(representation: Representation, predicted: Tensor, truth: Tens
 
 
 def _mean(values: Tensor, present: Tensor) -> Tensor:
-    return (values * present).sum() / present.sum().clamp(min=1)
+    count = present.sum()
+    return weighted_by_rank((values * present).sum() / count.clamp(min=1), count)

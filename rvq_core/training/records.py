@@ -34,7 +34,7 @@ class Records:
     def add(self, losses: Losses) -> None:
         """Note the losses of one step."""
         for name in LOSSES:
-            self._losses[name].append(float(getattr(losses, name).detach()))
+            self._losses[name].append(float(getattr(losses, name)))
 
     def evaluate(self) -> dict[str, Any]:
         """Add a row: mean losses and resets since the last, usage of the training clips, held-out error."""

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from rvq_core.autoencoder import RVQVAE
 from rvq_core.errors import CheckpointError, SettingsError
 from rvq_core.loading.checkpoint import Normalizer
+from rvq_core.ranks import Ranks
 from rvq_core.training.batches import WindowSampler, fit_normalizer, still_features
 from rvq_core.training.corpus import Corpus
 from rvq_core.training.losses import Losses
@@ -26,15 +28,29 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class Run:
-    """A model in training on a corpus; ``iteration`` steps are done."""
+    """A model in training on a corpus; ``iteration`` steps are done. On several ranks each holds the same weights."""
 
-    def __init__(self, model: RVQVAE, normalizer: Normalizer, corpus: Corpus, settings: TrainSettings) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: RVQVAE,
+        normalizer: Normalizer,
+        corpus: Corpus,
+        settings: TrainSettings,
+        ranks: Ranks | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self.device = torch.device("cpu") if device is None else device
+        self.ranks = Ranks() if ranks is None else ranks
+        self.model = model.to(self.device)
         self.normalizer = normalizer
         self.corpus = corpus
         self.settings = settings
         self.iteration = 0
-        self.losses = StepLosses(model, normalizer, corpus.representation, settings)
+        on_device = Normalizer(normalizer.mean.to(self.device), normalizer.std.to(self.device))
+        losses = StepLosses(model, on_device, corpus.representation, settings)
+        # The codebooks are alike on all ranks by themselves, so no buffers need be sent.
+        several = self.ranks.size > 1
+        self._losses = DistributedDataParallel(losses, broadcast_buffers=False) if several else losses
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
         )
@@ -44,38 +60,51 @@ class Run:
             batch_size=settings.batch_size,
             yaw=corpus.yaw,
             seed=settings.seed,
+            share=(self.ranks.rank, self.ranks.size),
         )
         still = still_features(corpus.train) if corpus.of_rotations else torch.zeros(len(normalizer.mean))
         self._noise = settings.still_noise * still / normalizer.scale
         self._noise_generator = torch.Generator().manual_seed(settings.seed)
 
     @classmethod
-    def begun(cls, corpus: Corpus, settings: TrainSettings) -> Run:
+    def begun(
+        cls, corpus: Corpus, settings: TrainSettings, ranks: Ranks | None = None, device: torch.device | None = None
+    ) -> Run:
         """A run before its first step, by the seed alone."""
         torch.manual_seed(settings.seed)
         floor = settings.rotation_std_floor if corpus.of_rotations else 0.0
-        return cls(RVQVAE(settings.model), fit_normalizer(corpus.train, corpus.yaw, floor=floor), corpus, settings)
+        normalizer = fit_normalizer(corpus.train, corpus.yaw, floor=floor)
+        return cls(RVQVAE(settings.model), normalizer, corpus, settings, ranks, device)
+
+    @property
+    def beside(self) -> dict[str, object]:
+        """What beside the settings decides on every number: clips, how many ranks, and the kind of device."""
+        clips = f"fingerprint {self.corpus.fingerprint}"
+        return {"clips": clips, "ranks": self.ranks.size, "device": self.device.type}
 
     def step(self) -> Losses:
-        """One optimizer step on one batch. Raises SettingsError where the loss is no finite number."""
+        """One optimizer step on one batch; its losses over all ranks, without gradients.
+
+        Raises SettingsError where the loss is no finite number.
+        """
         batch = self.sampler.draw()
-        losses: Losses = self.losses(batch.features, batch.present, self._noise_for(len(batch.features)))
+        noise = self.sampler.noise(len(self._noise), self._noise_generator) * self._noise
+        losses: Losses = self._losses(*(given.to(self.device) for given in (batch.features, batch.present, noise)))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.settings, self.iteration)
         self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()
+        if self.settings.grad_clip > 0:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_clip)
         self.optimizer.step()
         self.iteration += 1
-        if not bool(torch.isfinite(losses.total)):
+        found = losses.over_ranks()
+        if not bool(torch.isfinite(found.total)):
             raise SettingsError(
-                f"training: step {self.iteration}", expected="a finite loss", found=str(float(losses.total.detach())),
+                f"training: step {self.iteration}", expected="a finite loss", found=str(float(found.total)),
                 do="lower learning_rate, or look for outliers in the clips",
             )  # fmt: skip
-        return losses
-
-    def _noise_for(self, samples: int) -> Tensor:
-        """Noise [B, 1, D] on normalised features that stand still in the training motion, the same in all frames."""
-        return torch.randn(samples, 1, len(self._noise), generator=self._noise_generator) * self._noise
+        return found
 
     def state(self) -> State:
         """All that the next step depends on beside settings and clips: tensors, and ``iteration`` and ``numpy``."""
@@ -96,7 +125,8 @@ class Run:
             if f"optimizer.{name}.step" in tensors:
                 likes = zip(_MOMENTS, (torch.zeros(()), weight, weight), strict=True)
                 self.optimizer.state[weight] = {
-                    moment: take(tensors, f"optimizer.{name}.{moment}", like, path) for moment, like in likes
+                    moment: take(tensors, f"optimizer.{name}.{moment}", like, path).to(like.device)
+                    for moment, like in likes
                 }
         for name, generator in self._generators().items():
             generator.set_state(take(tensors, f"random.{name}", generator.get_state(), path))
@@ -116,11 +146,14 @@ class Run:
         yield from ((f"resets.{q}", layer.code_resets) for q, layer in enumerate(dict.fromkeys(layers)))
 
     def _generators(self) -> dict[str, torch.Generator]:
-        return {
+        found = {
             "torch": torch.default_generator,
             "batches": self.sampler.generator,
             "noise": self._noise_generator,
         }
+        if self.device.type == "cuda":
+            found["cuda"] = torch.cuda.default_generators[torch.cuda.current_device()]
+        return found
 
 
 def _numpy_state() -> dict[str, Any]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +30,15 @@ class RunFolder:
         self.history = path / HISTORY
         self.state = path / STATE
 
-    def begin(self, settings: TrainSettings, clips: str) -> State | None:
-        """Make the folder, or find the state of the run that was stopped in it; ``clips`` is their fingerprint.
+    def begin(self, settings: TrainSettings, beside: Mapping[str, object]) -> State | None:
+        """Make the folder, or find the state of the run that was stopped in it.
 
-        Raises SettingsError for a folder of other files, and for a run of other settings or clips.
+        ``beside`` the settings these plain values must be those of then. Raises SettingsError for a folder of other
+        files, and for another run.
         """
         if self.state.is_file():
             state = read_state(self.state)
-            self._refuse_another(state, settings, clips)
+            self._refuse_another(state, settings, beside)
             self._remove_unfinished()
             return state
         self._refuse_other_files()
@@ -48,9 +48,11 @@ class RunFolder:
             temporary.write_text(json.dumps(settings.to_dict(), indent=2) + "\n", encoding="utf-8")
         return None
 
-    def write_state(self, state: State, settings: TrainSettings, clips: str, rows: Sequence[dict[str, Any]]) -> None:
+    def write_state(
+        self, state: State, settings: TrainSettings, beside: Mapping[str, object], rows: Sequence[dict[str, Any]]
+    ) -> None:
         """Write from where the run goes on."""
-        told = {"settings": settings.to_dict(), "clips": clips, "history": list(rows)}
+        told = {"settings": settings.to_dict(), "beside": dict(beside), "history": list(rows)}
         write_state(self.state, State(state.tensors, state.told | told))
 
     def write_history(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -69,22 +71,18 @@ class RunFolder:
         """Snapshots in the order of their iterations."""
         return sorted((self.path / SNAPSHOTS).glob("[0-9]*.safetensors"))
 
-    def _refuse_another(self, state: State, settings: TrainSettings, clips: str) -> None:
-        where = str(self.state)
-        earlier = TrainSettings().changed(state.told["settings"], where)
-        do = "give the same as before, or choose another --out"
-        for kind, one, other in (("training", earlier, settings), ("model config", earlier.model, settings.model)):
-            for field in dataclasses.fields(one):
-                before, now = getattr(one, field.name), getattr(other, field.name)
-                if field.name != "model" and before != now:
-                    raise SettingsError(f"{where}: {kind}: {field.name}", expected=repr(before), found=repr(now), do=do)
-        if state.told["clips"] != clips:
-            raise SettingsError(
-                f"{where}: clips",
-                expected="the clips that the run began with",
-                found="others, or others in them",
-                do=do,
-            )
+    def _refuse_another(self, state: State, settings: TrainSettings, beside: Mapping[str, object]) -> None:
+        earlier = TrainSettings().changed(state.told["settings"], str(self.state))
+        before = {f"training: {name}": value for name, value in _own(earlier).items()}
+        now = {f"training: {name}": value for name, value in _own(settings).items()}
+        before |= {f"model config: {name}": value for name, value in earlier.model.to_dict().items()}
+        now |= {f"model config: {name}": value for name, value in settings.model.to_dict().items()}
+        for name, value in (before | state.told["beside"]).items():
+            if value != (now | dict(beside))[name]:
+                raise SettingsError(
+                    f"{self.state}: {name}", expected=repr(value), found=repr((now | dict(beside))[name]),
+                    do="give the same as before, or choose another --out",
+                )  # fmt: skip
 
     def _refuse_other_files(self) -> None:
         if self.checkpoint.exists():
@@ -106,3 +104,7 @@ class RunFolder:
             for name in names:
                 for file in folder.glob(f".{name}*.*"):
                     file.unlink()
+
+
+def _own(settings: TrainSettings) -> dict[str, object]:
+    return {name: value for name, value in settings.to_dict().items() if name != "model"}

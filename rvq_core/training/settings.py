@@ -14,10 +14,18 @@ from rvq_core.errors import SettingsError
 from rvq_core.limits import SETTINGS, bounded_text
 from rvq_core.training.body_part import BODY_PARTS
 
-RECONSTRUCTION_LOSSES = ("l1_smooth", "l2")
+CHOICES = {
+    "reconstruction": ("l1_smooth", "l2"),
+    "schedule": ("cosine", "constant"),
+    "precision": ("float32", "bf16"),
+}
+"""What settings that are words can be."""
 
 FASTEST = 1000
 """Frames a second beyond which a setting is a slip: clips would be resampled to more than memory holds."""
+
+
+_NOT_NEGATIVE = ("velocity", "commit", "position", "rotation_std_floor", "still_noise", "weight_decay", "grad_clip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +34,18 @@ class TrainSettings:
 
     ``part`` (upper, hands, lower) takes that part of the body of clips of the whole body, turned and mirrored as a
     whole; the model's ``input_dim`` follows from it.
-    ``window`` frames a sample, ``batch_size`` samples a step, ``fps`` frames a second. Losses: ``reconstruction`` on
-    normalised features, plus ``velocity``, ``commit`` and ``position`` times theirs (position: mean joint distance in
+    ``window`` frames a sample, ``batch_size`` samples a step on each rank, ``fps`` frames a second. Losses:
+    ``reconstruction`` on normalised features, plus ``velocity``, ``commit`` and ``position`` times theirs (position:
+    mean joint distance in
     metres by forward kinematics, 0 turns it off). ``rotation_std_floor``: the least that 6D rotation columns that move
     are divided by (entries of rotation matrices; 0.1 is some 6 degrees). Without it, joints that hardly move in the
     training motion drown all others in a clip where they do. ``still_noise``: standard deviation of what is added to
     the inputs, never the targets, of rotation columns that stand still in every clip: one draw a sample and column
     (entries of rotation matrices), so that the model learns to leave the body alone whatever such joints do; 0 turns
-    it off. ``learning_rate`` rises over ``warm_up`` steps, then falls as a cosine to a twentieth. ``held_out`` names
+    it off. ``learning_rate`` rises over ``warm_up`` steps, then falls as a cosine to a twentieth, or with
+    ``schedule`` constant stays. ``grad_clip``: gradients of a larger norm are scaled to it (Pascanu et al. 2013); 0
+    turns it off. ``precision`` bf16 computes encoder and decoder in bfloat16 (autocast), distances, EMA and losses in
+    float32. ``held_out`` names
     clips that are never trained on; where empty, ``held_out_share`` of the clips is drawn. ``yaw`` turns each sample
     about the vertical by a random angle; ``mirror`` adds left-right images. ``evaluate_every`` steps the held-out
     error is measured and the checkpoint written. Every ``snapshot_every`` steps, a multiple of that, a copy of it is
@@ -54,7 +66,10 @@ class TrainSettings:
     still_noise: float = 0.3
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
+    schedule: str = "cosine"
     warm_up: int = 300
+    grad_clip: float = 0.0
+    precision: str = "float32"
     held_out: tuple[str, ...] = ()
     held_out_share: float = 0.1
     yaw: bool = True
@@ -73,7 +88,7 @@ class TrainSettings:
         every = self.evaluate_every
         self._require("snapshot_every", self.snapshot_every % every == 0, f"a multiple of evaluate_every ({every})")
         self._require("seed", _is_integer(self.seed, 0) and self.seed < 1 << 63, "an integer >= 0 and below 2 ** 63")
-        for name in ("velocity", "commit", "position", "rotation_std_floor", "still_noise", "weight_decay"):
+        for name in _NOT_NEGATIVE:
             self._require(name, _is_number(getattr(self, name)) and getattr(self, name) >= 0, "a number >= 0")
         self._require("fps", _is_number(self.fps) and 0 < self.fps <= FASTEST, f"a number > 0, at most {FASTEST}")
         self._require("learning_rate", _is_number(self.learning_rate) and self.learning_rate > 0, "a number > 0")
@@ -81,9 +96,8 @@ class TrainSettings:
         self._require("held_out_share", _is_number(share) and 0 <= share < 1, "a number in 0..1 (below 1)")
         for name in ("yaw", "mirror"):
             self._require(name, isinstance(getattr(self, name), bool), "true or false")
-        self._require(
-            "reconstruction", self.reconstruction in RECONSTRUCTION_LOSSES, " or ".join(RECONSTRUCTION_LOSSES)
-        )
+        for name, choices in CHOICES.items():
+            self._require(name, getattr(self, name) in choices, " or ".join(choices))
         self._require("window", self.window % self.model.stride == 0, f"a multiple of the stride {self.model.stride}")
         upsampling = 2**self.model.down_t
         self._require_model("stride_t", self.model.stride == upsampling, "2, the decoder's upsampling")

@@ -7,15 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from rvq_core.clips.clip import Clip
+from rvq_core.distributed import take_from_rank_zero
+from rvq_core.errors import SettingsError
 from rvq_core.loading.formats.native import save_native
+from rvq_core.ranks import Ranks, rank_device
+from rvq_core.tokens import choose_device
 from rvq_core.training.corpus import split_corpus
 from rvq_core.training.records import Records
 from rvq_core.training.run import Run
 from rvq_core.training.run_folder import RunFolder
 from rvq_core.training.settings import TrainSettings
+from rvq_core.training.state_file import State, read_state
 
 
 def train(
@@ -25,40 +31,77 @@ def train(
     *,
     command: str = "rvq_core.training.train",
     quiet: bool = False,
+    device: str = "auto",
+    ranks: Ranks | None = None,
 ) -> Path:
     """Train a model on clips of one representation and write ``out/checkpoint.safetensors``.
 
     Every ``settings.evaluate_every`` steps checkpoint, history and state are written, each whole. The same call goes on
-    from the last state, whatever stopped the run, and comes to the bytes of one that nothing stopped: the same seed,
-    clips, machine and number of threads give the same weights. KeyboardInterrupt (raised again) leaves a checkpoint of
-    what was reached. Returns the checkpoint's path. Raises SettingsError where ``out`` holds other files or a run of
-    other settings or clips, ClipError for clips that cannot be trained on.
+    from the last state, whatever stopped the run, and on a CPU comes to the bytes of one that nothing stopped: the same
+    seed, clips, machine and number of threads give the same weights. KeyboardInterrupt (raised again) leaves a
+    checkpoint of what was reached. With ``ranks`` each process of them calls this with the same clips and takes its
+    part of every step; the first one writes. Returns the checkpoint's path. Raises SettingsError where ``out`` holds
+    other files or another run, ClipError for clips that cannot be trained on, LostRankError where a rank has ended.
     """
+    ranks = Ranks() if ranks is None else ranks
+    place = choose_device(rank_device(device))
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
     corpus = split_corpus(clips, settings)
     folder = RunFolder(out)
-    earlier = folder.begin(settings, corpus.fingerprint)
-    run = Run.begun(corpus, settings)
-    records = Records(run, command)
-    if earlier is None:
-        _write_state(folder, run, records)
-    else:
-        run.restore(earlier, folder.state)
-        records.rows = earlier.told["history"]
-    try:
-        _loop(run, records, folder, quiet)
-    except KeyboardInterrupt:
-        _write_checkpoint(folder, run, records)
-        raise
+    with ranks.process_group(place.type):
+        run = Run.begun(corpus, settings, ranks, place)
+        records = Records(run, command)
+        _begin(folder, run, records)
+        try:
+            _loop(run, records, folder, quiet)
+        except KeyboardInterrupt:
+            if ranks.first:
+                _write_checkpoint(folder, run, records)
+            raise
     return folder.checkpoint
 
 
+def _begin(folder: RunFolder, run: Run, records: Records) -> None:
+    """Make the folder, or go on from the state in it. The first rank decides, and the others do as it does."""
+    state = folder.begin(run.settings, run.beside) if run.ranks.first else None
+    of_clips = int(run.corpus.fingerprint[:15], 16)
+    told = torch.tensor([-1 if state is None else state.told["iteration"], of_clips], device=run.device)
+    step, of_first = take_from_rank_zero(told.clone()).tolist()
+    if of_first != of_clips:
+        raise SettingsError("clips", expected="those of rank 0", found="others", do="give all ranks the same files")
+    if not run.ranks.first and step >= 0:
+        state = _seen(folder, step)
+    if state is not None:
+        run.restore(state, folder.state)
+        records.rows = state.told["history"]
+    elif run.ranks.first:
+        _write_state(folder, run, records)
+
+
+def _seen(folder: RunFolder, step: int) -> State:
+    """The state that the first rank goes on from. Raises where this rank sees another."""
+    state = read_state(folder.state)
+    if state.told["iteration"] != step:
+        raise SettingsError(
+            str(folder.path), expected="one folder that all ranks see", found=f"a state of another step than {step}",
+            do="give an --out on a file system that all machines share",
+        )  # fmt: skip
+    return state
+
+
 def _loop(run: Run, records: Records, folder: RunFolder, quiet: bool) -> None:
-    settings = run.settings
+    settings, first = run.settings, run.ranks.first
     total = settings.iterations
-    with tqdm(total=total, initial=run.iteration, unit="step", disable=quiet, file=sys.stderr, mininterval=1.0) as bar:
+    with tqdm(
+        total=total, initial=run.iteration, unit="step", disable=quiet or not first, file=sys.stderr, mininterval=1.0
+    ) as bar:
         while run.iteration < total:
-            records.add(run.step())
+            losses = run.step()
             bar.update()
+            if not first:
+                continue
+            records.add(losses)
             if run.iteration % settings.evaluate_every == 0 or run.iteration == total:
                 row = records.evaluate()
                 _write_interval(folder, run, records)
@@ -80,7 +123,7 @@ def _write_checkpoint(folder: RunFolder, run: Run, records: Records) -> None:
 
 
 def _write_state(folder: RunFolder, run: Run, records: Records) -> None:
-    folder.write_state(run.state(), run.settings, run.corpus.fingerprint, records.rows)
+    folder.write_state(run.state(), run.settings, run.beside, records.rows)
 
 
 def _one_line(row: dict[str, Any]) -> str:

@@ -96,3 +96,34 @@ class Trainings:
         process.start()
         assert ready.wait(60)
         return process, reached
+
+
+FAULTY = """
+import os, signal, sys
+from pathlib import Path
+
+import torch
+
+from rvq_core.cli import main
+from rvq_core.errors import ClipError
+from rvq_core.training.run import Run
+
+step, rank, fault, seen = Run.step, os.environ.get("RANK", "0"), os.environ["FAULT"], Path(os.environ["SEEN"])
+
+
+def stepped(self):
+    if rank == "1" and self.iteration == 95 and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
+        if fault == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fault == "raise":
+            raise ClipError("c1", expected="no fault", found="one that was made", do="look at the test")
+    losses = step(self)
+    if self.iteration == self.settings.iterations:
+        torch.save(self.model.state_dict(), seen / f"rank{rank}.pt")
+    return losses
+
+
+Run.step = stepped
+main(sys.argv[1:])
+"""
+"""The command, leaving what each rank has at the end in SEEN; rank 1 ends by FAULT in the 96th step."""

@@ -89,9 +89,9 @@ def test_the_state_holds_all_draws(stopped):
     assert again.told.items() <= state.told.items()
     assert again.tensors.keys() == state.tensors.keys()
     assert all(torch.equal(tensor, state.tensors[name]) for name, tensor in again.tensors.items())
-    first = torch.rand(3), np.random.rand(3), run.sampler.draw().features, run._noise_for(2)  # noqa: NPY002 - as above
+    first = torch.rand(3), np.random.rand(3), run.sampler.draw().features, run.sampler.noise(3, run._noise_generator)  # noqa: NPY002 - as above
     run.restore(state, stopped / STATE)
-    then = torch.rand(3), np.random.rand(3), run.sampler.draw().features, run._noise_for(2)  # noqa: NPY002 - as above
+    then = torch.rand(3), np.random.rand(3), run.sampler.draw().features, run.sampler.noise(3, run._noise_generator)  # noqa: NPY002 - as above
     assert all(np.array_equal(a, b) for a, b in zip(first, then, strict=True))
 
 
@@ -134,7 +134,7 @@ class TestRefusals:
     def test_other_clips(self, stopped):
         clips = random_walks()
         clips[1].features[3, 2] += 1e-3
-        with pytest.raises(SettingsError, match=f"{STATE}: clips: expected the clips that the run began with"):
+        with pytest.raises(SettingsError, match=f"{STATE}: clips: expected 'fingerprint .*, found 'fingerprint"):
             go_on(stopped, clips)
 
     def test_a_checkpoint_of_a_run_that_left_no_state(self, stopped):
