@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from commands import python
-from texts import PAGES, PROGRAMS, ROOT, commands, indented, inline, lay_out, name_of
+from texts import PAGES, PROGRAMS, ROOT, commands, fenced, indented, inline, lay_out, name_of
 
 from dashboard.store import VARIABLE
 from rvq_core.cli import COMMANDS, run
@@ -84,8 +84,10 @@ LEAVES = {
 }
 """Files that are there when the commands of a page have run."""
 
+FOLDERS = ("rvq_core/ ", "dashboard/ ", "checkpoints/ ", "clips/ ", "docs/ ", "benchmarks/ ", "tests/ ")
 NO_COMMANDS = {
-    "README.md": ("rvq_core/ ", "dashboard/ ", "checkpoints/ ", "clips/ ", "docs/ ", "benchmarks/ ", "tests/ "),
+    "README.md": FOLDERS,
+    "README.zh-CN.md": FOLDERS,
     "checkpoints/README.md": ("sha256", *"0123456789abcdef"),
     "docs/api/export.md": ("options:",),
     "docs/dependencies.md": ("pip-audit ", "cyclonedx-py "),
@@ -108,9 +110,12 @@ def words_of(line: str) -> list[str]:
 
 
 FIRST = ROOT / "README.md"
+WHOLE = "docs/tutorial.md"
+"""Runs on the bundled data as it is: test_tutorial.py."""
+
 WITH_COMMANDS = [FIRST] + [
     page for page in PAGES
-    if name_of(page) != REFERENCE and set(commands(page)) - set(NOT_RUN) - set(commands(FIRST))
+    if name_of(page) not in (REFERENCE, WHOLE) and set(commands(page)) - set(NOT_RUN) - set(commands(FIRST))
 ]  # fmt: skip
 """Pages with commands to run; one that repeats those of the README alone is not read twice."""
 
@@ -155,6 +160,20 @@ def test_the_settings_of_the_other_bundled_checkpoints_train():
     assert len(settings) == 3
     small = "--out runs/other --set window=16 --set num_quantizers=2 --set depth=1 --quiet"
     assert run(shlex.split(f"{start} {small} {' '.join(settings)} --set width=16 --iterations 1")[1:]) == 0
+
+
+def test_a_translation_has_the_commands_the_code_and_the_links_of_the_original():
+    original, translated = FIRST, ROOT / "README.zh-CN.md"
+    assert commands(translated) == commands(original)
+    assert fenced(translated) == fenced(original)
+    texts = [page.read_text(encoding="utf-8") for page in (original, translated)]
+    links = [re.findall(r"\]\(([^)]*)\)", text) for text in texts]
+    assert sorted({*links[0]} ^ {*links[1]}) == ["README.md", "README.zh-CN.md"]  # each leads to the other
+    for kind in (r"^#+ ", r"^\|", r"^- "):  # headings, rows of tables, entries of lists
+        counted = [len(re.findall(kind, text, flags=re.MULTILINE)) for text in texts]
+        assert counted[0] == counted[1], kind
+    numbers = [sorted(set(re.findall(r"\d[\d,.]*\d", text))) for text in texts]
+    assert numbers[0] == numbers[1]
 
 
 def test_what_is_not_run_stands_in_a_text():

@@ -69,6 +69,7 @@ def test_the_notebook_runs(place: Path):
 
 
 OTHERS = {"docs/ci.md": {"yaml"}, "docs/compare.md": {"toml"}, "clips/README.md": {""}}  # run below; licences
+OTHERS["docs/tutorial.md"] = {"text"}  # compared by test_tutorial.py
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -100,6 +101,23 @@ def test_every_text_has_its_place_in_the_site():
     told = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
     files = re.findall(r"[\w/]+\.md", json.dumps(told))
     assert sorted(files) == sorted(path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md"))
+
+
+def rows(page: Path) -> list[list[str]]:
+    """The cells of every row of its tables."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+
+
+def test_what_the_readme_says_of_speed_stands_with_its_command():
+    measured = rows(ROOT / "docs/performance.md")
+    claimed = [row for row in rows(ROOT / "README.md") if re.fullmatch(r"[\d.]+x", row[-1])]
+    assert len(claimed) == 5
+    assert all(row in [other[: len(row)] for other in measured] for row in claimed)
+    starts = {row[0]: row[1] for row in measured if len(row) > 6}
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"after {starts['ours, the very first start: nothing stored']} s at the very first start" in text
+    assert f"with torch takes {starts['bare']} s" in text
 
 
 def anchors(page: Path) -> set[str]:

@@ -12,7 +12,7 @@ from rvq_core.loading import Normalizer
 from rvq_core.loading.formats.native import NativeHeader, save_native
 
 ROOT = Path(__file__).resolve().parents[2]
-OF_THE_ROOT = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
+OF_THE_ROOT = ("README.md", "README.zh-CN.md", "CHANGELOG.md", "CONTRIBUTING.md")
 PAGES = sorted([*(ROOT / name for name in OF_THE_ROOT), *ROOT.glob("docs/**/*.md"), *ROOT.glob("c*/README.md")])
 
 PROGRAMS = ("rvq-lens", "python", "make", "pip", "apt-get")
@@ -77,6 +77,11 @@ def lay_out(folder: Path) -> None:
     np.save(folder / "Std.npy", np.ones(263, np.float32))
     torch.save({f"quantizer.layers.{q}.codebook": torch.randn(8, 4) for q in range(2)}, folder / "codebooks.pt")
     np.save(folder / "latents.npy", np.random.default_rng(0).normal(size=(3, 4, 40)).astype(np.float32))
+    (folder / "new_joint_vecs").mkdir()
+    for name in ("000001", "000002"):
+        features = np.random.default_rng(int(name)).normal(size=(40, 263)).astype(np.float32)
+        np.save(folder / f"new_joint_vecs/{name}.npy", features)
+    (folder / "test.txt").write_text("000001\n000002\n", encoding="utf-8")
     (folder / "bones.toml").write_text('left_hip = "LeftUpLeg"\n', encoding="utf-8")
     (folder / "split.txt").write_text("humanoid3d_walk\nhumanoid3d_kick\n", encoding="utf-8")
     (folder / "limits.toml").write_text("max_unseen = 0.9\n", encoding="utf-8")
