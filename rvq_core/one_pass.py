@@ -14,6 +14,7 @@ from rvq_core.corpus import Corpus
 from rvq_core.errors import ReportError
 from rvq_core.layer_value import ClipDetails, clip_details
 from rvq_core.measure import ClipErrors, measure_clip
+from rvq_core.ragged import FRAMES_TOGETHER
 from rvq_core.ranks import Ranks
 from rvq_core.shards import Shards, key_of
 from rvq_core.sums import BlockSums, LatentSums, Sums
@@ -25,6 +26,9 @@ Progress = Callable[[int, int, str], None]
 
 LEAST_FRAMES, MOST_FRAMES, BLOCKS = 2048, 1 << 16, 256
 """Frames of a block: those of all clips over BLOCKS, between the two others. It depends on the clips alone."""
+
+FRAMES_AT_ONCE = FRAMES_TOGETHER
+"""Frames of clips that one thread encodes together, in as few batches as their lengths allow."""
 
 
 class Job(NamedTuple):
@@ -119,24 +123,34 @@ class OnePass:
     ) -> Iterator[tuple[int, BlockSums]]:
         """The sums of each block that is asked for; clips of the next one begin before the last one is through."""
         sums = BlockSums(self._empty())
-        for (number, job, _), found in in_order(self._measure, self._clips(blocks, numbers, ranks), self.workers):
-            sums.add(found.encoded, found.errors, found.details, self._seconds(job), found.fingerprint)
+        for (number, some), found in in_order(self._measure, self._clips(blocks, numbers, ranks), self.workers):
+            for (job, _), one in zip(some, found, strict=True):
+                sums.add(one.encoded, one.errors, one.details, self._seconds(job), one.fingerprint)
             if len(sums.tokens) == len(blocks[number]):
                 yield number, sums
                 sums = BlockSums(self._empty())
 
     def _clips(
         self, blocks: Sequence[Sequence[Job]], numbers: Iterator[int], ranks: Ranks
-    ) -> Iterator[tuple[int, Job, Clip]]:
+    ) -> Iterator[tuple[int, list[tuple[Job, Clip]]]]:
+        """The clips of blocks, a few at once."""
         for number in numbers:
             jobs = blocks[number]
+            some: list[tuple[Job, Clip]] = []
             for job, clip in zip(jobs, self.corpus.fitted([job.number for job in jobs]), strict=True):
                 self._tell(ranks, 1, job.facts.name)
-                yield number, job, _first(clip, job.facts.frames)
+                if some and sum(job.facts.frames for job, _ in some) + job.facts.frames > FRAMES_AT_ONCE:
+                    yield number, some
+                    some = []
+                some.append((job, _first(clip, job.facts.frames)))
+            yield number, some
 
-    def _measure(self, task: tuple[int, Job, Clip]) -> _Measured:
-        _, job, clip = task
-        encoded = self.pipeline.encode(clip)
+    def _measure(self, task: tuple[int, list[tuple[Job, Clip]]]) -> list[_Measured]:
+        _, some = task
+        encoded = self.pipeline.encode_all([clip for _, clip in some])
+        return [self._measured(job, clip, one) for (job, clip), one in zip(some, encoded, strict=True)]
+
+    def _measured(self, job: Job, clip: Clip, encoded: Encoded) -> _Measured:
         errors = measure_clip(self.pipeline, encoded) if job.decode else ClipErrors([], [])
         details = clip_details(self.pipeline, _first(clip, job.detail_frames)) if job.detail_frames else None
         return _Measured(encoded, errors, details, clip.fingerprint)

@@ -7,7 +7,7 @@ away: every number comes from the same inputs as in one pass, to rounding (1e-6 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 from torch import Tensor
@@ -23,11 +23,10 @@ PIECE_FRAMES = 16_384
 
 def encode_in_pieces(model: MotionModel, features: Tensor) -> Tensor:
     """Normalised features [T, D], T a multiple of the stride -> latents [1, C, T']."""
-    config = _local(model)
-    if config is None or len(features) <= PIECE_FRAMES:
+    if len(features) <= PIECE_FRAMES or not is_local(model):
         return model.encode(features[None])
-    stride = config.stride
-    margin = _latents_reached(config)
+    stride = model.config.stride
+    margin = _latents_reached(model.config)
 
     def run(begin: int, end: int) -> Tensor:
         return model.encode(features[None, begin * stride : end * stride])
@@ -37,11 +36,10 @@ def encode_in_pieces(model: MotionModel, features: Tensor) -> Tensor:
 
 def decode_in_pieces(model: MotionModel, latents: Tensor) -> Tensor:
     """Latents [V, C, T'] -> normalised motion [V, T, D]."""
-    config = _local(model)
-    if config is None or latents.shape[2] * 2**config.down_t <= PIECE_FRAMES:
+    upsampling = 2**model.config.down_t
+    if latents.shape[2] * upsampling <= PIECE_FRAMES or not is_local(model):
         return model.decode(latents)
-    upsampling = 2**config.down_t
-    margin = _latents_reached(config)
+    margin = _latents_reached(model.config)
 
     def run(begin: int, end: int) -> Tensor:
         return model.decode(latents[:, :, begin:end])
@@ -66,9 +64,9 @@ def _pieces(
     return parts
 
 
-def _local(model: MotionModel) -> RVQVAEConfig | None:
-    """The model's settings where results depend on their surroundings alone; GroupNorm takes in all of the time."""
-    return model.config if isinstance(model, RVQVAE) and model.config.norm != "GN" else None
+def is_local(model: MotionModel) -> TypeGuard[RVQVAE]:
+    """Whether results depend on their surroundings alone; GroupNorm takes in all of the time."""
+    return isinstance(model, RVQVAE) and model.config.norm != "GN"
 
 
 def _latents_reached(config: RVQVAEConfig) -> int:

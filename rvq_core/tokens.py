@@ -1,9 +1,9 @@
-"""Clips to tokens, and back at every depth: one clip at a time through encoder, quantizer and decoder."""
+"""Clips to tokens, and back at every depth, through encoder, quantizer and decoder."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,7 +20,8 @@ from rvq_core.clips.indices import fit_indices
 from rvq_core.clips.representations import LATENTS, TOKENS, UNDECODED
 from rvq_core.errors import CheckpointError, SettingsError
 from rvq_core.loading.checkpoint import Checkpoint
-from rvq_core.pieces import decode_in_pieces, encode_in_pieces
+from rvq_core.pieces import decode_in_pieces
+from rvq_core.ragged import encode_clips
 from rvq_core.stats.reconstruction import UNQUANTISED
 
 FRAMES_AT_ONCE = 16_384
@@ -123,19 +124,23 @@ class Pipeline:
         untimed = clip.representation in UNDECODED and clip.fps == UNTIMED
         return None if untimed else self.stride(clip) / clip.fps
 
-    @torch.inference_mode()
     def encode(self, clip: Clip) -> Encoded:
         """Encode (where it is motion) and quantize a fitted clip; of one that holds indices, look up the codes."""
-        if clip.representation == TOKENS.name:
-            return self._looked_up(clip)
-        features = self._features(clip)
-        inner, indices, partial = self.quantize(self._latents(clip, features))
-        return Encoded(clip, features, inner, indices.cpu().numpy(), partial)
+        return self.encode_all([clip])[0]
+
+    @torch.inference_mode()
+    def encode_all(self, clips: Sequence[Clip]) -> list[Encoded]:
+        """``encode`` of several clips, those of like length together.
+
+        The results are those of each clip alone, to rounding (1e-6 of the latents' size).
+        """
+        quantized = iter(self._quantized([clip for clip in clips if clip.representation != TOKENS.name]))
+        return [self._looked_up(clip) if clip.representation == TOKENS.name else next(quantized) for clip in clips]
 
     @torch.inference_mode()
     def latents(self, clip: Clip) -> Tensor:
         """Latents [C, T'] of a fitted clip of motion or latents, as the quantizer takes them."""
-        return self._latents(clip, self._features(clip))
+        return self._latents([clip], [self._features(clip)])[0]
 
     @torch.inference_mode()
     def quantize(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -144,13 +149,28 @@ class Pipeline:
         sums = torch.cat([torch.zeros_like(codes[:1, 0]), _running_sums(codes[:, 0])])
         return self.quantizer.to_code_space(latents[None])[0], indices[0], sums.transpose(1, 2)
 
-    def _features(self, clip: Clip) -> Tensor | None:
-        return None if clip.representation == LATENTS.name else self.normalise(clip.features)
+    def _quantized(self, clips: Sequence[Clip]) -> list[Encoded]:
+        features = [self._features(clip) for clip in clips]
+        latents = self._latents(clips, features)
+        if not latents:
+            return []
+        inner, indices, partial = self.quantize(torch.cat(latents, dim=1))
+        sizes = [one.shape[1] for one in latents]
+        parts = (inner.split(sizes, dim=1), indices.cpu().split(sizes), partial.split(sizes, dim=2))
+        return [
+            Encoded(clip, of_clip, z, tokens.numpy(), sums)
+            for clip, of_clip, z, tokens, sums in zip(clips, features, *parts, strict=True)
+        ]
 
-    def _latents(self, clip: Clip, features: Tensor | None) -> Tensor:
-        if features is None or self.model is None:
-            return torch.from_numpy(clip.features).to(self.device).t()
-        return encode_in_pieces(self.model, features)[0]
+    def _features(self, clip: Clip) -> Tensor | None:
+        return None if self.model is None or clip.representation == LATENTS.name else self.normalise(clip.features)
+
+    def _latents(self, clips: Sequence[Clip], features: Sequence[Tensor | None]) -> list[Tensor]:
+        """Latents [C, T'] of fitted clips: of features, and where these are None what the clip holds."""
+        motion = [one for one in features if one is not None]
+        encoded = iter(() if self.model is None else encode_clips(self.model, motion))
+        held = (torch.from_numpy(clip.features).to(self.device).t() for clip in clips)
+        return [of_clip if one is None else next(encoded) for one, of_clip in zip(features, held, strict=True)]
 
     def _looked_up(self, clip: Clip) -> Encoded:
         indices = clip.features.astype(np.int64)
