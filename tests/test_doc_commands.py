@@ -41,6 +41,8 @@ NOT_RUN = {
     "python -m pytest tests/rvq_core/stats/test_usage.py": TESTS,
     "make lint": MAKES,
     "pip wheel --no-deps --wheel-dir dist .": "fetches what builds wheels",
+    "python tests/fuzz/guided.py --seconds 60": "minutes, and atheris of the extra 'fuzz'",
+    "pip install -e '.[fuzz]' -c constraints.txt": "installs",
     "python benchmarks/bench_quantizer.py --clock cpu --pairs 9 [--shape base|wide|many|all]": BENCH,
     "python benchmarks/bench_dashboard.py --pairs 3": "minutes, with a browser",
     "python benchmarks/scaling.py --rounds 3 --figure docs/images/scaling.svg": "minutes, whatever it is told",

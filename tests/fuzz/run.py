@@ -189,13 +189,18 @@ def outcome_of(target, number: int, place: Path) -> Outcome:
             target.read(place / target.opened if target.opened else place)
     except RVQLensError as error:
         outcome, told = REFUSED, str(error)
-        if "\n" in told or len(told) > LONGEST_LINE:
+        if not one_line(told):
             outcome = "refused in more than a line"
     except (Exception, RecursionError) as error:  # whatever else it is, it is what is looked for
         outcome, told = type(error).__name__, traceback.format_exc()
     return Outcome(
         target.name, number, outcome, time.process_time() - begun, memory("VmHWM") - before, told[-20_000:]
     )  # fmt: skip
+
+
+def one_line(told: str) -> bool:
+    """Whether an error is told in one line that can be read."""
+    return "\n" not in told and len(told) <= LONGEST_LINE
 
 
 def memory(name: str) -> float:
