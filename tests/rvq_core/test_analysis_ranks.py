@@ -98,7 +98,8 @@ class TestFaults:
         assert content(self.out) == self.wanted
 
     def test_a_damaged_shard_is_computed_again(self, faulty):
-        faulty("raise")
+        failed = faulty("raise")
+        assert "found one that was made" in failed.stderr, failed.stderr
         kept = sorted(self.shards.glob("block_*.npz"))[0]
         kept.write_bytes(kept.read_bytes()[:-200])
         assert faulty("none").returncode == 0

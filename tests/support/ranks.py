@@ -18,26 +18,35 @@ from rvq_core.errors import ClipError
 
 measure = one_pass.measure_clip
 rank, log, shards, fault = os.environ.get("RANK", "0"), *(os.environ[name] for name in ("LOG", "SHARDS", "FAULT"))
+faulty = fault != "none" and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
+begun = Path(log).with_name("begun")
+
+
+def wait_for(there):
+    while not there():
+        time.sleep(0.02)
 
 
 def measured(pipeline, encoded):
-    kept = [*Path(shards).glob("block_*.npz")]
-    if rank == "1" and kept and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
+    if faulty and rank == "0":
+        wait_for(begun.exists)
+    if faulty and rank == "1":
+        begun.touch()
+        wait_for(lambda: [*Path(shards).glob("block_*.npz")])
         if fault == "kill":
             Path(log).with_name("killed").touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        if fault == "raise":
-            raise ClipError(encoded.clip.name, expected="no fault", found="one that was made", do="look at the test")
+        raise ClipError(encoded.clip.name, expected="no fault", found="one that was made", do="look at the test")
     with open(log, "a") as file:
         file.write(encoded.clip.name + "\\n")
-    time.sleep(0.2)  # so that no rank is through before the other begins
     return measure(pipeline, encoded)
 
 
 one_pass.measure_clip = measured
 main(sys.argv[1:])
 """
-"""The command, telling in LOG which clips are measured; rank 1 ends by FAULT once a shard is kept."""
+"""The command, telling in LOG which clips are measured; rank 1 ends by FAULT once rank 0, which waits for it to have
+begun, has kept a shard."""
 
 
 def on_ranks(count: int, *arguments: object, program: str | Path | None = None, restarts: int = 0, **environment: str):
