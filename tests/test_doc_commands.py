@@ -36,6 +36,8 @@ NOT_RUN = {
     "python clips/make_clips.py pybullet-3.2.7-*.whl assimp/usr/share/assimp/models/BVH": ELSEWHERE,
     "python docs/screenshots.py": "overwrites the pictures of docs, with a browser",
     "pip install -e '.[bench]' -c constraints.txt": "installs",
+    "python -m pip install --constraint constraints.txt --editable .": "installs: tests/test_makefile.py",
+    "python benchmarks/first_minutes.py": "minutes, with the network and a browser",
     "pip install pip-audit cyclonedx-bom": "installs",
     "python -m pytest tests/fuzz": TESTS,
     "python -m pytest tests/rvq_core/stats/test_usage.py": TESTS,
