@@ -6,12 +6,14 @@ is the first convolution of the first residual block after the first halving.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, cast
 
 from torch import Tensor, nn
 
+from rvq_core.codebook_options import CodebookOptions
 from rvq_core.errors import SettingsError
 from rvq_core.quantizer import ResidualVQ
 
@@ -20,6 +22,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "silu": nn.S
 
 NORM_GROUPS = 32
 """Groups of a GroupNorm, which the width must be a multiple of."""
+
+_SWITCHES = ("shared_codebook", "kmeans_init", "cosine_codebooks", "dropout_per_sample", "rotation_trick")
 
 _MOST_MODULES = {"num_quantizers": 1024, "depth": 64, "down_t": 16}
 """A number that a file declares must not build modules without end."""
@@ -32,7 +36,8 @@ class RVQVAEConfig:
     ``input_dim`` D features a frame; ``width`` channels inside; ``code_dim`` C; ``nb_code`` K; ``num_quantizers`` Q;
     ``down_t`` halvings in time, each by ``stride_t``; ``depth`` residual blocks a halving, their dilations the powers
     of ``dilation_growth_rate``; ``norm`` None, 'LN', 'GN' or 'BN'; codes whose EMA count (hits a batch) is below
-    ``reset_threshold`` are reset, 0 turns that off.
+    ``reset_threshold`` are reset, 0 turns that off. ``reset_every``, ``kmeans_init``, ``cosine_codebooks`` and
+    ``orthogonality`` are those of ``CodebookOptions``, ``dropout_per_sample`` and ``rotation_trick`` of ``ResidualVQ``.
     """
 
     input_dim: int = 330
@@ -50,25 +55,33 @@ class RVQVAEConfig:
     quantize_dropout_prob: float = 0.2
     mu: float = 0.99
     reset_threshold: float = 1.0
+    reset_every: int = 1
+    kmeans_init: bool = False
+    cosine_codebooks: bool = False
+    orthogonality: float = 0.0
+    dropout_per_sample: bool = False
+    rotation_trick: bool = False
 
     def __post_init__(self) -> None:
         sizes = ("input_dim", "width", "code_dim", "nb_code", "num_quantizers", "stride_t", "depth")
-        for name in (*sizes, "dilation_growth_rate"):
+        for name in (*sizes, "dilation_growth_rate", "reset_every"):
             self._require(name, _is_integer(getattr(self, name)) and getattr(self, name) >= 1, "an integer >= 1")
-        for name in ("quantize_dropout_prob", "mu", "reset_threshold"):
+        for name in ("quantize_dropout_prob", "mu", "reset_threshold", "orthogonality"):
             self._require(name, _is_number(getattr(self, name)), "a number")
         self._require("down_t", _is_integer(self.down_t) and self.down_t >= 0, "an integer >= 0")
         for name, most in _MOST_MODULES.items():
             self._require(name, getattr(self, name) <= most, f"at most {most}")
         self._require("activation", self.activation in tuple(ACTIVATIONS), " or ".join(ACTIVATIONS))
-        self._require("shared_codebook", _is_bool(self.shared_codebook), "true or false")
+        for name in _SWITCHES:
+            self._require(name, _is_bool(getattr(self, name)), "true or false")
         self._require("norm", self.norm in (None, "LN", "GN", "BN"), "null, LN, GN or BN")
         self._require(
             "norm", self.norm != "GN" or self.width % NORM_GROUPS == 0, f"GN only with width % {NORM_GROUPS} == 0"
         )
         self._require("quantize_dropout_prob", 0 <= self.quantize_dropout_prob <= 1, "a number in 0..1")
         self._require("mu", 0 <= self.mu < 1, "a number in 0..1 (below 1)")
-        self._require("reset_threshold", self.reset_threshold >= 0, "a number >= 0")
+        for name in ("reset_threshold", "orthogonality"):
+            self._require(name, 0 <= getattr(self, name) < math.inf, "a number >= 0")
 
     def _require(self, name: str, fits: bool, expected: str) -> None:
         if not fits:
@@ -129,6 +142,11 @@ class RVQVAE(nn.Module):
             code_dim=config.code_dim,
             mu=config.mu,
             reset_threshold=config.reset_threshold,
+            options=CodebookOptions(
+                config.kmeans_init, config.reset_every, config.cosine_codebooks, config.orthogonality
+            ),
+            dropout_per_sample=config.dropout_per_sample,
+            rotation_trick=config.rotation_trick,
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from rvq_core.codebook_options import PLAIN, CodebookOptions, less_parallel, unit_rows
 from rvq_core.distributed import (
     place_among_ranks,
     rows_of_all_ranks,
@@ -20,6 +21,7 @@ from rvq_core.distributed import (
     take_from_rank_zero,
     world_size,
 )
+from rvq_core.kmeans import kmeans
 from rvq_core.latents import check_latents, commitment, look_up, straight_through, to_latents, to_tokens
 from rvq_core.nearest import gumbel_codes, nearest_codes
 
@@ -48,7 +50,8 @@ class QuantizeEMAReset(nn.Module):
     ``code_sum`` [K, C] and ``code_count`` [K] (the EMA sums and counts), ``init`` [] bool. A fresh layer has
     ``code_count`` zero and ``init`` False; the first training batch initialises it. ``ema_known`` is False when the
     loaded file held a codebook but no EMA state. ``code_resets`` [K] int64 counts how often each code was reset since
-    the layer was made, ``resets`` all of them; neither is a buffer, nor part of the state dict.
+    the layer was made, ``resets`` all of them, ``updates`` [] int64 the EMA steps; none is a buffer, nor part of the
+    state dict.
     """
 
     codebook: Tensor
@@ -57,8 +60,9 @@ class QuantizeEMAReset(nn.Module):
     init: Tensor
 
     def __init__(
-        self, nb_code: int, code_dim: int, args: HasMu | None = None, *, mu: float = 0.99, reset_threshold: float = 1.0
-    ) -> None:
+        self, nb_code: int, code_dim: int, args: HasMu | None = None, *, mu: float = 0.99, reset_threshold: float = 1.0,
+        options: CodebookOptions = PLAIN,
+    ) -> None:  # fmt: skip
         super().__init__()
         if nb_code < 1 or code_dim < 1:
             raise ValueError(f"nb_code and code_dim must be at least 1, got {nb_code} and {code_dim}")
@@ -66,12 +70,21 @@ class QuantizeEMAReset(nn.Module):
         self.code_dim = code_dim
         self.mu = _checked_mu(mu if args is None else args.mu)
         self.reset_threshold = reset_threshold
+        self.options = options
         self.ema_known = True
         self.register_buffer("codebook", torch.zeros(nb_code, code_dim))
         self.register_buffer("code_sum", torch.zeros(nb_code, code_dim))
         self.register_buffer("code_count", torch.zeros(nb_code))
         self.register_buffer("init", torch.zeros((), dtype=torch.bool))
-        self.code_resets = torch.zeros(nb_code, dtype=torch.int64)
+        self._code_resets: Tensor | None = None
+        self.updates = torch.zeros((), dtype=torch.int64, device="cpu")  # loading builds modules without memory: "meta"
+
+    @property
+    def code_resets(self) -> Tensor:
+        """Number of resets of each code since the layer was made, [K] int64."""
+        if self._code_resets is None:
+            self._code_resets = torch.zeros(self.nb_code, dtype=torch.int64, device=self.codebook.device)
+        return self._code_resets
 
     @property
     def resets(self) -> int:
@@ -126,10 +139,11 @@ class QuantizeEMAReset(nn.Module):
         """Fill a fresh codebook with tokens [N, C] of the first training batch; does nothing in eval or later."""
         if not self.training or bool(self.init):
             return
-        fresh = self._random_tokens(tokens.to(self.codebook.dtype))
+        tokens = self._as_followed(tokens)
+        fresh = self._random_tokens(tokens)
         if fresh is None:
             return
-        self.codebook.copy_(fresh)
+        self.codebook.copy_(kmeans(tokens, fresh, unit=self.options.cosine) if self.options.kmeans_init else fresh)
         self.code_sum.copy_(self.codebook)
         self.code_count.fill_(1)
         self.init.fill_(1)
@@ -140,7 +154,7 @@ class QuantizeEMAReset(nn.Module):
 
         Sums and counts are taken over all ranks; rank 0 draws what codes are reset to. Returns the batch's perplexity.
         """
-        tokens = tokens.to(self.codebook.dtype)
+        tokens = self._as_followed(tokens)
         counts = self.count(idx)
         if tokens.shape[0] == 0 and world_size() == 1:
             return batch_perplexity(counts)
@@ -149,14 +163,35 @@ class QuantizeEMAReset(nn.Module):
         self.code_sum.lerp_(sums, 1 - self.mu)
         self.code_count.lerp_(counts, 1 - self.mu)
         self.ema_known = True
+        self.updates += 1
         alive = self.code_count >= self.reset_threshold
-        self.code_resets = self.code_resets.to(alive.device) + ~alive
-        fresh = self._random_tokens(tokens)
-        if fresh is None:
-            fresh = self.codebook
         means = self.code_sum / self.code_count.clamp(min=torch.finfo(self.code_count.dtype).tiny)[:, None]
-        self.codebook.copy_(torch.where(alive[:, None], means, fresh))
+        means = unit_rows(means) if self.options.cosine else means
+        self.codebook.copy_(self._reset(alive, means, tokens) if self._resets_now() else means)
+        if self.options.orthogonality > 0:
+            self._spread(alive)
         return batch_perplexity(counts)
+
+    def _as_followed(self, tokens: Tensor) -> Tensor:
+        """Tokens [N, C] as the codes follow them."""
+        tokens = tokens.to(self.codebook.dtype)
+        return unit_rows(tokens) if self.options.cosine else tokens
+
+    def _resets_now(self) -> bool:
+        every = self.options.reset_every
+        return every == 1 or int(self.updates) % every == 0
+
+    def _reset(self, alive: Tensor, means: Tensor, tokens: Tensor) -> Tensor:
+        """Codes [K, C]: the means of those ``alive`` [K], tokens of all ranks for the others, which are counted."""
+        self._code_resets = self.code_resets.to(alive.device) + ~alive
+        fresh = self._random_tokens(tokens)
+        return torch.where(alive[:, None], means, self.codebook if fresh is None else fresh)
+
+    def _spread(self, alive: Tensor) -> None:
+        """Turn codes away from each other; the sums of those that were not reset go with them."""
+        spread = less_parallel(self.codebook, self.options.orthogonality)
+        self.codebook.copy_(unit_rows(spread) if self.options.cosine else spread)
+        self.code_sum.copy_(torch.where(alive[:, None], self.codebook * self.code_count[:, None], self.code_sum))
 
     def _random_tokens(self, tokens: Tensor) -> Tensor | None:
         """nb_code tokens of all ranks in random order [K, C], None where there are none.
@@ -172,7 +207,7 @@ class QuantizeEMAReset(nn.Module):
         noise = torch.randn(copies, self.code_dim, dtype=tokens.dtype, device=tokens.device)
         drawn = self._drawn(copies, tokens)
         noise = take_from_rank_zero(noise[drawn] * (0.01 / self.code_dim**0.5))
-        return rows_of_all_ranks(tokens, begin, drawn % total) + noise
+        return self._as_followed(rows_of_all_ranks(tokens, begin, drawn % total) + noise)
 
     def _drawn(self, total: int, tokens: Tensor) -> Tensor:
         """nb_code of the numbers below ``total`` in random order [K]."""

@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_SHORTEST = 1e-6
+"""Lengths are taken to be at least this where something is divided by them."""
+
 
 def check_latents(x: Tensor, code_dim: int) -> None:
     """Raise ValueError where ``x`` is not [B, code_dim, T]."""
@@ -77,6 +80,22 @@ def commitment(residual: Tensor) -> Tensor:
         return residual.new_zeros(())
     mse = residual.float().square().mean()
     return mse + mse.detach()
+
+
+def rotated(quantized: Tensor, x: Tensor) -> Tensor:
+    """The codes' values [B, C, T] with the gradient of x turned and scaled onto them: the rotation trick.
+
+    Source: Fifty et al. 2024. The Jacobian is |q| / |e| (I - 2 r r^T + 2 q' e'^T) for a latent e and the sum q of its
+    codes, at length 1 e' and q', and r = (e' + q') / |e' + q'|: what turns e' onto q' in their plane, and the scale.
+    """
+    with torch.no_grad():
+        lengths = [vectors.norm(dim=1, keepdim=True).clamp(min=_SHORTEST) for vectors in (x, quantized)]
+        e, q = x / lengths[0], quantized / lengths[1]
+        r = F.normalize(e + q, dim=1)
+        scale = lengths[1] / lengths[0]
+    along_r, along_e = ((unit * x).sum(dim=1, keepdim=True) for unit in (r, e))
+    turned = scale * (x - 2 * along_r * r + 2 * along_e * q)
+    return quantized + (turned - turned.detach())
 
 
 def straight_through(quantized: Tensor, x: Tensor) -> Tensor:

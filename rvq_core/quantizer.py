@@ -8,7 +8,7 @@ Shapes: latents [B, C, T], indices [B, T, Q], codebooks [Q, K, C], tokens [N, C]
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,13 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rvq_core.distributed import draw_on_rank_zero
+from rvq_core.codebook_options import PLAIN, CodebookOptions
+from rvq_core.distributed import draw_on_rank_zero, place_among_ranks, take_from_rank_zero
 from rvq_core.ema_layer import HasMu, QuantizeEMAReset, batch_perplexity
 from rvq_core.latents import (
     check_latents,
     checked_indices,
     checked_mask,
     commitment,
+    rotated,
     straight_through,
     sum_of_codes,
     to_latents,
@@ -41,13 +43,29 @@ class ForwardStats:
     commit_loss: Tensor
 
 
+class _Kept(NamedTuple):
+    """How many layers a forward uses; where samples differ, how many of them each does [B], or each token [N]."""
+
+    layers: int
+    of_each: Tensor | None = None
+
+
 class _Passed(NamedTuple):
-    """N tokens after n layers: of each its input [N, C] (kept in training), indices [N] and loss []; the codes' sum."""
+    """N tokens after n layers: of each its input (kept in training), indices and loss []; the sum of the codes [N, C].
+
+    Input [M, C] and indices [M] are of the tokens that the layer had: ``rows`` [M] of all N, None for all.
+    """
 
     inputs: list[Tensor]
     indices: list[Tensor]
     losses: list[Tensor]
+    rows: list[Tensor | None]
     total: Tensor
+
+    def all_indices(self, tokens: int) -> Iterator[Tensor]:
+        """Of each layer the index of every token [N], -1 where it had none."""
+        for rows, idx in zip(self.rows, self.indices, strict=True):
+            yield idx if rows is None else idx.new_full((tokens,), -1).index_copy_(0, rows, idx)
 
 
 class ResidualVQ(nn.Module):
@@ -57,6 +75,10 @@ class ResidualVQ(nn.Module):
     {``quantize_dropout_cutoff_index`` + 1 .. Q}. With ``shared_codebook`` all layers are one module, updated once
     per step from the tokens of all of them. ``args``: any object with an attribute ``mu``. Source: MoMask (Guo et
     al. 2024), section 3.1; SoundStream (Zeghidour et al. 2021) for quantize dropout.
+
+    ``dropout_per_sample``: each sample of a batch draws for itself whether and where it is cut (Kumar et al. 2023, DAC,
+    section 3.4). ``rotation_trick``: the gradient of the output reaches ``x`` turned as its codes lie to it, not as it
+    is (Fifty et al. 2024). ``options``: of each codebook.
     """
 
     def __init__(
@@ -71,6 +93,9 @@ class ResidualVQ(nn.Module):
         args: HasMu | None = None,
         mu: float = 0.99,
         reset_threshold: float = 1.0,
+        options: CodebookOptions = PLAIN,
+        dropout_per_sample: bool = False,
+        rotation_trick: bool = False,
     ) -> None:
         super().__init__()
         if num_quantizers < 1:
@@ -88,8 +113,10 @@ class ResidualVQ(nn.Module):
         self.quantize_dropout_cutoff_index = quantize_dropout_cutoff_index
         self.nb_code = nb_code
         self.code_dim = code_dim
+        self.dropout_per_sample = dropout_per_sample
+        self.rotation_trick = rotation_trick
         distinct = [
-            QuantizeEMAReset(nb_code, code_dim, args, mu=mu, reset_threshold=reset_threshold)
+            QuantizeEMAReset(nb_code, code_dim, args, mu=mu, reset_threshold=reset_threshold, options=options)
             for _ in range(1 if shared_codebook else num_quantizers)
         ]
         self.layers = nn.ModuleList(distinct * num_quantizers if shared_codebook else distinct)
@@ -140,9 +167,12 @@ class ResidualVQ(nn.Module):
         inner = self.to_code_space(x)
         present = slice(None) if mask is None else checked_mask(mask, x)
         tokens = to_tokens(inner, detach=False).to(self.ema_layers()[0].codebook.dtype)[present]
-        passed = self._quantize(tokens, self._active_layers(force_dropout_index), sample_codebook_temp)
+        kept = self._kept_layers(force_dropout_index, x)
+        if kept.of_each is not None:
+            kept = kept._replace(of_each=kept.of_each.repeat_interleave(x.shape[2])[present])
+        passed = self._quantize(tokens, kept, sample_codebook_temp)
         indices = torch.full((x.shape[0] * x.shape[2], self.num_quantizers), -1, device=x.device)
-        for q, idx in enumerate(passed.indices):
+        for q, idx in enumerate(passed.all_indices(len(tokens))):
             indices[present, q] = idx
         total = passed.total
         if mask is not None:
@@ -150,7 +180,8 @@ class ResidualVQ(nn.Module):
         indices = indices.view(x.shape[0], x.shape[2], self.num_quantizers)
         quantized = to_latents(total, inner).contiguous()
         if self.training:
-            quantized = straight_through(quantized, inner if mask is None else inner * mask[:, None])
+            estimate = rotated if self.rotation_trick else straight_through
+            quantized = estimate(quantized, inner if mask is None else inner * mask[:, None])
         all_codes = self._all_codes(indices) if return_all_codes else None
         commit_loss, perplexity = self._summarise(passed.losses, self._update(passed), x)
         if all_codes is not None:
@@ -167,18 +198,26 @@ class ResidualVQ(nn.Module):
         """The latents that indices stand for, the sum of their codes: [B, T, q <= Q] -> [B, C, T]."""
         return self.from_code_space(self._sum_of_codes(checked_indices(indices, self.num_quantizers, self.nb_code)))
 
-    def _quantize(self, residual: Tensor, active: int, temperature: float | None) -> _Passed:
-        """Tokens [N, C] through the first ``active`` layers."""
-        passed = _Passed([], [], [], torch.zeros_like(residual, requires_grad=False))
-        for layer in self.ema_layers()[:active]:
-            entering = residual.detach()
+    def _quantize(self, residual: Tensor, kept: _Kept, temperature: float | None) -> _Passed:
+        """Tokens [N, C] through the layers that are kept of each."""
+        passed = _Passed([], [], [], [], torch.zeros_like(residual, requires_grad=False))
+        for q, layer in enumerate(self.ema_layers()[: kept.layers]):
+            rows = None if kept.of_each is None else (kept.of_each > q).nonzero().squeeze(1)
+            given = residual if rows is None else residual[rows]
+            entering = given.detach()
             layer.initialise(entering)
             idx = layer.quantize(entering, temperature)
             codes = F.embedding(idx, layer.codebook)
-            residual = residual - codes
-            passed.total.add_(codes)
+            left = given - codes
+            if rows is None:
+                residual = left
+                passed.total.add_(codes)
+            else:
+                residual = residual.index_copy(0, rows, left)
+                passed.total.index_add_(0, rows, codes)
+            passed.rows.append(rows)
             passed.indices.append(idx)
-            passed.losses.append(commitment(residual))
+            passed.losses.append(commitment(left))
             if self.training:
                 passed.inputs.append(entering)
         return passed
@@ -205,20 +244,31 @@ class ResidualVQ(nn.Module):
         total = sum_of_codes(indices.flatten(0, 1), codebooks)
         return total.view(*indices.shape[:2], self.code_dim).transpose(1, 2).contiguous()
 
-    def _active_layers(self, force_dropout_index: int) -> int:
-        """Number of layers that this forward uses."""
+    def _kept_layers(self, force_dropout_index: int, x: Tensor) -> _Kept:
+        """The layers that this forward uses of latents ``x``."""
         if not -1 <= force_dropout_index <= self.num_quantizers:
             raise ValueError(
                 f"force_dropout_index must be -1 (not forced) or 0..{self.num_quantizers}, got {force_dropout_index}"
             )
         if force_dropout_index >= 0:
-            return force_dropout_index
+            return _Kept(force_dropout_index)
         if not self.training or self.quantize_dropout_prob == 0:
-            return self.num_quantizers
+            return _Kept(self.num_quantizers)
+        if self.dropout_per_sample:
+            return self._kept_by_sample(x)
         resolution = 1 << 24
         if draw_on_rank_zero(0, resolution) >= self.quantize_dropout_prob * resolution:
-            return self.num_quantizers
-        return draw_on_rank_zero(self.quantize_dropout_cutoff_index + 1, self.num_quantizers + 1)
+            return _Kept(self.num_quantizers)
+        return _Kept(draw_on_rank_zero(self.quantize_dropout_cutoff_index + 1, self.num_quantizers + 1))
+
+    def _kept_by_sample(self, x: Tensor) -> _Kept:
+        """The same, drawn for each sample of ``x`` by itself; rank 0 draws for those of all ranks."""
+        begin, total = place_among_ranks(x)
+        cut = torch.rand(total, device=x.device) < self.quantize_dropout_prob
+        least = self.quantize_dropout_cutoff_index + 1
+        drawn = torch.randint(least, self.num_quantizers + 1, (total,), device=x.device)
+        of_each = take_from_rank_zero(torch.where(cut, drawn, self.num_quantizers))
+        return _Kept(int(of_each.max()) if total else 0, of_each[begin : begin + x.shape[0]])
 
     def _update(self, passed: _Passed) -> list[Tensor]:
         """Batch perplexity of each layer in use; in training the codebooks take their EMA step."""

@@ -139,11 +139,12 @@ class Run:
         _set_numpy_state(state.told["numpy"])
 
     def _model_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Weights, buffers and counted resets by name, each once, those of a shared codebook too."""
+        """Weights, buffers and counters by name, each once, those of a shared codebook too."""
         yield from self.model.named_parameters()
         yield from self.model.named_buffers()
-        layers = self.model.quantizer.ema_layers()
-        yield from ((f"resets.{q}", layer.code_resets) for q, layer in enumerate(dict.fromkeys(layers)))
+        for q, layer in enumerate(dict.fromkeys(self.model.quantizer.ema_layers())):
+            yield f"resets.{q}", layer.code_resets
+            yield f"updates.{q}", layer.updates
 
     def _generators(self) -> dict[str, torch.Generator]:
         found = {

@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
@@ -15,6 +17,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pytest
 import torch
 
 from rvq_core.clips.clip import Clip
@@ -44,6 +47,20 @@ def random_walks() -> list[Clip]:
     rng = np.random.default_rng(5)
     walks = [rng.normal(size=(frames, 6)).cumsum(axis=0).astype(np.float32) for frames in (90, 41, 64)]
     return [Clip(f"c{number}", 30.0, walk, "raw") for number, walk in enumerate(walks)]
+
+
+@contextmanager
+def stopped_at(iteration: int) -> Generator[None]:
+    """In the block runs are stopped as by Ctrl-C, after so many steps."""
+    step = Run.step
+
+    def stop(self: Run):
+        if self.iteration == iteration:
+            raise KeyboardInterrupt
+        return step(self)
+
+    with mock.patch.object(Run, "step", stop), pytest.raises(KeyboardInterrupt):
+        yield
 
 
 def _run(out: Path, settings: TrainSettings, ready: Any, reached: Any) -> None:

@@ -17,6 +17,9 @@ from rvq_core.quantizer import ResidualVQ
 LARGEST_STACK = 1024
 """Quantizers in one file; a number that a file declares must not build modules without end."""
 
+COSINE = "all codes have length 1: cosine codebooks, nearest by angle"
+"""Told of checkpoints that use them. Of codes of one length the nearest is also that of the smallest angle."""
+
 _LARGEST_CLAIM = 16
 """How many times the stored numbers the tensors of a file may hold: a shared codebook stands there once a layer."""
 

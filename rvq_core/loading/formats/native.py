@@ -25,13 +25,15 @@ from rvq_core.autoencoder import RVQVAE, RVQVAEConfig
 from rvq_core.errors import CheckpointError, SettingsError
 from rvq_core.files import written_whole
 from rvq_core.loading.checkpoint import Checkpoint, Normalizer, refuse_negative
-from rvq_core.loading.formats.base import Format, build_model
+from rvq_core.loading.formats.base import COSINE, Format, build_model
 from rvq_core.loading.read import RawFile
 from rvq_core.loading.unwrap import State
+from rvq_core.quantizer import ResidualVQ
 
 SCHEMA = 1
 _ENTRY = "rvq-lens"
 _COUNTS = "code_counts"
+_UNIT = 1e-4
 
 MOST_COUNTS_BYTES = 64 << 20
 """Unpacked code counts beyond this are refused: 64 layers of 65,536 codes take less."""
@@ -82,6 +84,8 @@ def _build(state: State) -> Checkpoint:
     if header.config.shared_codebook:
         _repeat_shared_layer(tensors, header.config.num_quantizers)
     model = build_model(str(raw.path), lambda: RVQVAE(header.config), tensors)
+    if header.config.cosine_codebooks:
+        _refuse_other_lengths(raw, model.quantizer)
     return Checkpoint(
         path=raw.path,
         name=raw.name,
@@ -94,7 +98,19 @@ def _build(state: State) -> Checkpoint:
         representation=header.representation,
         fps=header.fps,
         training=header.training,
+        notes=[COSINE] if header.config.cosine_codebooks else [],
     )
+
+
+def _refuse_other_lengths(raw: RawFile, quantizer: ResidualVQ) -> None:
+    """Raise CheckpointError where codes that have been trained are not of length 1, as cosine codebooks are."""
+    for q, layer in enumerate(quantizer.ema_layers()):
+        off = float((layer.codebook.norm(dim=1) - 1).abs().max())
+        if bool(layer.init) and off > _UNIT:
+            raise CheckpointError(
+                f"{raw.path}: quantizer.layers.{q}.codebook", expected="codes of length 1 (cosine_codebooks)",
+                found=f"one that is off by {off:.3g}", do="write the checkpoint again",
+            )  # fmt: skip
 
 
 def _read_header(raw: RawFile) -> NativeHeader:

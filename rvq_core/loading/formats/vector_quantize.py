@@ -14,7 +14,15 @@ from torch import Tensor
 
 from rvq_core.errors import CheckpointError
 from rvq_core.loading.checkpoint import Checkpoint
-from rvq_core.loading.formats.base import Format, all_equal, build_model, checked_codebooks, codebook_notes, refuse_gap
+from rvq_core.loading.formats.base import (
+    COSINE,
+    Format,
+    all_equal,
+    build_model,
+    checked_codebooks,
+    codebook_notes,
+    refuse_gap,
+)
 from rvq_core.loading.unwrap import State
 from rvq_core.quantizer import ResidualVQ
 
@@ -58,7 +66,7 @@ def _build(state: State) -> Checkpoint:
     codebooks = _codebooks(state, tensors, keys)
     notes = ["opened as codebooks only: the encoder around the quantizer is the project's own; feed it latents"]
     if all(_is_cosine(tensors[key + "embed"]) for key in keys):
-        notes.append("all codes have length 1: cosine codebooks, nearest by angle")
+        notes.append(COSINE)
         if tensors[keys[0] + "embed"].itemsize < 4:  # rounded to half precision they are a little off
             codebooks = [torch.nn.functional.normalize(codebook, dim=1) for codebook in codebooks]
     wanted = _ema_state(tensors, keys, codebooks) | _projections(tensors)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from killed import fork_only
-from training_process import Trainings, random_walks, settings_of
+from training_process import Trainings, random_walks, settings_of, stopped_at
 
 from rvq_core import analyze, load_checkpoint
 from rvq_core.errors import CheckpointError, SettingsError
@@ -51,19 +51,10 @@ def test_killed_ten_times_it_ends_with_the_same_bytes(tmp_path):
 
 
 @pytest.fixture
-def stopped(tmp_path, monkeypatch) -> Path:
+def stopped(tmp_path) -> Path:
     """A folder of a run that was stopped after its 47th step."""
-    step = Run.step
-
-    def stop(self):
-        if self.iteration == 47:
-            raise KeyboardInterrupt
-        return step(self)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Run, "step", stop)
-        with pytest.raises(KeyboardInterrupt):
-            go_on(tmp_path / "run")
+    with stopped_at(47):
+        go_on(tmp_path / "run")
     return tmp_path / "run"
 
 
