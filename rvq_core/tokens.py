@@ -36,8 +36,8 @@ class Encoded:
     """A clip after encoder and quantizer.
 
     ``features`` [T, D] normalised, None where the clip holds latents or indices; ``latents`` [C, T'] as the codebooks
-    see them, [C, 0] where the clip holds indices; ``indices`` [T', Q] int64; ``partial`` [Q + 1, C, T'] the sums of the
-    codes of the first 0..Q layers.
+    see them; ``indices`` [T', Q] int64; ``partial`` [Q + 1, C, T'] the sums of the codes of the first 0..Q layers.
+    Where the clip holds indices, nothing is decoded, and ``latents`` and ``partial`` are empty: [C, 0], [Q + 1, C, 0].
     """
 
     clip: Clip
@@ -125,7 +125,7 @@ class Pipeline:
         return None if untimed else self.stride(clip) / clip.fps
 
     def encode(self, clip: Clip) -> Encoded:
-        """Encode (where it is motion) and quantize a fitted clip; of one that holds indices, look up the codes."""
+        """Encode (where it is motion) and quantize a fitted clip; one that holds indices is taken as it is."""
         return self.encode_all([clip])[0]
 
     @torch.inference_mode()
@@ -135,7 +135,7 @@ class Pipeline:
         The results are those of each clip alone, to rounding (1e-6 of the latents' size).
         """
         quantized = iter(self._quantized([clip for clip in clips if clip.representation != TOKENS.name]))
-        return [self._looked_up(clip) if clip.representation == TOKENS.name else next(quantized) for clip in clips]
+        return [self._of_indices(clip) if clip.representation == TOKENS.name else next(quantized) for clip in clips]
 
     @torch.inference_mode()
     def latents(self, clip: Clip) -> Tensor:
@@ -172,11 +172,9 @@ class Pipeline:
         held = (torch.from_numpy(clip.features).to(self.device).t() for clip in clips)
         return [of_clip if one is None else next(encoded) for one, of_clip in zip(features, held, strict=True)]
 
-    def _looked_up(self, clip: Clip) -> Encoded:
-        indices = clip.features.astype(np.int64)
-        codes = self.quantizer.get_codes_from_indices(torch.from_numpy(indices)[None].to(self.device))[:, 0]
-        sums = torch.cat([torch.zeros_like(codes[:1]), _running_sums(codes)]).transpose(1, 2)
-        return Encoded(clip, None, sums[0, :, :0], indices, sums)
+    def _of_indices(self, clip: Clip) -> Encoded:
+        nothing = torch.empty(self.quantizer.num_quantizers + 1, self.quantizer.code_dim, 0, device=self.device)
+        return Encoded(clip, None, nothing[0], clip.features.astype(np.int64), nothing)
 
     @torch.inference_mode()
     def decode(self, encoded: Encoded) -> Iterator[tuple[int, Tensor]]:

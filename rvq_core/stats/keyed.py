@@ -15,6 +15,9 @@ _FOLD_AT = 1 << 20
 _DENSE_CELLS_A_KEY = 4
 """Up to so many possible keys for each one met, counting in an array beats sorting."""
 
+_SPARSE_NUMBERS = 2
+"""A key that is kept with its count takes two numbers, one that is counted in an array takes one."""
+
 
 class Joint(NamedTuple):
     """The cells of a contingency table that are not 0, by row, then column: codes and how often; each [cells]."""
@@ -34,6 +37,8 @@ class KeyCounts:
         self._span = span
         self._keys = np.empty((words, 0), dtype=np.int64)
         self._counts = np.empty(0, dtype=np.int64)
+        self._of_all: Ints | None = None
+        """Counts of all keys below ``span``, once so many were met that this is the smaller way to keep them."""
         self._waiting: list[Ints] = []
         self._waiting_keys = 0
 
@@ -53,20 +58,33 @@ class KeyCounts:
     def totals(self) -> tuple[Ints, Ints]:
         """The keys met [words, n] in ascending order and their counts [n]."""
         self._fold()
-        return self._keys, self._counts
+        if self._of_all is None:
+            return self._keys, self._counts
+        met = np.flatnonzero(self._of_all)
+        return met[None], self._of_all[met]
 
     def _fold(self) -> None:
         if self._waiting:
             waiting = np.concatenate(self._waiting, axis=1)
             self._waiting, self._waiting_keys = [], 0
-            self._put(*tally(waiting, span=self._span))
+            if self._of_all is None:
+                self._put(*tally(waiting, span=self._span))
+            else:
+                self._of_all += np.bincount(waiting[0], minlength=len(self._of_all))
 
     def _put(self, keys: Ints, counts: Ints) -> None:
         """Add keys that are told apart and in order already."""
+        if self._of_all is not None:
+            self._of_all[keys[0]] += counts
+            return
         if len(self._counts):
             keys, counts = np.concatenate([self._keys, keys], axis=1), np.concatenate([self._counts, counts])
             keys, counts = tally(keys, counts, self._span)
         self._keys, self._counts = keys, counts
+        if self._span is not None and self._span <= _SPARSE_NUMBERS * len(counts):
+            self._of_all = np.zeros(self._span, dtype=np.int64)
+            self._of_all[keys[0]] = counts
+            self._keys, self._counts = np.empty((1, 0), dtype=np.int64), np.empty(0, dtype=np.int64)
 
 
 def tally(keys: Ints, counts: Ints | None = None, span: int | None = None) -> tuple[Ints, Ints]:
@@ -94,5 +112,10 @@ def tally(keys: Ints, counts: Ints | None = None, span: int | None = None) -> tu
 
 def joint_of(first: NDArray[np.integer[Any]], second: NDArray[np.integer[Any]], columns: int) -> Joint:
     """Contingency of two layers' codes [N] each; those of the second one lie below ``columns``."""
-    keys, times = tally((first.astype(np.int64) * columns + second)[None])
-    return Joint(keys[0] // columns, keys[0] % columns, times)
+    return of_pairs(*tally((first.astype(np.int64) * columns + second)[None]), columns)
+
+
+def of_pairs(keys: Ints, times: Ints, columns: int) -> Joint:
+    """Contingency from keys row * columns + column [1, cells], ascending, and their counts [cells]."""
+    row = keys[0] // columns
+    return Joint(row, keys[0] - row * columns, times)  # a remainder would take several times as long

@@ -52,7 +52,11 @@ def enough_tokens(tokens: int, cells: int) -> bool:
 
 def joint_is_reliable(joint: Joint) -> bool:
     """Whether there are enough tokens for all pairs of the codes in use, seen together or not."""
-    return enough_tokens(int(joint.times.sum()), len(np.unique(joint.row)) * len(np.unique(joint.column)))
+    return enough_tokens(int(joint.times.sum()), _different(joint.row) * _different(joint.column))
+
+
+def _different(codes: Ints) -> int:
+    return int(np.count_nonzero(np.bincount(codes)))
 
 
 def chance_information(margins: Sequence[Counts], pairs: Sequence[Pair], seed: int) -> dict[Pair, float]:

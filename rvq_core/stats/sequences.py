@@ -76,7 +76,10 @@ def transitions_table(steps: Sequence[Joint]) -> pd.DataFrame:
     for layer, (code, following, count) in enumerate(steps, start=1):
         moves = code != following
         code, following, count = code[moves], following[moves], count[moves]
-        top = np.lexsort((following, code, -count))[:TOP_TRANSITIONS]
+        # Steps come in the order of their codes, which decides between those as frequent.
+        least = np.partition(count, -TOP_TRANSITIONS)[-TOP_TRANSITIONS] if len(count) > TOP_TRANSITIONS else 0
+        near = np.flatnonzero(count >= least)
+        top = near[np.argsort(-count[near], kind="stable")][:TOP_TRANSITIONS]
         columns = {"code": code[top], "next_code": following[top], "count": count[top]}
         parts.append(pd.DataFrame({"layer": layer, **columns, "share": count[top] / max(1, count.sum())}))
     return _table(parts, _TRANSITION_COLUMNS)
@@ -93,7 +96,8 @@ def partners_table(adjacent: Sequence[Joint]) -> pd.DataFrame:
 
 
 def _layer_partners(layer: int, joint: Joint) -> pd.DataFrame:
-    order = np.lexsort((joint.column, -joint.times, joint.row))
+    # By row, then the most frequent first, then by column, in which order they come: one key, one sort.
+    order = np.argsort(joint.row * (joint.times.max(initial=0) + 1) - joint.times, kind="stable")
     row, column, count = joint.row[order], joint.column[order], joint.times[order]
     # The place of a partner among those of its code.
     place = np.arange(len(row)) - np.searchsorted(row, row)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rvq_core.errors import ClipError
 from rvq_core.stats.discovery import Layer
-from rvq_core.stats.keyed import Ints, Joint, KeyCounts, tally
+from rvq_core.stats.keyed import Ints, Joint, KeyCounts, of_pairs, tally
 from rvq_core.stats.redundancy import Pair
 from rvq_core.stats.sequences import Runs, find_runs
 from rvq_core.stats.usage import count_codes
@@ -118,12 +118,12 @@ class TokenCounts:
     def joints(self) -> dict[Pair, Joint]:
         """Of each two layers (0-based) how often two codes came together."""
         self._fold()
-        return {pair: _as_joint(counts, self.codes[pair[1]]) for pair, counts in self._pairs.items()}
+        return {pair: of_pairs(*counts.totals(), self.codes[pair[1]]) for pair, counts in self._pairs.items()}
 
     def steps(self) -> list[Joint]:
         """Of each layer how often a token (row) was followed by which (column), within clips, equal ones included."""
         self._fold()
-        return [_as_joint(counts, size) for counts, size in zip(self._steps, self.codes, strict=True)]
+        return [of_pairs(*counts.totals(), size) for counts, size in zip(self._steps, self.codes, strict=True)]
 
     def runs(self) -> list[Runs]:
         """Of each layer how often a code stayed how long."""
@@ -222,11 +222,6 @@ def _packing(codes: Sequence[int]) -> list[tuple[int, int, int]]:
         left -= bits
         places.append((word, left, (1 << bits) - 1))
     return places
-
-
-def _as_joint(counts: KeyCounts, columns: int) -> Joint:
-    keys, times = counts.totals()
-    return Joint(keys[0] // columns, keys[0] % columns, times)
 
 
 def _as_runs(by_seconds: dict[float | None, KeyCounts]) -> Runs:
