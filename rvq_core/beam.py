@@ -81,9 +81,11 @@ def _search(tokens: Tensor, codebooks: list[Tensor], width: int) -> Tensor:
 def _extended(beam: _Beam, codebook: Tensor, width: int) -> _Beam:
     """Every kept partial sum with every code [K, C], the ``width`` best of them, the best first."""
     codes = len(codebook)
-    left = beam.residuals.square().sum(dim=2, keepdim=True)
-    scores = torch.addmm(codebook.square().sum(dim=1), beam.residuals.flatten(0, 1), codebook.t(), alpha=-2)
-    scores = (scores.view(*left.shape[:2], codes) + left).flatten(1)
+    # |r - c|^2 = [-2 r, |r|^2, 1] [c, 1, |c|^2]: one product, no pass over its result to add the squares.
+    left, size = beam.residuals.square().sum(dim=2, keepdim=True), codebook.square().sum(dim=1, keepdim=True)
+    rows = torch.cat([beam.residuals * -2, left, torch.ones_like(left)], dim=2)
+    scores = rows.flatten(0, 1) @ torch.cat([codebook, torch.ones_like(size), size], dim=1).t()
+    scores = scores.view(len(rows), -1)
     best = scores.topk(min(width, scores.shape[1]), dim=1, largest=False).indices
     origin, code = best // codes, best % codes
     residuals = beam.residuals.gather(1, origin[..., None].expand(-1, -1, codebook.shape[1])) - codebook[code]
