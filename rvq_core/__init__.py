@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rvq_core.loading import load_checkpoint as load_checkpoint
     from rvq_core.quantizer import ResidualVQ as ResidualVQ
     from rvq_core.report import Report as Report
+    from rvq_core.training.survival import code_survival as code_survival
 
 __version__ = "0.1.0"
 
@@ -30,6 +31,7 @@ _HOMES = {
     "Report": "rvq_core.report",
     "ResidualVQ": "rvq_core.quantizer",
     "analyze": "rvq_core.analysis",
+    "code_survival": "rvq_core.training.survival",
     "load_checkpoint": "rvq_core.loading",
     "load_clips": "rvq_core.clips",
 }
@@ -42,6 +44,7 @@ __all__ = [
     "Report",
     "ResidualVQ",
     "analyze",
+    "code_survival",
     "load_checkpoint",
     "load_clips",
 ]

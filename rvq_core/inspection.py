@@ -10,11 +10,14 @@ from rvq_core.loading.checkpoint import Checkpoint
 from rvq_core.stats import geometry
 from rvq_core.stats.usage import perplexity
 
+_LONG = ("code_counts", "code_resets", "history")
+"""Of what a checkpoint tells of its training: what is too long to be shown."""
+
 
 def inspect(checkpoint: Checkpoint) -> dict[str, Any]:
     """Facts of a checkpoint, ready for JSON; what the file does not hold is None."""
     quantizer, config = checkpoint.quantizer, checkpoint.config
-    training = {key: value for key, value in checkpoint.training.items() if key not in ("code_counts", "history")}
+    training = {key: value for key, value in checkpoint.training.items() if key not in _LONG}
     return {
         "file": str(checkpoint.path),
         "name": checkpoint.name,
@@ -31,7 +34,7 @@ def inspect(checkpoint: Checkpoint) -> dict[str, Any]:
         "fps": checkpoint.fps,
         "normalizer": checkpoint.normalizer is not None,
         "config": None if config is None else config.to_dict(),
-        "layers": [_layer_facts(codebook.numpy()) for codebook in checkpoint.codebooks],
+        "layers": [layer_facts(codebook.numpy()) for codebook in checkpoint.codebooks],
         "corpora": stored_usage(checkpoint),
         "counted_over": checkpoint.corpora,
         "training": training or None,
@@ -85,7 +88,8 @@ def _ema_facts(checkpoint: Checkpoint) -> list[dict[str, float | int]] | None:
     ]
 
 
-def _layer_facts(codebook: np.ndarray[Any, Any]) -> dict[str, Any]:
+def layer_facts(codebook: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Of codes [K, C]: how many, median norm and nearest distance (None where there is one code), duplicates."""
     neighbours = geometry.nearest_neighbours(codebook)
     alone = len(codebook) < 2
     return {

@@ -88,6 +88,7 @@ class Records:
             "clips_fingerprint": run.corpus.fingerprint,
             "history": [{name: value for name, value in row.items() if name != RESETS} for row in self.rows],
             "code_counts": counts,
+            "code_resets": {"all": [layer.code_resets.tolist() for layer in run.model.quantizer.ema_layers()]},
             "torch": torch.__version__,
         }
         return NativeHeader(run.settings.model, run.corpus.representation.name, run.settings.fps, training)

@@ -12,13 +12,13 @@ from rvq_core.errors import SettingsError
 from rvq_core.files import written_whole
 from rvq_core.training.curves import curves
 from rvq_core.training.settings import TrainSettings
+from rvq_core.training.snapshots import SNAPSHOTS, keep_newest, snapshot_path
 from rvq_core.training.state_file import State, read_state, write_state
 
 CHECKPOINT = "checkpoint.safetensors"
 SETTINGS = "settings.json"
 HISTORY = "history.parquet"
 STATE = "training.state"
-SNAPSHOTS = "snapshots"
 
 
 class RunFolder:
@@ -62,14 +62,17 @@ class RunFolder:
 
     def add_snapshot(self, iteration: int, kept: int) -> None:
         """Keep the checkpoint as it is now under its iteration, and the newest ``kept`` snapshots."""
-        with written_whole(self.path / SNAPSHOTS / f"{iteration:09}.safetensors") as temporary:
+        with written_whole(snapshot_path(self.path / SNAPSHOTS, iteration)) as temporary:
             shutil.copyfile(self.checkpoint, temporary)
-        for older in self.snapshots()[:-kept]:
-            older.unlink()
+        keep_newest(self.path / SNAPSHOTS, kept)
 
-    def snapshots(self) -> list[Path]:
-        """Snapshots in the order of their iterations."""
-        return sorted((self.path / SNAPSHOTS).glob("[0-9]*.safetensors"))
+    @property
+    def iterations(self) -> int | None:
+        """How many steps the run is to take; None where its settings cannot be read."""
+        try:
+            return int(json.loads((self.path / SETTINGS).read_text(encoding="utf-8"))["iterations"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def _refuse_another(self, state: State, settings: TrainSettings, beside: Mapping[str, object]) -> None:
         earlier = TrainSettings().changed(state.told["settings"], str(self.state))
@@ -104,6 +107,14 @@ class RunFolder:
             for name in names:
                 for file in folder.glob(f".{name}*.*"):
                     file.unlink()
+
+
+def run_folder_of(checkpoint: Path) -> RunFolder | None:
+    """The run folder that a checkpoint, or a snapshot, lies in; None where it lies in none."""
+    snapshot = checkpoint.parent.name == SNAPSHOTS
+    folder = RunFolder(checkpoint.parent.parent if snapshot else checkpoint.parent)
+    is_one = folder.history.is_file() and (snapshot or checkpoint.name == CHECKPOINT)
+    return folder if is_one else None
 
 
 def _own(settings: TrainSettings) -> dict[str, object]:

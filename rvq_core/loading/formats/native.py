@@ -3,7 +3,8 @@
 Tensors stand under ``encoder.* decoder.* quantizer.* normalizer.*``. The header's metadata has one entry,
 ``rvq-lens``: JSON with ``schema``, ``config``, ``representation``, ``fps`` and ``training``. A shared codebook is
 written once, as layer 0. EMA buffers are left out where they are not known, so that reading tells the truth. The code
-counts of the training corpora, by far the longest part of ``training``, are packed: base64 of the zlib-compressed JSON.
+counts of the training corpora and the resets of each code, by far the longest parts of ``training``, are packed: base64
+of the zlib-compressed JSON.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from rvq_core.quantizer import ResidualVQ
 
 SCHEMA = 1
 _ENTRY = "rvq-lens"
-_COUNTS = "code_counts"
+_PACKED = ("code_counts", "code_resets")
 _UNIT = 1e-4
 
 MOST_COUNTS_BYTES = 64 << 20
@@ -139,10 +140,11 @@ def _read_header(raw: RawFile) -> NativeHeader:
     training: dict[str, Any] = _field(where, values, "training", dict | None) or {}
     for name in ("train_clips", "held_out_clips"):
         _field(f"{where}: training", training, name, list | None)
-    counts = _field(f"{where}: training", training, _COUNTS, str | dict | None)
-    if counts is not None:
-        shape = (config.num_quantizers, config.nb_code)
-        training |= {_COUNTS: _read_counts(f"{where}: training: {_COUNTS}", counts, shape)}
+    shape = (config.num_quantizers, config.nb_code)
+    for name in _PACKED:
+        counts = _field(f"{where}: training", training, name, str | dict | None)
+        if counts is not None:
+            training |= {name: _read_counts(f"{where}: training: {name}", counts, shape)}
     fps = _field(where, values, "fps", int | float | None)
     if fps is not None and not 0 < fps < math.inf:
         raise CheckpointError(f"{where}: fps", expected="a number above 0", found=repr(fps), do="write it again")
@@ -150,10 +152,8 @@ def _read_header(raw: RawFile) -> NativeHeader:
 
 
 def _packed(training: dict[str, Any]) -> dict[str, Any]:
-    if _COUNTS not in training:
-        return training
-    text = json.dumps(training[_COUNTS], separators=(",", ":"))
-    return training | {_COUNTS: base64.b64encode(zlib.compress(text.encode(), 9)).decode()}
+    texts = {name: json.dumps(training[name], separators=(",", ":")) for name in _PACKED if name in training}
+    return training | {name: base64.b64encode(zlib.compress(text.encode(), 9)).decode() for name, text in texts.items()}
 
 
 def _read_counts(where: str, counts: str | dict[str, Any], shape: tuple[int, int]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from rvq_core.errors import CheckpointError, SettingsError
 from rvq_core.training import train
 from rvq_core.training.corpus import split_corpus
 from rvq_core.training.run import Run
-from rvq_core.training.run_folder import CHECKPOINT, HISTORY, SETTINGS, STATE, RunFolder
+from rvq_core.training.run_folder import CHECKPOINT, HISTORY, SETTINGS, STATE
+from rvq_core.training.snapshots import SNAPSHOTS, snapshots_of
 from rvq_core.training.state_file import read_state
 
 KILLS = 10
@@ -39,7 +40,7 @@ def test_killed_ten_times_it_ends_with_the_same_bytes(tmp_path):
         if (out / STATE).exists():
             states.append(read_state(out / STATE).told["iteration"])
             assert states[-1] >= reached - settings.evaluate_every  # of what was done, at most an interval is lost
-        for checkpoint in (out / CHECKPOINT, *RunFolder(out).snapshots()):
+        for checkpoint in (out / CHECKPOINT, *(out / SNAPSHOTS).glob("[0-9]*")):
             assert not checkpoint.exists() or load_checkpoint(checkpoint).training["iterations"] >= 10
         if (out / HISTORY).exists():
             assert len(pd.read_parquet(out / HISTORY))
@@ -47,7 +48,7 @@ def test_killed_ten_times_it_ends_with_the_same_bytes(tmp_path):
     assert len(set(states)) > 2, "no kill found it in the middle"
     trainings.whole()
     assert content(out) == content(tmp_path / "whole")
-    assert [path.stem for path in RunFolder(out).snapshots()] == ["000000260", "000000280", "000000300"]
+    assert [one.path.stem for one in snapshots_of(out)] == ["000000260", "000000280", "000000300"]
 
 
 @pytest.fixture
@@ -163,7 +164,7 @@ def test_before_the_first_state_a_folder_may_begin_anew(tmp_path):
 
 def test_snapshots_open_as_checkpoints(stopped):
     go_on(stopped)
-    paths = RunFolder(stopped).snapshots()
+    paths = [one.path for one in snapshots_of(stopped)]
     assert [load_checkpoint(path).training["iterations"] for path in paths] == [60, 80, 100]
     report = analyze(load_checkpoint(paths[0]), random_walks(), device="cpu")
     assert report.layers["tokens"].tolist() == [45 + 20 + 32] * 3
