@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
@@ -42,6 +43,7 @@ from dashboard.projection_store import UmapSettings
 from dashboard.sources import FileStamp, Reading, UploadFolder, clip_stamps, groups_file, set_files, split_file, stamp
 from dashboard.store import Store, open_store
 from rvq_core.clips import Clip, ClipSet, read_clips
+from rvq_core.errors import RVQLensError
 from rvq_core.loading import Checkpoint
 from rvq_core.loading.sidecars import files_beside
 from rvq_core.parts import PartSet
@@ -253,6 +255,53 @@ def _stamps(path: Path) -> tuple[FileStamp, ...]:
 def _umap_key(shas: str, settings: UmapSettings, _codebooks: list[NDArray[np.float32]]) -> str:
     del shas  # part of the key: it stands for the codebooks
     return projection_store.key(settings, _codebooks)
+
+
+def run_history(path: Path) -> pd.DataFrame:
+    """The history of a run folder, read again when it is written."""
+    return _history(stamp(path))
+
+
+def survival(folder: Path) -> pd.DataFrame | None:
+    """What became of the codes between the snapshots of a folder; None where it has not two. Raises RVQLensError."""
+    stamps = _snapshot_stamps(folder)
+    return _survival(str(folder), stamps) if len(stamps) > 1 else None
+
+
+def trends(folder: Path) -> pd.DataFrame | None:
+    """Figures of the snapshots of a folder over their iterations; None where it has not two. Raises RVQLensError."""
+    stamps = _snapshot_stamps(folder)
+    return _trends(str(folder), stamps) if len(stamps) > 1 else None
+
+
+def _snapshot_stamps(folder: Path) -> tuple[FileStamp, ...]:
+    from rvq_core.training.snapshots import snapshots_of
+
+    try:
+        return tuple(stamp(one.path) for one in snapshots_of(folder))
+    except RVQLensError:
+        return ()
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _history(file: FileStamp) -> pd.DataFrame:
+    return pd.read_parquet(file.path)
+
+
+@st.cache_data(max_entries=16, show_spinner="Comparing the snapshots …")
+def _survival(folder: str, stamps: tuple[FileStamp, ...]) -> pd.DataFrame:
+    del stamps  # part of the key: they change with the files
+    from rvq_core.training.survival import code_survival
+
+    return code_survival(Path(folder))
+
+
+@st.cache_data(max_entries=16, show_spinner="Opening the snapshots …")
+def _trends(folder: str, stamps: tuple[FileStamp, ...]) -> pd.DataFrame:
+    del stamps  # part of the key: they change with the files
+    from rvq_core.training.survival import snapshot_trends
+
+    return snapshot_trends(Path(folder))
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the clips …")

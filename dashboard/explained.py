@@ -320,6 +320,19 @@ WHAT = {
         "metrics",
         "Training history",
     ),
+    "survival": What(
+        "Between two snapshots of a run a code may have been reset, or have moved with its tokens. The left "
+        "figure counts codes that were reset; the right one is the median move of those that were not, in distances "
+        "from a code to its nearest neighbour: a code that moved by several of them means something else now.",
+        "training",
+        "Which codes survive",
+    ),
+    "trends": What(
+        "What the checkpoints of this folder tell by themselves, over the iterations in their names: how long codes "
+        "are, how far apart neighbours lie, and how many lie on another one.",
+        "training",
+        "Other people's training loops",
+    ),
     "training_usage": What(
         "Perplexity and unseen codes of each layer over the whole training clips. A layer whose unseen codes stay many "
         "has codes that no reset brought back; one whose perplexity falls is collapsing.",

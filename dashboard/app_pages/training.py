@@ -1,16 +1,17 @@
-"""Training: the history that a native checkpoint stores of its own run, alone or with others over it."""
+"""Training: the history of a run, stored in its checkpoint or followed in its folder, alone or with others over it."""
 
 from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, linked, state
+from dashboard import components, linked, live_run, state
 from dashboard.figures.marking import mark_lines
 from dashboard.figures.training import error_over_training, losses_over_training, usage_over_training
 from rvq_core.errors import RVQLensError
 from rvq_core.loading import Checkpoint
 from rvq_core.training.curves import ERROR, curves, losses
+from rvq_core.training.run_folder import run_folder_of
 
 
 def main() -> None:
@@ -18,14 +19,26 @@ def main() -> None:
     opened = components.opened_or_stop()
     chosen = opened.checkpoint
     runs = {state.checkpoint_name(): chosen} | others(opened.part)
-    table = pd.concat([curves(ckpt.training).assign(run=name) for name, ckpt in runs.items()], ignore_index=True)
+    tables = {name: curves(ckpt.training).assign(run=name) for name, ckpt in runs.items()}
+    table = pd.concat(tables.values(), ignore_index=True)
     tell_without_history(runs, table)
     describe(chosen)
+    folder = run_folder_of(chosen.path)
+    if folder is not None:
+        beside = pd.concat([*list(tables.values())[1:], table.head(0)], ignore_index=True)
+        live_run.show(folder, state.checkpoint_name(), beside, show_history)
+    else:
+        show_history(table)
+        if not chosen.training:
+            live_run.show_trends(chosen.path.parent)
+    show_settings(runs)
+
+
+def show_history(table: pd.DataFrame) -> None:
     if len(table):
         show_error(table)
         show_losses(table)
         show_usage(table)
-    show_settings(runs)
 
 
 def others(part: str | None) -> dict[str, Checkpoint]:
@@ -106,7 +119,8 @@ def show_usage(table: pd.DataFrame) -> None:
     if several:
         layers = sorted(int(layer) for layer in table["layer"].unique())
         table = table[table["layer"] == components.choose_layer("Layer", layers, key="training_layer")]
-    for place, series in zip(st.columns(2, gap="medium"), ("perplexity", "unseen"), strict=True):
+    shown = [series for series in ("perplexity", "unseen", "resets") if series in set(table["series"])]
+    for place, series in zip(st.columns(len(shown), gap="medium"), shown, strict=True):
         rows = table[table["series"] == series]
         if len(rows):
             with place:

@@ -17,7 +17,24 @@ UNITS = {
 }
 """What a loss is measured in; others have no unit that is known."""
 
-TITLES = {"perplexity": "perplexity (codes)", "unseen": "unseen codes"}
+TITLES = {
+    "perplexity": "perplexity (codes)",
+    "unseen": "unseen codes",
+    "resets": "codes reset since the point before",
+    "reset": "codes reset between snapshots",
+    "spacings": "median move (neighbour distances)",
+    "norm": "median norm of codes",
+    "spacing": "median distance to the nearest code",
+    "duplicates": "duplicate codes",
+}
+FORMS = {
+    "perplexity": "%{y:.1f} codes perplexity",
+    "spacings": "moved by %{y:.2f} neighbour distances",
+    "norm": "norm %{y:.3g}",
+    "spacing": "distance %{y:.3g}",
+    "duplicates": "%{y:,} duplicate codes",
+}
+"""What a point says; others count codes."""
 
 
 def error_over_training(table: pd.DataFrame) -> go.Figure:
@@ -60,12 +77,12 @@ def losses_over_training(table: pd.DataFrame, names: list[str]) -> go.Figure:
 
 
 def usage_over_training(table: pd.DataFrame, series: str) -> go.Figure:
-    """Perplexity or unseen codes: one line a layer of one run, or one a run of one layer."""
+    """A series by layer, of TITLES: one line a layer of one run, or one a run of one layer."""
     several = table["run"].nunique() > 1
     figure = go.Figure()
-    form = "%{y:.1f} codes" if series == "perplexity" else "%{y:,} codes"
+    form = FORMS.get(series, f"%{{y:,}} codes {series.removesuffix('s')}")
     for number, (key, rows) in enumerate(table.groupby("run" if several else "layer", sort=False), start=1):
-        figure.add_trace(_line(rows, str(key) if several else f"layer {key}", number, f"{form} {series}"))
+        figure.add_trace(_line(rows, str(key) if several else f"layer {key}", number, form))
     laid_out(figure, x=ITERATION, y=TITLES[series])
     figure.update_yaxes(rangemode="tozero")
     return figure
