@@ -1,8 +1,10 @@
-"""Time and memory of the quantizer against tokens, codes and layers.
+"""Time and memory of the quantizer against tokens, codes and layers, and of ``analyze`` against clips.
 
     python benchmarks/scaling.py [--rounds 5] [--figure docs/images/scaling.svg]
 
-Encoding in eval starts from 4,096 tokens x 128, 1,024 codes and 6 layers and changes one of them.
+Encoding in eval starts from 4,096 tokens x 128, 1,024 codes and 6 layers and changes one of them. Clips are pieces of
+100 frames of the bundled ones, through the bundled checkpoint `healthy`, leave-one-out and beam search left out: these
+are measured on 10,000 frames, however many there are.
 Processor time of one thread, the least of the rounds, which come in turn. Memory is the peak of a process of its own
 above its imports, one training step that fits the codebooks included, Linux only. The exponent is the slope of log
 time against log size, 1 where time grows in proportion.
@@ -23,7 +25,9 @@ import numpy as np
 import torch
 from memory import NOW, PEAK, resident
 
-from rvq_core import ResidualVQ
+from rvq_core import ResidualVQ, analyze, load_checkpoint, load_clips
+from rvq_core.bundled import bundled_checkpoints, bundled_clips
+from rvq_core.clips.clip import Clip
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -34,7 +38,9 @@ SIZES = {
     "tokens": [1024, 2048, 4096, 8192, 16384, 32768],
     "codes": [256, 512, 1024, 2048, 4096],
     "layers": [1, 2, 4, 8, 16],
+    "clips": [25, 50, 100, 200, 400],
 }
+CLIP_FRAMES = 100
 
 
 class Point(NamedTuple):
@@ -87,6 +93,10 @@ def _exponent(points: list[Point]) -> float:
 
 
 def _work(what: str, size: int) -> Callable[[], object]:
+    if what == "clips":
+        checkpoint = load_checkpoint(bundled_checkpoints() / "healthy.safetensors")
+        clips = _pieces(size)
+        return lambda: analyze(checkpoint, clips, device="cpu", detail_frames=0, command="benchmark")
     shape = BASE | {what: size}
     torch.manual_seed(0)
     quantizer = ResidualVQ(shape["layers"], nb_code=shape["codes"], code_dim=DIM, quantize_dropout_prob=0.0)
@@ -94,6 +104,19 @@ def _work(what: str, size: int) -> Callable[[], object]:
     quantizer(x)
     quantizer.eval()
     return torch.no_grad()(lambda: quantizer(x))
+
+
+def _pieces(count: int) -> list[Clip]:
+    """Clips of ``CLIP_FRAMES`` frames, each from a random place in a bundled one that is as long."""
+    random = np.random.default_rng(0)
+    long = [clip for clip in load_clips(bundled_clips()) if clip.frames >= CLIP_FRAMES]
+    found: list[Clip] = []
+    for number in range(count):
+        source = long[int(random.integers(len(long)))]
+        begin = int(random.integers(source.frames - CLIP_FRAMES + 1))
+        rows = source.features[begin : begin + CLIP_FRAMES].copy()
+        found.append(Clip(f"{number:05d}", source.fps, rows, source.representation))
+    return found
 
 
 def _peak_of(what: str, size: int) -> int:
@@ -104,7 +127,7 @@ def _peak_of(what: str, size: int) -> int:
 
 
 def _draw(found: dict[str, list[Point]], path: Path) -> None:
-    figure, panels = plt.subplots(2, len(found), figsize=(9, 5), layout="constrained")
+    figure, panels = plt.subplots(2, len(found), figsize=(11, 5), layout="constrained")
     for column, (what, points) in enumerate(found.items()):
         sizes = [point.size for point in points]
         for panel, values, label in zip(
