@@ -60,27 +60,6 @@ def nearest_codes(tokens: Tensor, codebook: Tensor) -> Tensor:
     for chunk in near.split(rows):
         index[chunk, 0] = _decide_near_ties(tokens[chunk], codebook, score(tokens[chunk]), margins[chunk])
     return index.squeeze(1)
-    half_norms = codebook.square().sum(dim=1).mul_(0.5)
-    largest = half_norms.max()
-    half_norms = half_norms.masked_fill(_repeats(codebook, half_norms), torch.inf)
-    score = _scores_by(codebook, half_norms)
-    best, second = (tokens.new_empty(tokens.shape[0], n) for n in (1, 1))
-    rows = _rows_at_once(codebook, tokens.device)
-    for start in range(0, tokens.shape[0], rows):
-        chunk = slice(start, start + rows)
-        scores = score(tokens[chunk])
-        _argmin(scores, out=index[chunk])
-        torch.gather(scores, 1, index[chunk], out=best[chunk])
-        scores.scatter_(1, index[chunk], torch.inf)
-        torch.amin(scores, 1, keepdim=True, out=second[chunk])
-    error = _ScoreError.of(codebook)
-    margins = error.margins(tokens.norm(dim=1, keepdim=True), best, largest)
-    near = (second <= best + margins).squeeze(1).nonzero().squeeze(1)
-    for chunk in near.split(rows):
-        near_tied = tokens[chunk]
-        bounds = error.bound(near_tied.norm(dim=1, keepdim=True), half_norms)
-        index[chunk, 0] = _decide_near_ties(near_tied, codebook, score(near_tied), bounds)
-    return index.squeeze(1)
 
 
 def gumbel_codes(tokens: Tensor, codebook: Tensor, temperature: float) -> Tensor:

@@ -68,6 +68,7 @@ ADDED = {
     "train": "--iterations 1 --quiet --set width=16 --set nb_code=8 --set window=16 --set batch_size=2",
     "check": "--max-mpjpe 100",
     "tests/fuzz/run.py": "--files 21 --keep kept",
+    "benchmarks/mutation.py": "--only usage --sample 1",
     "benchmarks/bench_loading.py": "--megabytes 1",
     "benchmarks/bench_readers.py": "--frames 50 --runs 1",
     "benchmarks/bench_analyze.py": "--frames 1000 --width 8",

@@ -79,6 +79,12 @@ def test_one_clip_has_no_interval(errors_of_clips):
     assert bootstrap_interval(errors_of_clips[:1], np.ones(1), 0) is None
 
 
+def test_two_clips_have_an_interval_from_one_to_the_other():
+    """Of four equally likely draws one takes the first twice and one the second: each is more than 2.5 %."""
+    low, high = bootstrap_interval(np.array([[2.0, 7.0], [4.0, 1.0]]), np.ones(2), 0)
+    assert low.tolist() == [2.0, 1.0] and high.tolist() == [4.0, 7.0]
+
+
 def test_the_interval_is_a_percentile_bootstrap_over_clips():
     """Against a plain loop that draws clips with replacement; other draws, so equal up to their noise."""
     rng = np.random.default_rng(0)

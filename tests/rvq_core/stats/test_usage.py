@@ -23,6 +23,15 @@ def test_entropy_and_perplexity_are_scipys(counts):
     assert usage.perplexity(counts) == pytest.approx(np.exp(scipy.stats.entropy(counts)), rel=1e-9)
 
 
+@pytest.mark.parametrize("by_clip", [[[3, 1], [0, 0]], [[3, 1], [1, 0]], [[2, 0, 1], [0, 4, 1], [1, 1, 0]], [[5, 0]]])
+def test_entropy_without_a_clip_is_that_of_the_others(by_clip):
+    """A clip that holds every token leaves none, one that holds all but one leaves one: no entropy either way."""
+    counts = np.array(by_clip)
+    left = [np.delete(counts, clip, axis=0).sum(axis=0) for clip in range(len(counts))]
+    expected = [scipy.stats.entropy(rest) if rest.sum() else 0.0 for rest in left]
+    np.testing.assert_allclose(usage.entropy_without_each(counts), expected, atol=1e-12)
+
+
 def test_perplexity_lies_between_one_and_the_number_of_codes():
     assert usage.perplexity(np.full(1024, 17)) == pytest.approx(1024)
     assert usage.perplexity(np.array([0, 12, 0])) == 1.0
