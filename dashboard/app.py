@@ -44,10 +44,11 @@ def main() -> None:
         sys.path.insert(0, str(ROOT))
     # Read when torch is imported, by the pages: threads that wait busily slow all down on a machine with other work.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from dashboard import breadcrumb, components, linked, state
+    from dashboard import breadcrumb, components, linked, login, state
 
     st.set_page_config(page_title="RVQ Lens", page_icon=ICON, layout="wide")
     st.html(STYLE)
+    login.ask()
     folder = Path(__file__).parent / "app_pages"
     pages = [
         st.Page(folder / file, title=title, icon=icon, default=number == 0)
