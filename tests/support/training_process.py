@@ -13,6 +13,7 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -110,7 +111,9 @@ class Trainings:
     def _started(self) -> tuple[BaseProcess, Any]:
         ready, reached = self._context.Event(), self._context.RawValue("q", 0)
         process = self._context.Process(target=_run, args=(*self._arguments, ready, reached))
-        process.start()
+        # It would begin with the main module of this process, where Streamlit's tests leave a page's script.
+        with mock.patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
+            process.start()
         assert ready.wait(60)
         return process, reached
 
