@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,9 +49,7 @@ class Run:
         self.iteration = 0
         on_device = Normalizer(normalizer.mean.to(self.device), normalizer.std.to(self.device))
         losses = StepLosses(model, on_device, corpus.representation, settings)
-        # The codebooks are alike on all ranks by themselves, so no buffers need be sent.
-        several = self.ranks.size > 1
-        self._losses = DistributedDataParallel(losses, broadcast_buffers=False) if several else losses
+        self._losses = _on_all_ranks(losses) if self.ranks.size > 1 else losses
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
         )
@@ -166,3 +165,11 @@ def _numpy_state() -> dict[str, Any]:
 def _set_numpy_state(found: dict[str, Any]) -> None:
     key = np.array(found["state"]["key"], dtype=np.uint32)
     np.random.set_state(found | {"state": {"key": key, "pos": found["state"]["pos"]}})  # noqa: NPY002 - as above
+
+
+def _on_all_ranks(losses: StepLosses) -> DistributedDataParallel:
+    """Losses whose gradients are averaged; codebooks are alike on all ranks by themselves, so no buffers are sent."""
+    with warnings.catch_warnings():
+        # The newest torch calls the option by another name, which the oldest that is supported does not know.
+        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+        return DistributedDataParallel(losses, broadcast_buffers=False)

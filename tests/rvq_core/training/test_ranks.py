@@ -52,6 +52,7 @@ def commands(tmp_path_factory) -> Commands:
     for count in (2, 4):
         done = commands.on_ranks(count, f"of_{count}")
         assert done.returncode == 0, done.stderr
+        assert "FutureWarning" not in done.stderr
         assert done.stdout == f"checkpoint: {commands.place / f'of_{count}' / CHECKPOINT}\n"
     return commands
 
