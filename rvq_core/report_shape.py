@@ -123,6 +123,8 @@ def check_whole(tables: Mapping[str, pd.DataFrame], folder: Path, by: str) -> No
     expected = pd.DataFrame({"size": sizes, "min": 0, "max": sizes - 1}).astype("float64")
     if set(codes["layer"]) != set(sizes.index) or not counted.astype("float64").equals(expected):
         raise _refusal(folder / "codes.parquet", "a row for each code of each layer", "others", by)
+    if bool(codes.loc[codes["count"] > 0, "share"].isna().any()):
+        raise _refusal(folder / "codes.parquet: share", "that of every code that was chosen", "none for some", by)
     for corpus in CORPORA:
         if (f"{corpus}_tokens" in layers) != (f"{corpus}_count" in codes):
             raise _refusal(folder / "codes.parquet", f"{corpus}_count, as layers has {corpus}_tokens", "none", by)

@@ -98,6 +98,7 @@ def test_a_manifest_that_was_edited_is_told_by_its_field(report, tmp_path, chang
 @pytest.mark.parametrize(("table", "change", "told"), [
     ("layers", lambda rows: rows.drop(columns="perplexity"), "perplexity: expected a column of numbers, found no such"),
     ("codes", lambda rows: rows.assign(count="x"), "count: expected a column of numbers"),
+    ("codes", lambda rows: rows.assign(share=None), "share: expected that of every code that was chosen, found none"),
     ("clip_errors", lambda rows: rows.assign(metric=range(len(rows))), "metric: expected a column of texts"),
 ])  # fmt: skip
 def test_a_table_with_other_columns_is_told_by_the_column(report, tmp_path, table, change, told):
