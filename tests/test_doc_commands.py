@@ -39,6 +39,7 @@ NOT_RUN = {
     "python -m pip install --constraint constraints.txt --editable .": "installs: tests/test_makefile.py",
     "python benchmarks/first_minutes.py": "minutes, with the network and a browser",
     "pip install pip-audit cyclonedx-bom": "installs",
+    "pip install 'streamlit[auth]'": "installs",
     "python -m pytest tests/fuzz": TESTS,
     "python -m pytest tests/rvq_core/stats/test_usage.py": TESTS,
     "make lint": MAKES,
