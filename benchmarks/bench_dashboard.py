@@ -145,26 +145,35 @@ def server(app: Path, home: Path) -> Iterator[str]:
 def serving(app: Path, home: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """As ``server``, and the process that serves."""
     home.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = os.environ | {"HOME": str(home), "XDG_CACHE_HOME": str(home), "OMP_WAIT_POLICY": "passive"}
     command = [sys.executable, "-m", "streamlit", "run", str(app), "--server.port", str(port),
                "--server.headless", "true", "--server.fileWatcherType", "none"]  # fmt: skip
     process = subprocess.Popen(command, cwd=home, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        while process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.02)
-        else:
-            sys.exit(f"bench_dashboard: the server of {app.name} ended with {process.returncode}")
+        wait_for(port, process, f"bench_dashboard: the server of {app.name}")
         yield f"http://127.0.0.1:{port}", process
     finally:
         process.terminate()
         process.wait(20)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes], what: str) -> None:
+    """Wait until the port of ``process`` answers; ends the program where that, ``what``, has ended."""
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    sys.exit(f"{what} ended with {process.returncode}")
 
 
 def chromium() -> str:

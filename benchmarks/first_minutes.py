@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,7 +19,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench_dashboard import DRAWN, PATIENCE, chromium
+from bench_dashboard import DRAWN, PATIENCE, chromium, free_port, wait_for
 from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,22 +76,13 @@ def opened(browser: Browser, clone: Path, environment: dict[str, str]) -> tuple[
 @contextmanager
 def running(clone: Path, environment: dict[str, str]) -> Generator[int]:
     """The port of `make run`, once something answers there; make and its server end together."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     process = subprocess.Popen(
         ["make", "run", f"PORT={port}"], cwd=clone, env=environment, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
-        while process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        else:
-            raise SystemExit(f"first_minutes: make run ended with {process.returncode}")
+        wait_for(port, process, "first_minutes: make run")
         yield port
     finally:
         if process.poll() is None:

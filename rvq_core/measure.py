@@ -241,8 +241,9 @@ def _hands_move(kind: Representation, features: Tensor) -> bool:
 
 def _measure(truth: _Truth, normalised: Floats, found: _Motion) -> Iterator[_Measured]:
     """Every metric of reconstructions [B, T, ...], in the order of ``METRICS``."""
+    pairs = {of: _compared(truth, of, normalised, found) for of in Of}
     for metric in METRICS:
-        pair = _compared(truth, metric.of, normalised, found)
+        pair = None if metric.of is None else pairs[metric.of]
         if pair is not None and metric.errors is not None:
             each = metric.errors(pair.found, pair.wanted, truth.fps)[..., pair.besides :]
             by_joint = errors.by_joint(each) if metric.by_joint else None
@@ -253,7 +254,7 @@ def _measure(truth: _Truth, normalised: Floats, found: _Motion) -> Iterator[_Mea
         yield _skating("foot_skating_original", original, truth.contacts, truth.fps)
 
 
-def _compared(truth: _Truth, of: Of | None, normalised: Floats, found: _Motion) -> _Pair | None:
+def _compared(truth: _Truth, of: Of, normalised: Floats, found: _Motion) -> _Pair | None:
     """What a metric compares of the reconstructions and of the clip; None where they have no such thing."""
     poser, wanted = truth.poser, truth.motion
     if of is Of.FEATURES:

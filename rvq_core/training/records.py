@@ -80,7 +80,7 @@ class Records:
         training = {
             "command": self._command,
             "iterations": run.iteration,
-            "settings": {name: value for name, value in run.settings.to_dict().items() if name != "model"},
+            "settings": run.settings.without_model(),
             "train_clips": run.corpus.train_names,
             "held_out_clips": run.corpus.held_out_names,
             "mirrored": len(run.corpus.train) > len(run.corpus.train_names),

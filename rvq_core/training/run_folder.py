@@ -76,14 +76,11 @@ class RunFolder:
 
     def _refuse_another(self, state: State, settings: TrainSettings, beside: Mapping[str, object]) -> None:
         earlier = TrainSettings().changed(state.told["settings"], str(self.state))
-        before = {f"training: {name}": value for name, value in _own(earlier).items()}
-        now = {f"training: {name}": value for name, value in _own(settings).items()}
-        before |= {f"model config: {name}": value for name, value in earlier.model.to_dict().items()}
-        now |= {f"model config: {name}": value for name, value in settings.model.to_dict().items()}
-        for name, value in (before | state.told["beside"]).items():
-            if value != (now | dict(beside))[name]:
+        now = _named(settings) | dict(beside)
+        for name, value in (_named(earlier) | state.told["beside"]).items():
+            if value != now[name]:
                 raise SettingsError(
-                    f"{self.state}: {name}", expected=repr(value), found=repr((now | dict(beside))[name]),
+                    f"{self.state}: {name}", expected=repr(value), found=repr(now[name]),
                     do="give the same as before, or choose another --out",
                 )  # fmt: skip
 
@@ -117,5 +114,7 @@ def run_folder_of(checkpoint: Path) -> RunFolder | None:
     return folder if is_one else None
 
 
-def _own(settings: TrainSettings) -> dict[str, object]:
-    return {name: value for name, value in settings.to_dict().items() if name != "model"}
+def _named(settings: TrainSettings) -> dict[str, object]:
+    """All settings, as errors name them."""
+    of_model = {f"model config: {name}": value for name, value in settings.model.to_dict().items()}
+    return {f"training: {name}": value for name, value in settings.without_model().items()} | of_model

@@ -121,6 +121,10 @@ class TrainSettings:
         """All settings by name, the model's under ``model``."""
         return asdict(self)
 
+    def without_model(self) -> dict[str, Any]:
+        """Settings of the training alone, by name."""
+        return {name: value for name, value in self.to_dict().items() if name != "model"}
+
     def changed(self, values: dict[str, Any], where: str) -> TrainSettings:
         """These settings with others by name, the model's own names included; errors name ``where``."""
         own = {f.name for f in fields(TrainSettings)} - {"model"}
