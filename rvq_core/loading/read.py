@@ -7,6 +7,7 @@ inert stand-ins beside it, and there is no other way in.
 from __future__ import annotations
 
 import pickle
+import re
 import threading
 import warnings
 import zipfile
@@ -30,7 +31,8 @@ LARGEST_EXPANSION = 4.0
 """How many times its size a checkpoint may unpack to; torch itself stores tensors uncompressed."""
 
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-_REFUSED_GLOBAL = "Unsupported global: GLOBAL "
+_REFUSED_TYPE = re.compile(r"GLOBAL (.+?) (?:was not an allowed|whose module)")
+"""How torch tells of a type that is not on its list, or of a module that never will be."""
 
 
 class Inert:
@@ -246,7 +248,7 @@ def _refuse_bytearray(file: Path, opened: IO[bytes]) -> None:
     end = b""
     while block := opened.read(1 << 20):
         if b"\nbytearray\n" in end + block:
-            raise _refused(file, f"{_REFUSED_GLOBAL}bytearray ")
+            raise _refused(file, "bytearray")
         end = block[-16:]
 
 
@@ -271,7 +273,8 @@ def _load_weights_only(file: Path) -> object:
             with torch.serialization.safe_globals(_ALLOWED):
                 return torch.load(opened, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise _refused(file, str(error)) from error
+        named = _REFUSED_TYPE.search(str(error))
+        raise _refused(file, named[1] if named else None) from error
     except Exception as error:  # torch raises whatever it meets in a damaged file, its own assertions included
         raise _damaged(file, error) from error
 
@@ -285,11 +288,10 @@ def _damaged(file: Path, error: Exception) -> CheckpointError:
     )
 
 
-def _refused(file: Path, message: str) -> CheckpointError:
-    """The error for a pickle with something that could run."""
-    found = f"a pickle that torch will not open safely ({_first_line(message)})"
-    if _REFUSED_GLOBAL in message:
-        name = message.split(_REFUSED_GLOBAL, 1)[1].split(" ", 1)[0].rstrip(".")
+def _refused(file: Path, name: str | None) -> CheckpointError:
+    """The error for a pickle with something that could run, a type of that name; torch's own words advise to trust."""
+    found = "a pickle that torch will not open safely"
+    if name is not None:
         found = f"an object of type {name[:200]}, which could run code"
     return CheckpointError(
         str(file),
@@ -299,7 +301,7 @@ def _refused(file: Path, message: str) -> CheckpointError:
     )
 
 
-def _first_line(error: Exception | str) -> str:
+def _first_line(error: Exception) -> str:
     """What an error says, in a few words; its type where it says nothing."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:200] if lines else type(error).__name__

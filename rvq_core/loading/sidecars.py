@@ -126,10 +126,12 @@ def _values(path: Path) -> Tensor | None:
         values = np.load(path, allow_pickle=False, mmap_mode="r") if path.is_file() else None
     except Exception:  # numpy raises what it happens to meet in a damaged header
         return None
-    if not isinstance(values, np.ndarray) or values.ndim != 1 or not 0 < len(values) <= MOST_FEATURES:
+    if not isinstance(values, np.ndarray) or values.dtype.kind != "f" or values.ndim != 1:
+        return None
+    if not 0 < len(values) <= MOST_FEATURES:
         return None
     with np.errstate(over="ignore"):
-        floats = values.astype(np.float32) if values.dtype.kind == "f" else np.full(1, np.nan)
+        floats = values.astype(np.float32)
     return torch.from_numpy(floats) if np.isfinite(floats).all() else None
 
 

@@ -1,12 +1,9 @@
 """Small parts of opening a file, each by itself."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from rvq_core.errors import CheckpointError
-from rvq_core.loading.checkpoint import Checkpoint
 from rvq_core.loading.formats.base import all_equal, build_model
 from rvq_core.quantizer import ResidualVQ
 
@@ -32,15 +29,3 @@ def test_flags_are_no_integers():
     state = {"layers.0.codebook": torch.ones(4, 2), "layers.0.init": torch.ones((), dtype=torch.int64)}
     with pytest.raises(CheckpointError, match="init: expected flags of shape"):
         build_model("x", lambda: ResidualVQ(1, nb_code=4, code_dim=2), state)
-
-
-def test_corpora_are_those_that_counts_are_stored_of():
-    quantizer = ResidualVQ(1, nb_code=4, code_dim=2)
-
-    def corpora(**training: object) -> dict[str, str]:
-        return Checkpoint(Path("x"), "x", "rvq-lens", "0", quantizer, training=training).corpora
-
-    assert corpora(train_clips=["a"], held_out_clips=["b"]) == {}
-    told = corpora(train_clips=["a", "b"], code_counts={"train": [[1]]}, mirrored=True, headings_counted=8)
-    assert told == {"train": "2 clips and their mirror images, each in 8 headings"}
-    assert corpora(held_out_clips=["b"], code_counts={"held_out": [[1]]}, mirrored=True) == {"held_out": "1 clips"}

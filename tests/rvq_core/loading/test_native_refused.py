@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from rvq_core.errors import CheckpointError
 from rvq_core.loading import load_checkpoint
+from rvq_core.loading.formats.base import COSINE
 from rvq_core.loading.formats.native import NativeHeader, save_native
 
 
@@ -74,6 +75,32 @@ def test_header_values_of_another_kind_are_named(changed, name, value):
     message(changed(**{name: value}), "metadata 'rvq-lens'", name)
 
 
+def test_kinds_are_told_by_their_names(changed):
+    message(changed(config=[1]), "config: expected dict, found [1]")
+    message(changed(representation=5), "representation: expected str | None, found 5")
+
+
+@pytest.mark.parametrize("fps", [0.5, 1, 120])
+def test_any_frame_rate_above_0(changed, fps):
+    assert load_checkpoint(changed(fps=fps)).fps == fps
+
+
+def test_cosine_codebooks_have_codes_of_length_1(changed, good):
+    unit = {
+        key: torch.nn.functional.normalize(value, dim=1)
+        for key, value in load_file(good).items()
+        if key.endswith("codebook")
+    }
+    config = TINY | {"cosine_codebooks": True}
+    assert load_checkpoint(changed(unit, config=config)).notes == [COSINE]
+    key = "quantizer.layers.1.codebook"
+    off = unit | {key: unit[key] * torch.tensor([1.0, 1, 1 - 2e-4, 1, 1, 1])[:, None]}
+    message(changed(off, config=config), key, "codes of length 1", "off by 0.0002")
+    fresh = off | {key.replace("codebook", "init"): torch.tensor(False)}
+    assert load_checkpoint(changed(fresh, config=config)).notes == [COSINE]
+    assert load_checkpoint(changed(off)).notes == []
+
+
 def pack(text: bytes) -> str:
     return base64.b64encode(zlib.compress(text)).decode()
 
@@ -97,8 +124,9 @@ def test_code_counts_may_stand_as_lists(changed):
     ("counts", "expected"),
     [
         (5, "str"), ("no base64!", "packed JSON"), ("AAAA", "packed JSON"), (pack(b"{"), "packed JSON"),
-        (pack(b"[" * 100_000), "packed JSON"), (pack(bytes((64 << 20) + 1)), "packed JSON"),
-        (pack(b"[1]"), "counts [3, 6]"), ({"train": [[1] * 5] * 3}, "counts [3, 6]"),
+        (pack(b"[" * 100_000), "packed JSON"), (pack(b"1".ljust((64 << 20) + 1)), "more than 67,108,864 bytes"), (pack(b"1".ljust(64 << 20)), "counts [3, 6]"),
+        (pack(b"{}")[:4] + "!" + pack(b"{}")[4:], "packed JSON"), (pack(b"{}")[:-8], "packed JSON"),
+        (pack(b"[1]"), "counts [3, 6]"), (pack(b"5"), "counts [3, 6]"), ({"train": [[1] * 5] * 3}, "counts [3, 6]"),
         ({"train": [[1] * 6, [1] * 5, [1]]}, "packed JSON"), ({"train": [[-1] * 6] * 3}, "counts [3, 6]"),
         ({"train": [[0.5] * 6] * 3}, "counts [3, 6]"),
     ],
