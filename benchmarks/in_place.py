@@ -1,4 +1,4 @@
-"""Faults put into the functions of a module that is imported already: a try takes as long as the tests that reach it."""
+"""Faults put into functions of a module that is imported already: a try takes as long as the tests that reach it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any
@@ -26,8 +27,10 @@ InProcess = Callable[..., bool]
 
 
 class InPlace:
-    """A plugin of pytest: for each mutant a fork of the process that has collected the tests, which then runs those
-    that reach the mutant's function, the quickest that reach its line first."""
+    """A plugin of pytest: for each mutant a fork of the process that has collected the tests.
+
+    It runs those tests that reach the mutant's function, the quickest of those that reach its line first.
+    """
 
     def __init__(
         self, file: Path, mutants: list[Mutant], in_process: InProcess, killed: Callable[[int], object]
@@ -41,9 +44,10 @@ class InPlace:
         functions = [one for one in gc.get_objects() if type(one) is FunctionType and self.is_of(one.__code__)]
         for number, mutant in enumerate(self.mutants):
             near = [item for item in session.items if is_near(lines[item.nodeid], mutant)]
-            near.sort(key=lambda item: (mutant.line not in lines[item.nodeid], seconds[item.nodeid]))
+            order = {item: (mutant.line not in lines[item.nodeid], seconds[item.nodeid]) for item in near}
+            near.sort(key=order.__getitem__)
             patience = SLOWER * sum(seconds[item.nodeid] for item in near) + PATIENCE
-            if near and not self.in_process(lambda: self.unseen(functions, mutant, session, near), patience):
+            if near and not self.in_process(partial(self.unseen, functions, mutant, session, near), patience):
                 self.killed(number)
         return True
 

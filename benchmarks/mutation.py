@@ -53,18 +53,21 @@ TARGETS = {
     "reconstruction": ("rvq_core/stats/reconstruction.py", _tests("stats/test_reconstruction")),
     "errors": ("rvq_core/stats/errors.py", _tests("stats/test_errors")),
     "metrics": ("rvq_core/stats/metrics.py", _tests("stats/test_reconstruction")),
-    "loading": ("rvq_core/loading/__init__.py", [*REFUSED, *_loading("native_overrides", "sidecars")]),
+    "loading": ("rvq_core/loading/__init__.py", [*REFUSED, *_loading("native_overrides", "overrides", "sidecars")]),
     "checkpoint": ("rvq_core/loading/checkpoint.py", _loading("checkpoint", "normalizer", "native")),
-    "convert": ("rvq_core/loading/convert.py", _loading("convert")),
+    "convert": ("rvq_core/loading/convert.py", _loading("convert", "overrides")),
     "read": ("rvq_core/loading/read.py", [*REFUSED, *_loading("read", "containers", "native_refused", "hostile")]),
     "sidecars": ("rvq_core/loading/sidecars.py", _loading("sidecars")),
     "unwrap": ("rvq_core/loading/unwrap.py", _loading("unwrap", "formats")),
     "base": ("rvq_core/loading/formats/base.py", [*REFUSED, *_loading("base", "native_refused", "hostile")]),
-    "codebooks": ("rvq_core/loading/formats/codebooks.py", FORMATS),
-    "convolutional": ("rvq_core/loading/formats/convolutional.py", [*FORMATS, *_loading("containers", "sidecars")]),
-    "emage": ("rvq_core/loading/formats/emage.py", FORMATS),
+    "codebooks": ("rvq_core/loading/formats/codebooks.py", [*FORMATS, *_loading("codebooks")]),
+    "convolutional": (
+        "rvq_core/loading/formats/convolutional.py",
+        [*FORMATS, *_loading("convolutional", "containers")],
+    ),
+    "emage": ("rvq_core/loading/formats/emage.py", [*FORMATS, *_loading("emage")]),
     "native": ("rvq_core/loading/formats/native.py", _loading("native", "native_refused")),
-    "vector_quantize": ("rvq_core/loading/formats/vector_quantize.py", [*FORMATS, *_loading("hostile")]),
+    "vector_quantize": ("rvq_core/loading/formats/vector_quantize.py", [*FORMATS, *_loading("vector_quantize")]),
 }
 """A name, the module that faults are put into, and the tests that should see them."""
 

@@ -41,19 +41,18 @@ def read_config(state: State, codebooks: list[Tensor], options: Options, notes: 
     """Sizes from shapes, the rest from options or defaults; what was assumed is added to ``notes``."""
     tensors = state.tensors
     width, input_dim, _ = tensors[_ENCODER].shape
-    decoder = _tensor(state, "decoder.model.0.weight").shape
     down_t = sum(1 for key in tensors if re.fullmatch(r"encoder\.model\.\d+\.0\.weight", key))
     blocks = {key.split(".")[5] for key in tensors if key.startswith("encoder.model.2.1.model.")}
-    kernel = tensors["encoder.model.2.0.weight"].shape[2:] if down_t and "encoder.model.2.0.weight" in tensors else (4,)
+    halving = tensors.get("encoder.model.2.0.weight")
     try:
         config = RVQVAEConfig(
             input_dim=input_dim,
             width=width,
-            code_dim=decoder[1] if len(decoder) == 3 else codebooks[0].shape[1],
+            code_dim=codebooks[0].shape[1],
             nb_code=codebooks[0].shape[0],
             num_quantizers=len(codebooks),
             down_t=down_t,
-            stride_t=kernel[0] // 2 if len(kernel) else 1,
+            stride_t=2 if halving is None or halving.dim() != 3 else halving.shape[2] // 2,
             depth=max(1, len(blocks)),
             norm=_norm(tensors, width, options, notes),
             shared_codebook=all_equal(codebooks),
@@ -70,10 +69,9 @@ def model_state(state: State, codebooks: list[Tensor]) -> dict[str, Tensor]:
     kept = {key: value for key, value in state.tensors.items() if key.startswith(("encoder.", "decoder."))}
     for q, codebook in enumerate(codebooks):
         kept[f"quantizer.layers.{q}.codebook"] = codebook
-        for name in ("code_sum", "code_count", "init"):
-            stored = state.tensors.get(f"quantizer.layers.{q}.{name}")
-            if stored is not None and _has_all_ema(state, q):
-                kept[f"quantizer.layers.{q}.{name}"] = stored
+        ema = [f"quantizer.layers.{q}.{name}" for name in ("code_sum", "code_count", "init")]
+        if all(key in state.tensors for key in ema):
+            kept |= {key: state.tensors[key] for key in ema}
     return kept
 
 
@@ -120,10 +118,6 @@ def _projected(state: State, codebook: Tensor, prefix: str) -> Tensor:
                 found=f"{tensor.dtype} of shape {tuple(tensor.shape)}", do="save the model again",
             )  # fmt: skip
     return torch.nn.functional.linear(codebook, weight.float(), bias.float())
-
-
-def _has_all_ema(state: State, q: int) -> bool:
-    return all(f"quantizer.layers.{q}.{name}" in state.tensors for name in ("code_sum", "code_count", "init"))
 
 
 def _norm(tensors: dict[str, Tensor], width: int, options: Options, notes: list[str]) -> str | None:

@@ -100,9 +100,9 @@ def _refuse_other_codes(state: State, tensors: dict[str, Tensor]) -> None:
 
 def _layer_keys(state: State, tensors: dict[str, Tensor]) -> list[str]:
     """What stands before each layer's ``embed``, in order."""
-    numbers = sorted({int(m["layer"] or 0) for key in tensors if (m := _EMBED.fullmatch(key))})
     if "_codebook.embed" in tensors:
         return ["_codebook."]
+    numbers = sorted(int(m["layer"]) for key in tensors if (m := _EMBED.fullmatch(key)))
     refuse_gap(state.where, numbers, "layers.{}._codebook.embed")
     return [f"layers.{q}._codebook." for q in numbers]
 

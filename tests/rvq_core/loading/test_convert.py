@@ -58,3 +58,10 @@ def test_another_ending_and_the_file_itself_are_refused(foreign: Path, tmp_path:
     convert(load_checkpoint(foreign), out)
     with pytest.raises(CheckpointError, match="the checkpoint itself"):
         convert(load_checkpoint(out), out)
+
+
+def test_a_native_file_is_copied_as_it_is(foreign: Path, tmp_path: Path):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    convert(load_checkpoint(foreign), first)
+    convert(load_checkpoint(first), second)
+    assert second.read_bytes() == first.read_bytes()

@@ -124,7 +124,8 @@ def test_code_counts_may_stand_as_lists(changed):
     ("counts", "expected"),
     [
         (5, "str"), ("no base64!", "packed JSON"), ("AAAA", "packed JSON"), (pack(b"{"), "packed JSON"),
-        (pack(b"[" * 100_000), "packed JSON"), (pack(b"1".ljust((64 << 20) + 1)), "more than 67,108,864 bytes"), (pack(b"1".ljust(64 << 20)), "counts [3, 6]"),
+        (pack(b"[" * 100_000), "packed JSON"),
+        (pack(b"1".ljust((64 << 20) + 1)), "more than 67,108,864 bytes"), (pack(b"1".ljust(64 << 20)), "counts [3, 6]"),
         (pack(b"{}")[:4] + "!" + pack(b"{}")[4:], "packed JSON"), (pack(b"{}")[:-8], "packed JSON"),
         (pack(b"[1]"), "counts [3, 6]"), (pack(b"5"), "counts [3, 6]"), ({"train": [[1] * 5] * 3}, "counts [3, 6]"),
         ({"train": [[1] * 6, [1] * 5, [1]]}, "packed JSON"), ({"train": [[-1] * 6] * 3}, "counts [3, 6]"),

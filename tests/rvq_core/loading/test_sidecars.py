@@ -126,8 +126,9 @@ def given(path: Path, text: str, name: str = "opt.txt") -> Options:
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
-        ("3", 3), ("1e3", 1000), ("2.0", 2.0), ("1e-3", 0.001), ("-4", -4), ("999999999", 999_999_999), ("relu", "relu"),
-        ("None", None), ("null", None), ("True", True), ("False", False), ("x" * 79, "x" * 79), (" a: b ", "a: b"),
+        ("3", 3), ("1e3", 1000), ("2.0", 2.0), ("1e-3", 0.001), ("-4", -4), ("999999999", 999_999_999),
+        ("relu", "relu"), ("None", None), ("null", None), ("True", True), ("False", False),
+        ("x" * 79, "x" * 79), (" a: b ", "a: b"),
     ],
 )  # fmt: skip
 def test_words_of_an_options_file_are_read_as_they_were_meant(path: Path, written: str, meant: object):
