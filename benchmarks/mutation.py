@@ -52,7 +52,7 @@ TARGETS = {
     "usage": ("rvq_core/stats/usage.py", _tests("stats/test_usage")),
     "reconstruction": ("rvq_core/stats/reconstruction.py", _tests("stats/test_reconstruction")),
     "errors": ("rvq_core/stats/errors.py", _tests("stats/test_errors")),
-    "metrics": ("rvq_core/stats/metrics.py", _tests("stats/test_reconstruction")),
+    "metrics": ("rvq_core/stats/metrics.py", _tests("stats/test_metrics")),
     "loading": ("rvq_core/loading/__init__.py", [*REFUSED, *_loading("native_overrides", "overrides", "sidecars")]),
     "checkpoint": ("rvq_core/loading/checkpoint.py", _loading("checkpoint", "normalizer", "native")),
     "convert": ("rvq_core/loading/convert.py", _loading("convert", "overrides")),

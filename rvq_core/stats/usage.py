@@ -47,10 +47,11 @@ def chao_shen_entropy(counts: Counts) -> float | None:
     """
     total = int(counts.sum())
     singletons = int((counts == 1).sum())
-    if total == 0 or singletons == total:
+    if singletons == total:
         return None
     share = (1 - singletons / total) * counts[counts > 0] / total
-    seen = -np.expm1(total * np.log1p(-np.minimum(share, 1.0), where=share < 1, out=np.full(len(share), -np.inf)))
+    with np.errstate(divide="ignore"):  # a share of 1: surely seen
+        seen = -np.expm1(total * np.log1p(-share))
     return max(0.0, float(-(share * np.log(share) / seen).sum()))
 
 

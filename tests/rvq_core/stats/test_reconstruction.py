@@ -2,10 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rvq_core.stats import reconstruction
 from rvq_core.stats.metrics import UNITS
 from rvq_core.stats.reconstruction import (
     JointErrors,
     bootstrap_interval,
+    bootstrap_means,
     clip_columns,
     errors_by_split,
     overall,
@@ -297,3 +299,35 @@ def test_the_table_keeps_its_types_in_a_file(errors_of_clips, errors_of_joints, 
         table = reconstruction_table(rows, 0, **options)
         table.to_parquet(tmp_path / f"{number}.parquet", index=False)
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / f"{number}.parquet"), table)
+
+
+def test_clips_of_no_weight_are_in_no_mean_of_a_split():
+    clips = pd.DataFrame({"clip": list("abc"), "held_out": pd.array([True, True, False], dtype="boolean")})
+    rows = [(clip, 2, "mpjpe", float(i), weight) for i, (clip, weight) in enumerate(zip("abc", (1, 0, 0), strict=True))]
+    errors = pd.DataFrame(rows, columns=["clip", "n_active", "metric", "value", "weight"])
+    assert errors_by_split(clips, errors).to_numpy().tolist() == [[True, "mpjpe", 0.0, 1]]
+
+
+def test_rows_are_numbered_through(errors_of_clips, errors_of_joints):
+    table = reconstruction_table(clip_errors(errors_of_clips, FRAMES), 0, by_joint=by_joint(errors_of_joints, FRAMES))
+    assert table.index.tolist() == list(range(len(table)))
+
+
+@pytest.mark.parametrize("clips", [2, 3, 4, 50])
+def test_2000_draws_whether_they_are_kept_or_not(clips, monkeypatch):
+    """Clips are drawn alike often: the mean of their numbers lies where the standard error lets it."""
+    monkeypatch.setattr(reconstruction, "MOST_KEPT", 3)
+    values, frames = np.arange(float(clips))[:, None], np.ones(clips)
+    means = bootstrap_means(values, frames, 0)
+    assert means.shape == (2000, 1)
+    error = np.sqrt((clips**2 - 1) / 12 / clips / 2000)
+    assert abs(means.mean() - (clips - 1) / 2) < 4 * error
+    np.testing.assert_array_equal(means, bootstrap_means(values, frames, 0))
+    assert bootstrap_means(values[:1], frames[:1], 0) is None
+
+
+def test_a_step_that_changes_nothing_is_not_worse():
+    flat = np.full((3, 4), 2.0)
+    flat[:, 3] = 2.5
+    table = reconstruction_table(clip_errors(flat, np.ones(3)), 0)
+    assert table["gain"].iloc[1:].tolist() == [0.0, -0.5] and table["worse"].tolist() == [False, False, True]

@@ -230,3 +230,17 @@ def test_the_ways_of_counting_stand_side_by_side():
 @pytest.mark.parametrize("counts", [c for c in COUNTS if c.sum() < 10**6])
 def test_corrected_entropy_and_perplexity_are_one_figure(counts):
     assert np.exp(usage.chao_shen_entropy(counts)) == pytest.approx(usage.chao_shen_perplexity(counts))
+
+
+def test_a_clip_that_holds_every_token_leaves_exactly_nothing():
+    """Sums of 300 codes are off by roundings, which must not look like entropy."""
+    for seed in range(20):
+        everything = np.random.default_rng(seed).integers(1, 10**6, 300)
+        assert usage.entropy_without_each(np.stack([everything, 0 * everything]))[0] == 0.0
+
+
+def test_clips_of_one_token_count():
+    by_clip = np.eye(6, dtype=int)[[0, 1, 2, 0, 4]]
+    assert usage.perplexity_interval(by_clip) == pytest.approx(
+        brute_force_jackknife([np.array([k]) for k in (0, 1, 2, 0, 4)], 6), rel=1e-6
+    )
