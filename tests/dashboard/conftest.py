@@ -156,10 +156,8 @@ HISTORY = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def checkpoints(tmp_path: Path) -> Path:
-    """A folder of two whole checkpoints, ``a`` that names its clips and ``b`` that does not."""
-    folder = tmp_path / "checkpoints"
+def save_two_checkpoints(folder: Path) -> Path:
+    """Two whole checkpoints, ``a`` that names its clips and ``b`` that does not."""
     training = {"train_clips": ["one", "two"], "held_out_clips": ["three"], "history": HISTORY}
     training |= {"settings": {"seed": 7, "held_out": ["three"]}, "command": "rvq-lens train clips --out runs/a"}
     save_tiny_checkpoint(folder / "a.safetensors", training=training)
@@ -168,14 +166,24 @@ def checkpoints(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def clips(tmp_path: Path) -> Path:
-    """A folder of three clips of raw features."""
-    folder = tmp_path / "clips"
+def checkpoints(tmp_path: Path) -> Path:
+    """A folder of two whole checkpoints, ``a`` that names its clips and ``b`` that does not."""
+    return save_two_checkpoints(tmp_path / "checkpoints")
+
+
+def save_three_clips(folder: Path) -> Path:
+    """Three clips of raw features."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     for name, frames in (("one", 40), ("two", 64), ("three", 31)):
         np.save(folder / f"{name}.npy", rng.normal(size=(frames, 12)).astype(np.float32))
     return folder
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """A folder of three clips of raw features."""
+    return save_three_clips(tmp_path / "clips")
 
 
 @pytest.fixture
@@ -229,21 +237,31 @@ def chromium() -> str:
     return find_chromium()
 
 
+@pytest.fixture(scope="module")
+def chromium_running(chromium: str) -> Iterator:
+    """A browser for the tests of a file; it ends with them, as what drives it holds the thread's event loop."""
+    from browser import launched
+
+    with launched(chromium) as browser:
+        yield browser
+
+
 @pytest.fixture
-def page(chromium: str) -> Iterator:
-    """A tab of a real browser."""
+def page(chromium_running) -> Iterator:
+    """A tab of a real browser, with nothing kept of earlier tests."""
     from browser import open_tab
 
-    with open_tab(chromium) as tab:
+    with open_tab(chromium_running) as tab:
         yield tab
 
 
-@pytest.fixture
-def server(tmp_path: Path, checkpoints: Path, clips: Path) -> Iterator[str]:
-    """Address of the dashboard with the tiny checkpoints and clips."""
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[str]:
+    """Address of the dashboard with the tiny checkpoints and clips, the same for the tests of a file."""
     from browser import serve
 
-    with serve(tmp_path, checkpoints, clips) as address:
+    place = tmp_path_factory.mktemp("server")
+    with serve(place, save_two_checkpoints(place / "checkpoints"), save_three_clips(place / "clips")) as address:
         yield address
 
 

@@ -1,20 +1,14 @@
 """Behind a proxy, the dashboard lives below a path: pages, links and charts work there."""
 
 import pytest
-from browser import another_browser, check, find_chromium, go_to, open_tab, serving, settle
-
-from rvq_core.bundled import bundled_checkpoints, bundled_clips
+from browser import another_tab, check, go_to, serving, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-def test_pages_and_links_below_a_path(tmp_path):
-    chromium = find_chromium()
+def test_pages_and_links_below_a_path(page, tmp_path, checkpoints, clips):
     variables = {"STREAMLIT_SERVER_BASE_URL_PATH": "lab/rvq"}
-    with (
-        serving(tmp_path, bundled_checkpoints(), bundled_clips(), variables) as (address, _),
-        open_tab(chromium) as page,
-    ):
+    with serving(tmp_path, checkpoints, clips, variables) as (address, _):
         page.goto(f"{address}/lab/rvq/")
         settle(page, None)
         go_to(page, "Training")
@@ -26,7 +20,7 @@ def test_pages_and_links_below_a_path(tmp_path):
         link = page.evaluate("navigator.clipboard.readText()")
         assert link.startswith(f"{address}/lab/rvq/training?") and "checkpoint=" in link
         check(page)
-        with another_browser(page, chromium) as colleague:
+        with another_tab(page) as colleague:
             colleague.goto(link)
             settle(colleague, None)
             colleague.get_by_role("heading", name="Training", exact=True).wait_for()

@@ -7,13 +7,13 @@ import numpy as np
 import published
 import pytest
 import torch
-from browser import PATIENCE, another_browser, check, go_to, playwright, settle
+from browser import PATIENCE, another_tab, check, go_to, playwright, settle
 
 from dashboard import app
 from rvq_core.clips.representations.humanml3d import humanml3d_features
 from rvq_core.clips.smplx import PARENTS, canonical_skeleton
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
 WITHOUT_CHARTS = ("Clip", "Export", "Docs")
 BODY = 22
@@ -53,7 +53,7 @@ def test_the_health_table_fits_the_page(server, page):
     assert wide <= shown
 
 
-def test_a_copied_link_opened_in_a_new_browser_shows_the_same(server, page, chromium):
+def test_a_copied_link_opened_in_a_new_browser_shows_the_same(server, page):
     page.goto(server)
     settle(page, 2)
     choose_checkpoint(page, "b.safetensors")
@@ -70,7 +70,7 @@ def test_a_copied_link_opened_in_a_new_browser_shows_the_same(server, page, chro
     link = page.evaluate("navigator.clipboard.readText()")
     assert all(part in link for part in ("/codebook_map?", "checkpoint=b.safetensors", "colour=norm", "split=all"))
 
-    with another_browser(page, chromium) as fresh:
+    with another_tab(page) as fresh:
         fresh.goto(link)
         settle(fresh, 1)
         assert fresh.get_by_text("L2 norm").count() == 1

@@ -13,15 +13,16 @@ from rvq_core.autoencoder import RVQVAE, RVQVAEConfig
 from rvq_core.loading import Normalizer
 from rvq_core.loading.formats.native import NativeHeader, save_native
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("clip_browser")]
 
 SECONDS, FPS, QUANTIZERS = 10, 30, 6
 PAYLOAD = 3_000_000
 
 
-@pytest.fixture
-def clip_server(tmp_path: Path):
+@pytest.fixture(scope="module")
+def clip_server(tmp_path_factory):
     """Ten seconds of 55 joints at 30 fps, walking and waving, and two checkpoints of six quantizers."""
+    tmp_path: Path = tmp_path_factory.mktemp("clip_server")
     rng = np.random.default_rng(0)
     times = np.arange(SECONDS * FPS) / FPS
     poses = 0.4 * np.sin(times[:, None] * rng.uniform(1, 4, 165) + rng.uniform(0, 6, 165))

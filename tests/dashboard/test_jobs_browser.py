@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import PATIENCE, another_browser, check, serve, serving
+from browser import PATIENCE, another_tab, check, serve, serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("jobs_browser"), pytest.mark.timeout(900)]
 
 MANY = 1500
 FURTHER = "before => { const t = document.body.innerText.match(/([0-9]+) of 1500/); return t && t[1] > before }"
@@ -37,13 +37,13 @@ def clips_done(page) -> int:
     return int(re.search(r"(\d+) of 1500", progress(page).inner_text())[1])
 
 
-def test_one_window_runs_a_long_job_and_another_goes_on(page, chromium, tmp_path: Path, checkpoints: Path, many_clips):
+def test_one_window_runs_a_long_job_and_another_goes_on(page, tmp_path: Path, checkpoints: Path, many_clips):
     with serving(tmp_path, checkpoints, many_clips) as (address, process):
         page.goto(address)
         progress(page).wait_for()
         check(page)
         before = clips_done(page)
-        with another_browser(page, chromium) as other:
+        with another_tab(page) as other:
             with standing_still(child_of(process.pid)):
                 other.goto(f"{address}/codebook_map", timeout=2.5 * PATIENCE)
                 other.locator(".js-plotly-plot").wait_for()

@@ -1,9 +1,9 @@
 """Linked views in a real browser: a click in one chart is marked in the others, on other pages and behind a link."""
 
 import pytest
-from browser import another_browser, check, go_to, settle
+from browser import another_tab, check, go_to, settle
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("linked_browser")]
 
 CHOSEN = """() => [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => plot._fullData
     .filter(trace => trace.selectedpoints).map(trace => trace.selectedpoints.length))"""
@@ -23,7 +23,7 @@ def chip(page, name: str):
     return page.get_by_role("button", name=name)
 
 
-def test_a_layer_clicked_on_the_overview_is_marked_everywhere_until_it_is_cleared(server, page, chromium):
+def test_a_layer_clicked_on_the_overview_is_marked_everywhere_until_it_is_cleared(server, page):
     page.goto(server)
     settle(page, 2)
     plot = page.locator(".js-plotly-plot").first
@@ -38,7 +38,7 @@ def test_a_layer_clicked_on_the_overview_is_marked_everywhere_until_it_is_cleare
     chip(page, "layer 2").wait_for()
     page.wait_for_url("**selected_layers=2**")
     check(page)
-    with another_browser(page, chromium) as fresh:
+    with another_tab(page) as fresh:
         fresh.goto(page.url)
         settle(fresh, 1)
         chip(fresh, "layer 2").wait_for()

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
-from browser import find_chromium, open_tab, serving
+from browser import serving
 from streamlit.testing.v1 import AppTest
 
 from dashboard import login
 from dashboard.launch import APP
-from rvq_core.bundled import bundled_checkpoints, bundled_clips
 
 pytestmark = pytest.mark.usefixtures("own_places")
 
@@ -78,13 +77,12 @@ def test_those_who_are_named_come_in(monkeypatch, who, emails, comes_in):
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_secrets_close_a_real_server(tmp_path: Path):
-    chromium = find_chromium()
+def test_secrets_close_a_real_server(page, tmp_path: Path, checkpoints: Path, clips: Path):
     (tmp_path / ".streamlit").mkdir()
     lines = [f'{name} = "{value}"' for name, value in AUTH.items()]
     (tmp_path / ".streamlit" / "secrets.toml").write_text("\n".join(["[auth]", *lines]), encoding="utf-8")
-    with serving(tmp_path, bundled_checkpoints(), bundled_clips()) as (address, _), open_tab(chromium) as page:
-        for path in ("", "/training", "/export?checkpoint=healthy"):
+    with serving(tmp_path, checkpoints, clips) as (address, _):
+        for path in ("", "/training", "/export?checkpoint=a.safetensors"):
             page.goto(address + path)
             page.get_by_text(login.WHO).wait_for()
             assert page.get_by_role("heading").all_inner_texts() == ["RVQ Lens"]

@@ -81,20 +81,28 @@ def serving(
 
 
 @contextmanager
-def open_tab(chromium: str) -> Iterator["playwright.Page"]:
-    """A tab of 1280 x 900 pixels; ``tab.complaints`` lists those of its console, its scripts and its requests."""
+def launched(chromium: str) -> Iterator["playwright.Browser"]:
+    """A running Chromium, for several tests: its tabs know nothing of each other."""
     with playwright.sync_playwright() as session:
         browser = session.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield _watched(browser.new_page(viewport=SIZE))
+        yield browser
         browser.close()
 
 
 @contextmanager
-def another_browser(tab, chromium: str) -> Iterator["playwright.Page"]:
-    """A tab as ``open_tab`` gives, of a browser that knows nothing of that of ``tab``: another process."""
-    browser = tab.context.browser.browser_type.launch(executable_path=chromium, args=FLAGS)
-    yield _watched(browser.new_page(viewport=SIZE))
-    browser.close()
+def open_tab(browser: "playwright.Browser") -> Iterator["playwright.Page"]:
+    """A tab of 1280 x 900 pixels with cookies, storage and permissions of its own, as in a browser just installed.
+
+    ``tab.complaints`` lists those of its console, its scripts and its requests.
+    """
+    context = browser.new_context(viewport=SIZE)
+    yield _watched(context.new_page())
+    context.close()
+
+
+def another_tab(tab: "playwright.Page"):
+    """A tab as ``open_tab`` gives, which knows nothing of ``tab``."""
+    return open_tab(tab.context.browser)
 
 
 def _watched(tab):
