@@ -42,6 +42,7 @@ class InPlace:
         """In the place of pytest's own."""
         lines, seconds = self.reached(session)
         functions = [one for one in gc.get_objects() if type(one) is FunctionType and self.is_of(one.__code__)]
+        gc.freeze()  # else each fork copies all pages when it looks for garbage
         for number, mutant in enumerate(self.mutants):
             near = [item for item in session.items if is_near(lines[item.nodeid], mutant)]
             order = {item: (mutant.line not in lines[item.nodeid], seconds[item.nodeid]) for item in near}

@@ -42,6 +42,8 @@ def test_codes_of_length_1_are_cosine_codes_and_stay_as_they_are(tmp_path: Path,
     ckpt = load_checkpoint(saved(tmp_path / "x.pt", lucidrains_state(books, TRUE)))
     assert (COSINE in ckpt.notes) == cosine
     assert all(torch.equal(found, book) for found, book in zip(ckpt.codebooks, books, strict=True))
+    alone = load_checkpoint(saved(tmp_path / "x.pt", lucidrains_state(books[1:], TRUE)))
+    assert (COSINE in alone.notes) == cosine
 
 
 def projections(dim: int = 6, outer: int = 9) -> dict:
