@@ -6,6 +6,7 @@ import gc
 import inspect
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -19,8 +20,8 @@ from typing import Any
 import pytest
 from mutants import Mutant
 
-SLOWER, PATIENCE = 4, 5.0
-"""A mutant is killed when its tests take so many times as long as without it, and so many seconds more."""
+SLOWER, PATIENCE = 4, 10.0
+"""A mutant is killed when one test takes so many times as long as without it, and so many seconds more."""
 
 InProcess = Callable[..., bool]
 """Runs work in a process of its own, for so many seconds at most: whether it said yes."""
@@ -47,16 +48,19 @@ class InPlace:
             near = [item for item in session.items if is_near(lines[item.nodeid], mutant)]
             order = {item: (mutant.line not in lines[item.nodeid], seconds[item.nodeid]) for item in near}
             near.sort(key=order.__getitem__)
-            patience = SLOWER * sum(seconds[item.nodeid] for item in near) + PATIENCE
-            if near and not self.in_process(partial(self.unseen, functions, mutant, session, near), patience):
+            most = {item: SLOWER * seconds[item.nodeid] + PATIENCE for item in near}
+            if near and not self.in_process(partial(self.unseen, functions, mutant, session, most), sum(most.values())):
                 self.killed(number)
         return True
 
-    def unseen(self, functions: list[FunctionType], mutant: Mutant, session: pytest.Session, near: list[Any]) -> bool:
-        """Whether these tests pass on a mutant, or it cannot be put in place."""
+    def unseen(
+        self, functions: list[FunctionType], mutant: Mutant, session: pytest.Session, most: dict[Any, float]
+    ) -> bool:
+        """Whether these tests pass on a mutant, each within its seconds, or it cannot be put in place."""
         if not put(functions, self.file, mutant):
             return True
-        for item, following in zip(near, [*near[1:], None], strict=True):
+        for item, following in zip(most, [*list(most)[1:], None], strict=True):
+            signal.alarm(int(most[item]))
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if session.testsfailed:
                 return False

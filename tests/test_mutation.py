@@ -83,9 +83,15 @@ TABLE = twice(3)
 
 def unused(x):
     return x < 1
+
+
+def three_or_more(x):
+    while x < 3:
+        x = x + 1
+    return x
 """
 TESTS = """import pytest
-from grown import grow, twice
+from grown import grow, three_or_more, twice
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +101,10 @@ def three():
 
 def test_it(tmp_path):
     assert grow(1) == 2
+
+
+def test_it_comes_to_an_end():
+    assert three_or_more(2) == 3
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -117,11 +127,14 @@ def grown(mutation, tmp_path: Path, monkeypatch) -> list[str]:
     return ["test_grown.py", f"--rootdir={tmp_path}", "-c", "/dev/null"]
 
 
-def test_a_fault_reaches_the_tests(mutation, grown: list[str]):
+def test_a_fault_reaches_the_tests(mutation, grown: list[str], monkeypatch):
+    monkeypatch.setattr("in_place.PATIENCE", 1.0)  # as one of them makes a loop without end
     faults = list(mutation.mutants_of(GROWN))
     words = [*mutation.OPTIONS, *grown]
     in_place = mutation.killed_in_place("grown.py", words, faults)
-    assert {faults[number].before for number in in_place} == {"return x + START", "x + START"}
+    assert {faults[number].before for number in in_place} == {
+        "return x + START", "x + START", "x < 3", "3", "x + 1", "1", "return x",
+    }  # fmt: skip
     # A number of the module, and what it computes when it is imported, are changed by a start from its text alone.
     by_text = {fault.before: fault for fault in faults if fault.function is None or "for" in fault.before}
     assert by_text.keys() == {"1", "3", "return [number * 2 for number in range(x)]"}
