@@ -331,3 +331,9 @@ def test_a_step_that_changes_nothing_is_not_worse():
     flat[:, 3] = 2.5
     table = reconstruction_table(clip_errors(flat, np.ones(3)), 0)
     assert table["gain"].iloc[1:].tolist() == [0.0, -0.5] and table["worse"].tolist() == [False, False, True]
+
+
+def test_joints_of_a_single_clip_have_figures_and_no_interval(errors_of_joints):
+    table = reconstruction_table(NO_ROWS, 0, by_joint=by_joint(errors_of_joints[:1], FRAMES[:1]))
+    np.testing.assert_allclose(table["value"], errors_of_joints[0, :3].T.ravel())
+    assert table[["low", "high"]].isna().all(axis=None)
