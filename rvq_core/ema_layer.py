@@ -22,8 +22,9 @@ from rvq_core.distributed import (
     world_size,
 )
 from rvq_core.kmeans import kmeans
-from rvq_core.latents import check_latents, commitment, look_up, straight_through, to_latents, to_tokens
-from rvq_core.nearest import gumbel_codes, nearest_codes
+from rvq_core.latents import check_latents, lengths_of, look_up, straight_through, to_latents, to_tokens
+from rvq_core.nearest import CodeSearch, gumbel_codes
+from rvq_core.residual_pass import Kept, Search, pass_through
 
 _EMA_BUFFERS = ("code_sum", "code_count", "init")
 
@@ -99,29 +100,39 @@ class QuantizeEMAReset(nn.Module):
         Returns ``(x_d [B, C, T], idx [B, T], commit_loss [], perplexity [])``, or without ``idx`` where not asked for.
         """
         check_latents(x, self.code_dim)
-        tokens = to_tokens(x)
-        self.initialise(tokens)
-        idx = self.quantize(tokens, temperature)
-        codes = self.dequantize(idx)
-        loss = commitment(to_tokens(x, detach=False) - codes)
-        perplexity = self.update_codebook(tokens, idx) if self.training else batch_perplexity(self.count(idx))
-        out = to_latents(codes, x)
+        tokens = to_tokens(x, detach=False).to(self.codebook.dtype)
+        passed = pass_through(tokens, [self], Kept(1), temperature, keep_inputs=self.training)
+        (idx,) = passed.chosen
+        learnt = [self.update_codebook(tokens, idx) for tokens in passed.inputs]
+        (perplexity,) = learnt or [batch_perplexity(self.count(idx))]
+        out = to_latents(passed.total, x).contiguous()
         if self.training:
             out = straight_through(out, x)
         if return_idx:
-            return out, idx.view(x.shape[0], x.shape[2]), loss, perplexity
-        return out, loss, perplexity
+            return out, idx.view(x.shape[0], x.shape[2]), passed.loss, perplexity
+        return out, passed.loss, perplexity
 
-    @torch.no_grad()
     def quantize(self, tokens: Tensor, temperature: float | None = None) -> Tensor:
         """Index of the nearest code for tokens [N, C] -> [N]. In training a ``temperature`` above 0 samples instead."""
-        with torch.autocast(tokens.device.type, enabled=False):
-            # A model in half precision searches in float32: the codes are exact there, sums of their products are not.
-            codebook = self.codebook.to(torch.promote_types(self.codebook.dtype, torch.float32))
-            tokens = tokens.to(codebook.dtype)
-            if self.training and temperature is not None and temperature > 0:
-                return gumbel_codes(tokens, codebook, temperature)
-            return nearest_codes(tokens, codebook)
+        return self.search(temperature)(tokens, lengths_of(tokens))
+
+    @torch.no_grad()
+    def search(self, temperature: float | None = None) -> Search:
+        """What ``quantize`` does, made ready for many calls; the codebook must not change between them."""
+        # A model in half precision searches in float32: the codes are exact there, sums of their products are not.
+        codebook = self.codebook.to(torch.promote_types(self.codebook.dtype, torch.float32))
+        with torch.autocast(codebook.device.type, enabled=False):
+            ready = CodeSearch(codebook)
+
+        @torch.no_grad()
+        def found(tokens: Tensor, lengths: Tensor) -> Tensor:
+            with torch.autocast(tokens.device.type, enabled=False):
+                tokens = tokens.to(codebook.dtype)
+                if self.training and temperature is not None and temperature > 0:
+                    return gumbel_codes(tokens, codebook, temperature)
+                return ready.nearest(tokens, lengths)
+
+        return found
 
     def dequantize(self, idx: Tensor) -> Tensor:
         """Codes of indices [...] -> [..., C]; an index of -1 gives zeros."""
@@ -134,10 +145,15 @@ class QuantizeEMAReset(nn.Module):
         counts = idx.new_zeros(self.nb_code).scatter_add_(0, idx, torch.ones_like(idx))
         return counts.to(self.codebook.dtype)
 
+    @property
+    def awaits_tokens(self) -> bool:
+        """Whether this training's next batch fills the codebook, which is fresh."""
+        return self.training and not bool(self.init)
+
     @torch.no_grad()
     def initialise(self, tokens: Tensor) -> None:
         """Fill a fresh codebook with tokens [N, C] of the first training batch; does nothing in eval or later."""
-        if not self.training or bool(self.init):
+        if not self.awaits_tokens:
             return
         tokens = self._as_followed(tokens)
         fresh = self._random_tokens(tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +48,12 @@ def to_latents(tokens: Tensor, x: Tensor) -> Tensor:
     return tokens.view(x.shape[0], x.shape[2], x.shape[1]).transpose(1, 2).to(x.dtype)
 
 
+def lengths_of(tokens: Tensor) -> Tensor:
+    """Lengths [N, 1] of tokens [N, C], in float32 or their own precision, whichever is higher."""
+    precision = torch.promote_types(tokens.dtype, torch.float32)
+    return torch.linalg.vector_norm(tokens, dim=1, keepdim=True, dtype=precision)
+
+
 def look_up(idx: Tensor, codebook: Tensor) -> Tensor:
     """Codes of indices [...] -> [..., C]; an index of -1 gives zeros."""
     missing = idx < 0
@@ -74,14 +81,6 @@ def sum_of_codes(indices: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
     return F.embedding_bag((indices + starts).masked_fill(indices < 0, len(rows) - 1), rows, mode="sum")
 
 
-def commitment(residual: Tensor) -> Tensor:
-    """mse(x, sg(x_d)) + mse(sg(x), x_d) of the residual x - x_d: twice its mean square, with the gradient of one."""
-    if not residual.numel():
-        return residual.new_zeros(())
-    mse = residual.float().square().mean()
-    return mse + mse.detach()
-
-
 def rotated(quantized: Tensor, x: Tensor) -> Tensor:
     """The codes' values [B, C, T] with the gradient of x turned and scaled onto them: the rotation trick.
 
@@ -99,5 +98,18 @@ def rotated(quantized: Tensor, x: Tensor) -> Tensor:
 
 
 def straight_through(quantized: Tensor, x: Tensor) -> Tensor:
-    """The codes' values with the gradient of ``x``; x - x.detach() is exactly 0, so no bit of a code changes."""
-    return quantized + (x - x.detach())
+    """``quantized`` itself, which is written to by nobody else, with the gradient of ``x``."""
+    return _StraightThrough.apply(quantized, x)
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, quantized: Tensor, x: Tensor) -> Tensor:
+        del x
+        ctx.mark_dirty(quantized)
+        return quantized
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> tuple[None, Tensor]:
+        del ctx
+        return None, gradient[0]

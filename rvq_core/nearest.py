@@ -4,19 +4,20 @@ One matrix product per chunk gives ``|c|^2 / 2 - x.c``, which orders the codes o
 rounding can swap codes that lie almost equally far, so tokens whose two best scores are closer than the rounding
 bound are decided again from float64 differences. Equal distances go to the lowest index.
 
-On a CPU the chunks are small enough to be still in its cache when the best score is looked for, the product is
-oneDNN's (on some processors several times as fast as that behind ``torch.mm``) and the argmin is numpy's, which uses
-vector instructions where torch's does not.
+On a CPU the chunks are small enough to be still in its cache when the best score is looked for, the product is that of
+the faster library (``products.py``) and the argmin is numpy's, which uses vector instructions where torch's does not.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from rvq_core.latents import lengths_of
+from rvq_core.products import scores_by
 
 CHUNK_SCORES = 1 << 22
 """Scores held at once (tokens x codes): 16 MB of float32, so the search stays flat in memory."""
@@ -31,35 +32,51 @@ _FLOAT32, _TF32, _BFLOAT16 = 2.0**-24, 2.0**-11, 2.0**-8
 """Unit roundoffs."""
 
 
-@torch.no_grad()
 def nearest_codes(tokens: Tensor, codebook: Tensor) -> Tensor:
     """Index of the code nearest to each token.
 
     ``tokens`` [N, C] and ``codebook`` [K, C], float32 or float64, of a size whose squares are finite -> [N] int64. The
     lowest index wins a tie. Nothing is written to.
     """
-    index = torch.zeros((tokens.shape[0], 1), dtype=torch.int64, device=tokens.device)
-    if codebook.shape[0] == 1:
+    return CodeSearch(codebook).nearest(tokens, lengths_of(tokens))
+
+
+class CodeSearch:
+    """A codebook [K, C] made ready to be searched any number of times; it must not change meanwhile."""
+
+    @torch.no_grad()
+    def __init__(self, codebook: Tensor) -> None:
+        self.codebook = codebook
+        half_norms = codebook.square().sum(dim=1).mul_(0.5)
+        self._largest = half_norms.max()
+        half_norms.masked_fill_(_repeats(codebook, half_norms), torch.inf)
+        self._score = scores_by(codebook, half_norms)
+        self._error = _ScoreError.of(codebook)
+
+    @torch.no_grad()
+    def nearest(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """As ``nearest_codes``: tokens [N, C] and their lengths [N, 1] -> [N] int64."""
+        index = torch.zeros((tokens.shape[0], 1), dtype=torch.int64, device=tokens.device)
+        if self.codebook.shape[0] == 1:
+            return index.squeeze(1)
+        best, second = (tokens.new_empty(tokens.shape[0], n) for n in (1, 1))
+        rows = _rows_at_once(self.codebook, tokens.device)
+        for start in range(0, tokens.shape[0], rows):
+            chunk = slice(start, start + rows)
+            scores = self._score(tokens[chunk])
+            _argmin(scores, out=index[chunk])
+            torch.gather(scores, 1, index[chunk], out=best[chunk])
+            scores.scatter_(1, index[chunk], torch.inf)
+            torch.amin(scores, 1, keepdim=True, out=second[chunk])
+        near = (second <= best + self._error.widest_margin(lengths, self._largest)).squeeze(1).nonzero().squeeze(1)
+        margins = self._error.margins(lengths[near], best[near], self._largest)
+        still = (second[near] <= best[near] + margins).squeeze(1)
+        near, margins = near[still], margins[still]
+        for chunk, margin in zip(near.split(rows), margins.split(rows), strict=True):
+            candidates = self._score(tokens[chunk])
+            candidates = candidates <= candidates.amin(dim=1, keepdim=True) + margin
+            index[chunk, 0] = _decide_in_float64(tokens[chunk], self.codebook, candidates)
         return index.squeeze(1)
-    half_norms = codebook.square().sum(dim=1).mul_(0.5)
-    largest = half_norms.max()
-    half_norms = half_norms.masked_fill(_repeats(codebook, half_norms), torch.inf)
-    score = _scores_by(codebook, half_norms)
-    best, second = (tokens.new_empty(tokens.shape[0], n) for n in (1, 1))
-    rows = _rows_at_once(codebook, tokens.device)
-    for start in range(0, tokens.shape[0], rows):
-        chunk = slice(start, start + rows)
-        scores = score(tokens[chunk])
-        _argmin(scores, out=index[chunk])
-        torch.gather(scores, 1, index[chunk], out=best[chunk])
-        scores.scatter_(1, index[chunk], torch.inf)
-        torch.amin(scores, 1, keepdim=True, out=second[chunk])
-    error = _ScoreError.of(codebook)
-    margins = error.margins(tokens.norm(dim=1, keepdim=True), best, largest)
-    near = (second <= best + margins).squeeze(1).nonzero().squeeze(1)
-    for chunk in near.split(rows):
-        index[chunk, 0] = _decide_near_ties(tokens[chunk], codebook, score(tokens[chunk]), margins[chunk])
-    return index.squeeze(1)
 
 
 def gumbel_codes(tokens: Tensor, codebook: Tensor, temperature: float) -> Tensor:
@@ -82,26 +99,6 @@ def _rows_at_once(codebook: Tensor, device: torch.device) -> int:
     """Tokens whose scores are held at once."""
     scores = min(CHUNK_SCORES, CACHED_SCORES) if device.type == "cpu" else CHUNK_SCORES
     return max(1, scores // codebook.shape[0])
-
-
-def _scores_by(codebook: Tensor, half_norms: Tensor) -> Callable[[Tensor], Tensor]:
-    """The function from tokens [n, C] to scores [n, K]."""
-    if _has_onednn(codebook):
-        negative = codebook.neg()
-        return lambda tokens: torch.ops.mkldnn._linear_pointwise(tokens, negative, half_norms, "none", [], "")
-    transposed = codebook.t()
-    return lambda tokens: torch.addmm(half_norms, tokens, transposed, alpha=-1)
-
-
-def _has_onednn(codebook: Tensor) -> bool:
-    """Whether oneDNN can take the product: in float32 on a CPU, where torch was built with it and it is not off."""
-    return (
-        codebook.device.type == "cpu"
-        and codebook.dtype == torch.float32
-        and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
 
 
 def _argmin(scores: Tensor, out: Tensor) -> None:
@@ -137,13 +134,17 @@ class _ScoreError(NamedTuple):
         products = self.of_product * norms * (2 * half_norms).sqrt()
         return products.add_(self.of_half_norm * half_norms + self.underflow)
 
+    def widest_margin(self, norms: Tensor, largest: Tensor) -> Tensor:
+        """The same for the longest of all codes, whose half squared length is ``largest``."""
+        return 2 * self.bound(norms, largest)
+
     def margins(self, norms: Tensor, best: Tensor, largest: Tensor) -> Tensor:
         """By how much a code may seem farther than the ``best`` score of a token, and yet be the nearest.
 
-        First for the longest of all codes, whose half squared length is ``largest``. A code within that margin is no
-        longer than the token and its distance from the code together, which narrows the margin, and so on.
+        A code within the widest margin is no longer than the token and its distance from the code together, which
+        narrows the margin, and so on.
         """
-        margin = 2 * self.bound(norms, largest)
+        margin = self.widest_margin(norms, largest)
         for _ in range(_NARROWINGS):
             squared_distance = (1 + self.of_half_norm) * norms.square() + 2 * best + 4 * margin
             longest = norms + squared_distance.clamp_(min=0).sqrt_()
@@ -188,21 +189,12 @@ def _roundoff_of_onednn() -> float:
     return _BFLOAT16
 
 
-def _decide_near_ties(tokens: Tensor, codebook: Tensor, scores: Tensor, margins: Tensor) -> Tensor:
-    """The nearest code of tokens [n, C] with near-ties, from float64 distances of all codes within the margin."""
-    candidates = scores <= scores.amin(dim=1, keepdim=True) + margins
-    return _decide_in_float64(tokens, codebook, candidates)
-
-
 def _decide_in_float64(tokens: Tensor, codebook: Tensor, candidates: Tensor) -> Tensor:
     """The nearest of each token's candidate codes [n, K] (bool), the lowest index among equals."""
-    out = torch.empty(tokens.shape[0], dtype=torch.int64, device=tokens.device)
-    rows = max(1, CHUNK_SCORES // (codebook.shape[0] * codebook.shape[1]))
-    for start in range(0, tokens.shape[0], rows):
-        mask = candidates[start : start + rows]
-        row, code = mask.nonzero(as_tuple=True)
-        pairs = tokens[start : start + rows][row].double() - codebook[code].double()
-        distances = torch.full(mask.shape, torch.inf, dtype=torch.float64, device=tokens.device)
-        distances[row, code] = pairs.square_().sum(dim=1)
-        out[start : start + rows] = distances.argmin(dim=1)
-    return out
+    row, code = candidates.nonzero(as_tuple=True)
+    pairs = max(1, CHUNK_SCORES // codebook.shape[1])
+    parts = zip(row.split(pairs), code.split(pairs), strict=True)
+    squared = torch.cat([(tokens[r].double() - codebook[c].double()).square_().sum(dim=1) for r, c in parts])
+    least = squared.new_full((len(tokens),), torch.inf).scatter_reduce_(0, row, squared, "amin")
+    nearest = squared == least[row]
+    return row.new_zeros(len(tokens)).scatter_reduce_(0, row[nearest], code[nearest], "amin", include_self=False)

@@ -8,12 +8,9 @@ Shapes: latents [B, C, T], indices [B, T, Q], codebooks [Q, K, C], tokens [N, C]
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rvq_core.codebook_options import PLAIN, CodebookOptions
@@ -23,13 +20,13 @@ from rvq_core.latents import (
     check_latents,
     checked_indices,
     checked_mask,
-    commitment,
     rotated,
     straight_through,
     sum_of_codes,
     to_latents,
     to_tokens,
 )  # fmt: skip
+from rvq_core.residual_pass import Kept, Passed, pass_through
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +38,6 @@ class ForwardStats:
 
     perplexity: Tensor
     commit_loss: Tensor
-
-
-class _Kept(NamedTuple):
-    """How many layers a forward uses; where samples differ, how many of them each does [B], or each token [N]."""
-
-    layers: int
-    of_each: Tensor | None = None
-
-
-class _Passed(NamedTuple):
-    """N tokens after n layers: of each its input (kept in training), indices and loss []; the sum of the codes [N, C].
-
-    Input [M, C] and indices [M] are of the tokens that the layer had: ``rows`` [M] of all N, None for all.
-    """
-
-    inputs: list[Tensor]
-    indices: list[Tensor]
-    losses: list[Tensor]
-    rows: list[Tensor | None]
-    total: Tensor
-
-    def all_indices(self, tokens: int) -> Iterator[Tensor]:
-        """Of each layer the index of every token [N], -1 where it had none."""
-        for rows, idx in zip(self.rows, self.indices, strict=True):
-            yield idx if rows is None else idx.new_full((tokens,), -1).index_copy_(0, rows, idx)
 
 
 class ResidualVQ(nn.Module):
@@ -170,10 +142,9 @@ class ResidualVQ(nn.Module):
         kept = self._kept_layers(force_dropout_index, x)
         if kept.of_each is not None:
             kept = kept._replace(of_each=kept.of_each.repeat_interleave(x.shape[2])[present])
-        passed = self._quantize(tokens, kept, sample_codebook_temp)
+        passed = pass_through(tokens, self.ema_layers(), kept, sample_codebook_temp, keep_inputs=self.training)
         indices = torch.full((x.shape[0] * x.shape[2], self.num_quantizers), -1, device=x.device)
-        for q, idx in enumerate(passed.all_indices(len(tokens))):
-            indices[present, q] = idx
+        indices[present, : kept.layers] = passed.indices
         total = passed.total
         if mask is not None:
             total = total.new_zeros((len(indices), self.code_dim)).index_put_((mask.reshape(-1),), total)
@@ -183,7 +154,7 @@ class ResidualVQ(nn.Module):
             estimate = rotated if self.rotation_trick else straight_through
             quantized = estimate(quantized, inner if mask is None else inner * mask[:, None])
         all_codes = self._all_codes(indices) if return_all_codes else None
-        commit_loss, perplexity = self._summarise(passed.losses, self._update(passed), x)
+        commit_loss, perplexity = self._summarise(passed, self._update(passed), x)
         if all_codes is not None:
             return self.from_code_space(quantized), indices, commit_loss, perplexity, all_codes
         return self.from_code_space(quantized), indices, commit_loss, perplexity
@@ -197,30 +168,6 @@ class ResidualVQ(nn.Module):
     def get_codebook_entry(self, indices: Tensor) -> Tensor:
         """The latents that indices stand for, the sum of their codes: [B, T, q <= Q] -> [B, C, T]."""
         return self.from_code_space(self._sum_of_codes(checked_indices(indices, self.num_quantizers, self.nb_code)))
-
-    def _quantize(self, residual: Tensor, kept: _Kept, temperature: float | None) -> _Passed:
-        """Tokens [N, C] through the layers that are kept of each."""
-        passed = _Passed([], [], [], [], torch.zeros_like(residual, requires_grad=False))
-        for q, layer in enumerate(self.ema_layers()[: kept.layers]):
-            rows = None if kept.of_each is None else (kept.of_each > q).nonzero().squeeze(1)
-            given = residual if rows is None else residual[rows]
-            entering = given.detach()
-            layer.initialise(entering)
-            idx = layer.quantize(entering, temperature)
-            codes = F.embedding(idx, layer.codebook)
-            left = given - codes
-            if rows is None:
-                residual = left
-                passed.total.add_(codes)
-            else:
-                residual = residual.index_copy(0, rows, left)
-                passed.total.index_add_(0, rows, codes)
-            passed.rows.append(rows)
-            passed.indices.append(idx)
-            passed.losses.append(commitment(left))
-            if self.training:
-                passed.inputs.append(entering)
-        return passed
 
     @torch.no_grad()
     def _all_codes(self, indices: Tensor) -> Tensor:
@@ -244,49 +191,49 @@ class ResidualVQ(nn.Module):
         total = sum_of_codes(indices.flatten(0, 1), codebooks)
         return total.view(*indices.shape[:2], self.code_dim).transpose(1, 2).contiguous()
 
-    def _kept_layers(self, force_dropout_index: int, x: Tensor) -> _Kept:
+    def _kept_layers(self, force_dropout_index: int, x: Tensor) -> Kept:
         """The layers that this forward uses of latents ``x``."""
         if not -1 <= force_dropout_index <= self.num_quantizers:
             raise ValueError(
                 f"force_dropout_index must be -1 (not forced) or 0..{self.num_quantizers}, got {force_dropout_index}"
             )
         if force_dropout_index >= 0:
-            return _Kept(force_dropout_index)
+            return Kept(force_dropout_index)
         if not self.training or self.quantize_dropout_prob == 0:
-            return _Kept(self.num_quantizers)
+            return Kept(self.num_quantizers)
         if self.dropout_per_sample:
             return self._kept_by_sample(x)
         resolution = 1 << 24
         if draw_on_rank_zero(0, resolution) >= self.quantize_dropout_prob * resolution:
-            return _Kept(self.num_quantizers)
-        return _Kept(draw_on_rank_zero(self.quantize_dropout_cutoff_index + 1, self.num_quantizers + 1))
+            return Kept(self.num_quantizers)
+        return Kept(draw_on_rank_zero(self.quantize_dropout_cutoff_index + 1, self.num_quantizers + 1))
 
-    def _kept_by_sample(self, x: Tensor) -> _Kept:
+    def _kept_by_sample(self, x: Tensor) -> Kept:
         """The same, drawn for each sample of ``x`` by itself; rank 0 draws for those of all ranks."""
         begin, total = place_among_ranks(x)
         cut = torch.rand(total, device=x.device) < self.quantize_dropout_prob
         least = self.quantize_dropout_cutoff_index + 1
         drawn = torch.randint(least, self.num_quantizers + 1, (total,), device=x.device)
         of_each = take_from_rank_zero(torch.where(cut, drawn, self.num_quantizers))
-        return _Kept(int(of_each.max()) if total else 0, of_each[begin : begin + x.shape[0]])
+        return Kept(int(of_each.max()) if total else 0, of_each[begin : begin + x.shape[0]])
 
-    def _update(self, passed: _Passed) -> list[Tensor]:
+    def _update(self, passed: Passed) -> list[Tensor]:
         """Batch perplexity of each layer in use; in training the codebooks take their EMA step."""
         layers = self.ema_layers()
         if self.training and not self.shared_codebook:
-            steps = zip(layers, passed.inputs, passed.indices, strict=False)
+            steps = zip(layers, passed.inputs, passed.chosen, strict=False)
             return [layer.update_codebook(tokens, idx) for layer, tokens, idx in steps]
-        used = zip(layers, passed.indices, strict=False)
+        used = zip(layers, passed.chosen, strict=False)
         perplexities = [batch_perplexity(layer.count(idx)) for layer, idx in used]
         if self.training and passed.inputs:
-            layers[0].update_codebook(torch.cat(passed.inputs), torch.cat(passed.indices))
+            layers[0].update_codebook(torch.cat(passed.inputs), torch.cat(passed.chosen))
         return perplexities
 
-    def _summarise(self, losses: Iterable[Tensor], perplexities: list[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    def _summarise(self, passed: Passed, perplexities: list[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
         """Means over the layers in use, and ``self.last``."""
         if not perplexities:
             self.last = ForwardStats(x.new_zeros(0), x.new_zeros(0))
             return x.new_zeros(()), x.new_ones(())
-        loss, perplexity = torch.stack(list(losses)), torch.stack(perplexities)
-        self.last = ForwardStats(perplexity, loss.detach())
-        return loss.mean(), perplexity.mean()
+        perplexity = torch.stack(perplexities)
+        self.last = ForwardStats(perplexity, passed.losses)
+        return passed.loss, perplexity.mean()

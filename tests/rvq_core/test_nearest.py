@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rvq_core import load_checkpoint, load_clips, nearest
+from rvq_core import load_checkpoint, load_clips, nearest, products
 from rvq_core.bundled import bundled_checkpoints, bundled_clips
 from rvq_core.nearest import gumbel_codes, nearest_codes
 from rvq_core.tokens import Pipeline
@@ -150,9 +150,11 @@ def test_agrees_with_brute_force_on_what_each_layer_of_the_bundled_checkpoint_se
 @pytest.mark.parametrize("data", [many_dimensions, near_tie_data, one_far_dimension])
 def test_both_libraries_for_the_product_lead_to_the_same_codes(monkeypatch, data):
     tokens, codebook = data()
-    found = nearest_codes(tokens, codebook)
-    monkeypatch.setattr(nearest, "_has_onednn", lambda _: False)
-    assert torch.equal(nearest_codes(tokens, codebook), found)
+    found = []
+    for wins in (True, False):
+        monkeypatch.setattr(products, "_onednn_wins", lambda *_, wins=wins: wins)
+        found.append(nearest_codes(tokens, codebook))
+    assert torch.equal(*found)
 
 
 @pytest.mark.parametrize("name", ["ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"])
@@ -171,7 +173,7 @@ def test_the_bound_of_a_score_holds():
     for data in (random_data, far_data, one_far_dimension, many_dimensions):
         tokens, codebook = data()
         half_norms = codebook.square().sum(dim=1) / 2
-        scores = nearest._scores_by(codebook, half_norms)(tokens).double()
+        scores = products.scores_by(codebook, half_norms)(tokens).double()
         true = codebook.double().square().sum(dim=1) / 2 - tokens.double() @ codebook.double().t()
         bound = nearest._ScoreError.of(codebook).bound(tokens.norm(dim=1, keepdim=True), half_norms)
         assert ((scores - true).abs() <= bound).all(), data.__name__

@@ -1,0 +1,142 @@
+import pytest
+import torch
+from torch import Tensor
+
+from rvq_core import ResidualVQ, residual_pass
+from rvq_core.ema_layer import QuantizeEMAReset
+from rvq_core.residual_pass import Kept, pass_through
+
+N, C, K, Q = 23, 6, 5, 4
+
+
+def layers(seed: int = 0) -> list[QuantizeEMAReset]:
+    torch.manual_seed(seed)
+    found = [QuantizeEMAReset(K, C, mu=0.9).eval() for _ in range(Q)]
+    for q, layer in enumerate(found):
+        layer.codebook.copy_(torch.randn(K, C) / (q + 1))
+        layer.init.fill_(1)
+    return found
+
+
+def tokens(dtype: torch.dtype = torch.float32) -> Tensor:
+    torch.manual_seed(1)
+    return torch.randn(N, C, dtype=dtype)
+
+
+def of_each() -> Tensor:
+    return torch.tensor([0, 1, 2, 3, 4] * 5)[:N]
+
+
+def by_hand(x: Tensor, stack: list[QuantizeEMAReset], kept: Tensor) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
+    """Indices, sums, inputs and mean loss, one token and layer at a time; the loss as autograd would have it."""
+    indices = torch.full((N, Q), -1)
+    total, losses, inputs = torch.zeros(N, C), [], []
+    residual = [x[n] for n in range(N)]
+    for q, layer in enumerate(stack):
+        squares, given = [], []
+        for n in range(N):
+            if kept[n] <= q:
+                continue
+            given.append(residual[n].detach())
+            indices[n, q] = (residual[n].detach() - layer.codebook).square().sum(dim=1).argmin()
+            code = layer.codebook[indices[n, q]]
+            total[n] = total[n] + code
+            residual[n] = residual[n] - code
+            squares.append((residual[n] ** 2).mean())
+        mse = torch.stack(squares).mean()
+        losses.append(mse + mse.detach())
+        inputs.append(torch.stack(given))
+    return indices, total, inputs, torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize("at_once", [1, 4, N, 100])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_a_pass_by_hand_however_many_tokens_are_under_way(monkeypatch, at_once, ragged):
+    monkeypatch.setattr(residual_pass, "CACHED_NUMBERS", at_once * C)
+    kept = of_each() if ragged else torch.full((N,), Q)
+    x = tokens().requires_grad_()
+    before = x.detach().clone()
+    passed = pass_through(x, layers(), Kept(Q, kept if ragged else None), keep_inputs=True)
+    wanted = tokens().requires_grad_()
+    indices, total, inputs, loss = by_hand(wanted, layers(), kept)
+    assert torch.equal(passed.indices, indices)
+    assert torch.equal(passed.total, total)
+    for q in range(Q):
+        assert torch.equal(passed.inputs[q], inputs[q])
+        assert torch.equal(passed.chosen[q], indices[kept > q, q])
+    torch.testing.assert_close(passed.loss, loss)
+    torch.testing.assert_close(passed.losses.mean(), loss.detach())
+    (3 * passed.loss).backward()
+    (3 * loss).backward()
+    torch.testing.assert_close(x.grad, wanted.grad)
+    assert torch.equal(x.detach(), before)
+
+
+def test_without_a_gradient_nothing_is_kept_for_it():
+    passed = pass_through(tokens(), layers(), Kept(Q))
+    assert not passed.loss.requires_grad
+    assert passed.inputs == []
+    with torch.no_grad():
+        assert not pass_through(tokens().requires_grad_(), layers(), Kept(Q)).loss.requires_grad
+
+
+def test_fewer_layers_and_none():
+    passed = pass_through(tokens(), layers(), Kept(2))
+    assert passed.indices.shape == (N, 2)
+    assert torch.equal(passed.indices, pass_through(tokens(), layers(), Kept(Q)).indices[:, :2])
+    nothing = pass_through(tokens().requires_grad_(), layers(), Kept(0))
+    assert nothing.indices.shape == (N, 0)
+    assert not nothing.total.any()
+    assert nothing.losses.shape == (0,)
+    assert nothing.loss == 0
+
+
+def test_no_tokens_reach_every_layer():
+    passed = pass_through(torch.empty(0, C), layers(), Kept(Q), keep_inputs=True)
+    assert passed.indices.shape == (0, Q)
+    assert [len(given) for given in passed.inputs] == [0] * Q
+    assert passed.losses.tolist() == [0] * Q
+
+
+def test_a_layer_that_no_token_had_loses_nothing():
+    passed = pass_through(tokens().requires_grad_(), layers(), Kept(Q, torch.ones(N, dtype=torch.int64)))
+    assert (passed.losses[1:] == 0).all()
+    assert (passed.indices[:, 1:] == -1).all()
+
+
+def test_a_fresh_codebook_takes_its_codes_from_all_tokens(monkeypatch):
+    monkeypatch.setattr(residual_pass, "CACHED_NUMBERS", 2 * C)
+    given = []
+    monkeypatch.setattr(QuantizeEMAReset, "initialise", lambda _, entering: given.append(len(entering)))
+    fresh = [QuantizeEMAReset(K, C, mu=0.9).train() for _ in range(2)]
+    pass_through(tokens(), fresh, Kept(2))
+    assert given == [N, N]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_gradient_in_half_precision_is_not_lost_in_small_factors(dtype):
+    # 2 / (n N C) of many tokens is below the smallest half: only the product of both factors fits.
+    torch.manual_seed(2)
+    quantizer = ResidualVQ(1, nb_code=K, code_dim=C, quantize_dropout_prob=0.0).train()
+    x = (50 * torch.randn(40, C, 500)).to(dtype)
+    quantizer(x.float())
+    found = x.clone().requires_grad_()
+    (1000 * quantizer.eval().to(dtype)(found)[2]).backward()
+    wanted = x.float().requires_grad_()
+    (1000 * quantizer.float()(wanted)[2]).backward()
+    torch.testing.assert_close(found.grad.float(), wanted.grad, rtol=0.02, atol=0.001)
+
+
+def test_float64_keeps_its_precision():
+    quantizer = ResidualVQ(Q, nb_code=K, code_dim=C, quantize_dropout_prob=0.0).double().train()
+    x = tokens(torch.float64).t()[None].clone()
+    quantizer(x)
+    quantizer.eval()
+    leaf = x.clone().requires_grad_()
+    quantizer(leaf)[2].backward()
+    step = torch.zeros_like(x)
+    step[0, 2, 7] = 1e-6
+    with torch.no_grad():
+        change = quantizer(x + step)[2] - quantizer(x - step)[2]
+    # Of the loss, twice a mean square, only one half has a gradient.
+    torch.testing.assert_close(leaf.grad[0, 2, 7], change / 2e-6 / 2, rtol=1e-7, atol=1e-9)
