@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench_dashboard import PATIENCE, ROOT, chromium, server
 from playwright.sync_api import Browser, Page, sync_playwright
+from served import PATIENCE, ROOT, chromium, server
 
 PAGES = ("overview", "usage", "codebook_map", "code", "reconstruction", "clip", "compare", "training", "export")
 ALL = "?checkpoint=run_00.safetensors&" + "&".join(f"compare=run_{number:02d}.safetensors" for number in range(1, 50))

@@ -19,10 +19,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench_dashboard import DRAWN, PATIENCE, chromium, free_port, wait_for
+from bench_dashboard import DRAWN
 from playwright.sync_api import Browser, sync_playwright
-
-ROOT = Path(__file__).resolve().parent.parent
+from served import PATIENCE, ROOT, chromium, free_port, wait_for
 
 
 def main() -> None:

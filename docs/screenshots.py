@@ -10,25 +10,20 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
-import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from served import PATIENCE, chromium, server  # noqa: E402 - found by the line above
 
 WIDTH, HEIGHT = 1280, 900
-PATIENCE = 180_000
 COLOURS = 128
 THEMES = ("light", "dark")
 ADDITIONS = {"codebook_map": "map_layers=layer+2", "code": "layer=1"}
@@ -55,7 +50,11 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=HEIGHT)
     told = parser.parse_args()
     told.out.mkdir(parents=True, exist_ok=True)
-    with dashboard() as address, sync_playwright() as session:
+    with (
+        tempfile.TemporaryDirectory() as home,  # nothing of this machine shows
+        server(ROOT / "dashboard" / "app.py", Path(home)) as address,
+        sync_playwright() as session,
+    ):
         browser = session.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
         for theme in THEMES:
             window = {"width": WIDTH, "height": told.height}
@@ -95,42 +94,6 @@ def save(picture: bytes, target: Path) -> None:
     """Write a picture with a palette: a page has few colours."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
     image.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
-
-
-@contextmanager
-def dashboard() -> Iterator[str]:
-    """A dashboard on the bundled files, with nothing of this machine in it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"HOME": folder, "XDG_CACHE_HOME": folder}
-        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "app.py"),
-                   "--server.port", str(port), "--server.headless", "true"]  # fmt: skip
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        try:
-            wait_for(port, process)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until the server answers."""
-    while process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.2)
-    sys.exit(f"screenshots: the dashboard ended with {process.returncode}")
-
-
-def chromium() -> str:
-    """Path of an installed Chromium."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    return found or sys.exit("screenshots: expected an installed Chromium, found none; install the package chromium")
 
 
 if __name__ == "__main__":

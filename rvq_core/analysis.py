@@ -38,7 +38,7 @@ from rvq_core.stats.sample import key_bound
 from rvq_core.stats.tables import CORPORA, LayerFacts, codes_table, layers_table
 from rvq_core.stats.token_tables import tables_of_counts
 from rvq_core.stats.trustworthiness import trustworthiness_table
-from rvq_core.stats.usage import perplexity_as_logged
+from rvq_core.stats.usage import count_codes, perplexity_as_logged
 from rvq_core.subset import limit_clips, limit_frames, subset_notes
 from rvq_core.sums import Sums
 from rvq_core.tokens import Pipeline
@@ -266,7 +266,7 @@ def _layer_facts(pipeline: Pipeline, sums: Sums) -> list[LayerFacts]:
     checkpoint = pipeline.checkpoint
     energy, ideal = sums.residual_energy(), sums.gaussian_energy()
     all_tokens = np.concatenate(sums.tokens)
-    by_clip = [np.stack(counts) for counts in zip(*sums.counts, strict=True)]
+    by_clip = [np.stack([count_codes(clip[:, q], codes) for clip in sums.tokens]) for q, codes in enumerate(sums.codes)]
     stored = checkpoint.training.get("code_counts", {})
     batch = _log_batch(checkpoint)
     ema, means = checkpoint.ema_counts, _ema_means(checkpoint)

@@ -12,6 +12,7 @@ from rvq_core.clips.facts import ClipFacts
 from rvq_core.clips.fit import cut_clip
 from rvq_core.corpus import Corpus
 from rvq_core.errors import ReportError
+from rvq_core.freed import give_back_freed
 from rvq_core.layer_value import ClipDetails, clip_details
 from rvq_core.measure import ClipErrors, measure_clip
 from rvq_core.ragged import FRAMES_TOGETHER
@@ -129,6 +130,7 @@ class OnePass:
             if len(sums.tokens) == len(blocks[number]):
                 yield number, sums
                 sums = BlockSums(self._empty())
+                give_back_freed()
 
     def _clips(
         self, blocks: Sequence[Sequence[Job]], numbers: Iterator[int], ranks: Ranks

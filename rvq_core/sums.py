@@ -20,7 +20,6 @@ from rvq_core.stats.gaussian import Moments, gaussian_energy
 from rvq_core.stats.reconstruction import JointErrors
 from rvq_core.stats.sample import LatentSample
 from rvq_core.stats.token_counts import TokenCounts
-from rvq_core.stats.usage import count_codes
 from rvq_core.stats.windows import ClosestWindows
 from rvq_core.tokens import Encoded
 
@@ -116,7 +115,6 @@ class Sums:
         self.codes = codes
         self.of_tokens = TokenCounts(codes)
         self.of_latents = LatentSums(codes, seed, below)
-        self.counts: list[list[NDArray[np.int64]]] = []
         self.tokens: list[Tokens] = []
         self.fingerprints: list[str] = []
         self.rows: list[ErrorRow] = []
@@ -127,7 +125,6 @@ class Sums:
         """Add a block; blocks come in their order."""
         self.of_latents.merge(block.of_latents)
         for tokens, seconds in zip(block.tokens, block.seconds_per_token, strict=True):
-            self.counts.append([count_codes(tokens[:, q], codes) for q, codes in enumerate(self.codes)])
             self.of_tokens.add(tokens, seconds)
         self.tokens += block.tokens
         self.fingerprints += block.fingerprints

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,7 @@ def analyze_parts(
     decoded = limit_clips(fitted, error_clips, seed, setting="error_clips")
     grouped = grouped_clips(fitted, groups)
     steps = len(decoded) + len(fitted) * len(part_set.parts)
-    measured: list[ClipErrors] = []
-    for done, clip in enumerate(one_by_one(decoded)):
-        if progress is not None:
-            progress(done, steps, clip.name)
-        measured.append(measure_clip(body, body.encode(clip)))
+    measured = list(_together(body, decoded, progress or (lambda _done, _total, _what: None), steps))
     parts: dict[str, Report] = {}
     for number, (part, checkpoint) in enumerate(part_set.parts.items(), start=1):
         told = None if progress is None else _shifted(progress, len(decoded) + (number - 1) * len(fitted), steps, part)
@@ -96,6 +92,13 @@ def analyze_parts(
         clip_errors=rows,
         parts=parts,
     )
+
+
+def _together(body: WholeBody, clips: Sequence[Clip], progress: Progress, steps: int) -> Iterator[ClipErrors]:
+    """Errors of each clip with all parts at once: the first of all ``steps``."""
+    for done, clip in enumerate(one_by_one(clips)):
+        progress(done, steps, clip.name)
+        yield measure_clip(body, body.encode(clip))
 
 
 def joint_rows(found: Sequence[JointErrors], names: set[str]) -> pd.DataFrame:
