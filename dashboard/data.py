@@ -258,7 +258,7 @@ def _umap_key(shas: str, settings: UmapSettings, _codebooks: list[NDArray[np.flo
 
 
 def run_history(path: Path) -> pd.DataFrame:
-    """The history of a run folder, read again when it is written."""
+    """The history of a run folder, read again when it is written. Raises RVQLensError."""
     return _history(stamp(path))
 
 
@@ -285,7 +285,9 @@ def _snapshot_stamps(folder: Path) -> tuple[FileStamp, ...]:
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _history(file: FileStamp) -> pd.DataFrame:
-    return pd.read_parquet(file.path)
+    from rvq_core.training.curves import read_history
+
+    return read_history(Path(file.path))
 
 
 @st.cache_data(max_entries=16, show_spinner="Comparing the snapshots …")

@@ -30,29 +30,47 @@ Draw = Callable[[pd.DataFrame], None]
 
 def show(folder: RunFolder, name: str, others: pd.DataFrame, draw: Draw) -> None:
     """Draw the history of the run in ``folder`` with that of ``others``, anew every few seconds until it is done."""
-    every = None if _is_done(folder) else EVERY
-    st.fragment(_look, run_every=every)(folder.path, name, others, draw, every is not None)
+    history = _history_or_error(folder)
+    if history is not None:
+        every = None if _is_done(folder, history) else EVERY
+        st.fragment(_look, run_every=every)(folder.path, name, others, draw, every is not None)
 
 
 def _look(path: Path, name: str, others: pd.DataFrame, draw: Draw, followed: bool) -> None:
     folder = RunFolder(path)
-    if followed and _is_done(folder):
+    history = _history_or_error(folder)
+    if history is None:
+        return
+    if followed and _is_done(folder, history):
         st.rerun()  # the whole page: what it tells of the checkpoint is that of the end
-    history = data.run_history(folder.history)
     st.caption(_progress(folder, history, followed))
     draw(pd.concat([history.assign(run=name), others], ignore_index=True))
     show_survival(path)
 
 
+def _history_or_error(folder: RunFolder) -> pd.DataFrame | None:
+    """The run's history; None where it cannot be read, which a box then tells."""
+    try:
+        return data.run_history(folder.history)
+    except RVQLensError as error:
+        components.error_box(error)
+        return None
+
+
 def _progress(folder: RunFolder, history: pd.DataFrame, followed: bool) -> str:
-    step, total = int(history["iteration"].max()), folder.iterations
+    step, total = _step(history), folder.iterations
     told = f"Step {step:,} of {total:,}" if total else f"Step {step:,}"
     return f"{told}; this page follows the run." if followed else f"{told}."
 
 
-def _is_done(folder: RunFolder) -> bool:
+def _is_done(folder: RunFolder, history: pd.DataFrame) -> bool:
     total = folder.iterations
-    return total is None or int(data.run_history(folder.history)["iteration"].max()) >= total
+    return total is None or _step(history) >= total
+
+
+def _step(history: pd.DataFrame) -> int:
+    """The last step that is told of; 0 before the first."""
+    return int(history["iteration"].max()) if len(history) else 0
 
 
 def show_survival(folder: Path) -> None:

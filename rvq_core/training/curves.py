@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
+
+from rvq_core.report import read_table
+from rvq_core.report_shape import NUMBER, TEXT
 
 ERROR = "held_out_mpjpe"
 LOSSES = ("reconstruction", "velocity", "commit", "position")
@@ -23,6 +27,11 @@ def curves(training: dict[str, Any]) -> pd.DataFrame:
     rows = [row for entry in entries if isinstance(entry, dict) for row in _rows(cast(dict[str, object], entry))]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"layer": "Int64", "value": "float64"})
     return table.sort_values(["series", "layer", "iteration"], ignore_index=True)
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """The table of ``curves`` from the history.parquet of a run's folder. Raises ReportError."""
+    return read_table(path, "rvq-lens train", columns={NUMBER: ("iteration", "layer", "value"), TEXT: ("series",)})
 
 
 def losses(table: pd.DataFrame) -> list[str]:
