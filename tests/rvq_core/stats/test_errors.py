@@ -86,6 +86,14 @@ def test_rotation_error_is_scipys_magnitude():
     assert value == pytest.approx(expected, rel=1e-10)
 
 
+def test_rotations_of_all_depths_are_measured_at_once():
+    rng = np.random.default_rng(0)
+    found, wanted = (Rotation.random(count, random_state=rng).as_matrix() for count in (3 * 2 * 5, 2 * 5))
+    found, wanted = found.reshape(3, 2, 5, 3, 3), wanted.reshape(2, 5, 3, 3)
+    expected = [errors.rotation_errors(one, wanted) for one in found]
+    np.testing.assert_allclose(errors.rotation_errors(found, wanted), expected)
+
+
 @pytest.mark.parametrize("degrees", [0.0, 1e-5, 0.1, 90.0, 179.9, 180.0])
 def test_rotation_error_of_small_and_large_angles(degrees):
     start = Rotation.from_rotvec([0.3, -0.8, 0.5])
