@@ -1,11 +1,12 @@
-# `make run` opens the dashboard, `make test` runs the whole suite; both set up what they need first.
+# `make run` opens the dashboard, `make test` runs the whole suite, `make coverage` tells the lines of rvq_core that it
+# leaves out; all set up what they need first.
 PYTHON ?= python3
 PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run install test lint docs clean
+.PHONY: run install test coverage lint docs clean
 
 run: $(VENV)/installed
 	$(BIN)/rvq-lens dash --port $(PORT)
@@ -14,6 +15,12 @@ install: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+coverage: $(VENV)/installed-test
+	rm -rf build/coverage
+	$(BIN)/python -m coverage run -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

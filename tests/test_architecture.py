@@ -38,6 +38,9 @@ def changes_under(heading: str) -> list[tuple[str, str | None, str]]:
     return found
 
 
+GROUP = pytest.mark.xdist_group("architecture")
+"""Of those that use one copy of the packages."""
+
 HEADINGS = re.findall(r"^### (.*)$", TEXT, flags=re.MULTILINE)
 
 
@@ -97,12 +100,14 @@ def test_there_is_an_example_of_everything_and_it_takes_as_many_places_as_the_pa
     assert len(told) == 5
 
 
+@GROUP
 def test_the_format_opens(changed: Path):
     torch.save({"rq.codebooks": torch.randn(3, 5, 2)}, changed / "x.pt")
     told = json.loads(command(changed, "inspect x.pt --json"))
     assert (told["format"], told["num_quantizers"], told["nb_code"], told["code_dim"]) == ("stacked", 3, 5, 2)
 
 
+@GROUP
 def test_the_reader_reads_and_refuses(changed: Path):
     features = np.random.default_rng(0).normal(size=(7, 263)).astype(np.float32)
     (changed / "tables").mkdir()
@@ -133,6 +138,7 @@ def report(changed: Path) -> Path:
     return changed / "told"
 
 
+@GROUP
 def test_the_metric_is_measured_told_compared_and_drawn(changed: Path, report: Path):
     errors = pd.read_parquet(report / "clip_errors.parquet").pivot(
         index=["clip", "n_active"], columns="metric", values="value"
@@ -151,6 +157,7 @@ def test_the_metric_is_measured_told_compared_and_drawn(changed: Path, report: P
     assert "height error (mm)" in (changed / "drawn/figures/error_height_error.svg").read_text(encoding="utf-8")
 
 
+@GROUP
 def test_the_figure_is_exported_with_its_explanation(changed: Path, report: Path):
     command(changed, "export told --out shares --formats csv,svg,html --figures top_share")
     told = pd.read_csv(changed / "shares/figures/top_share.csv")
@@ -158,6 +165,7 @@ def test_the_figure_is_exported_with_its_explanation(changed: Path, report: Path
     assert "leans on one code" in (changed / "shares/report.html").read_text(encoding="utf-8")
 
 
+@GROUP
 def test_the_page_stands_in_the_menu_and_draws(changed: Path, report: Path):
     del report  # whose clips it is shown for
     told = json.loads(run(changed, """

@@ -26,6 +26,7 @@ TESTS = "is a part of the tests itself"
 BENCH = "minutes, and the peers of the extra 'bench'"
 NOT_RUN = {
     "make run": MAKES, "make run PORT=8600": MAKES, "make test": MAKES, "make docs": MAKES, "make install": MAKES,
+    "make coverage": MAKES,
     "python -m rvq_core": SERVES,
     "rvq-lens dash --checkpoints DIR --clips DIR --port N": SERVES,
     "rvq-lens dash --checkpoints FOLDER --clips FOLDER": SERVES,

@@ -194,10 +194,8 @@ def save_checkpoint() -> Callable[..., Path]:
 PART_WIDTHS = {"upper": 78, "hands": 180, "lower": 54}
 
 
-@pytest.fixture
-def part_set(tmp_path: Path) -> Path:
-    """A folder ``body`` of three checkpoints of body parts, the hands with fewer quantizers and a longer stride."""
-    folder = tmp_path / "sets" / "body"
+def save_part_set(folder: Path) -> Path:
+    """Three checkpoints of body parts, the hands with fewer quantizers and a longer stride."""
     folder.mkdir(parents=True)
     for number, (part, width) in enumerate(PART_WIDTHS.items()):
         torch.manual_seed(number)
@@ -217,9 +215,13 @@ def part_set(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def body_clips(tmp_path: Path) -> Path:
-    """A folder of three clips of the whole body, as BEAT2 writes them."""
-    folder = tmp_path / "body_clips"
+def part_set(tmp_path: Path) -> Path:
+    """A folder ``body`` of three checkpoints of body parts, the hands with fewer quantizers and a longer stride."""
+    return save_part_set(tmp_path / "sets" / "body")
+
+
+def save_body_clips(folder: Path) -> Path:
+    """Three clips of the whole body, as BEAT2 writes them."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     for name, frames in (("walk", 40), ("wave", 64), ("turn", 36)):
@@ -227,6 +229,18 @@ def body_clips(tmp_path: Path) -> Path:
         poses = 0.4 * np.sin(2 * np.pi * (rng.uniform(0.2, 2, 165) * time + rng.random(165)))
         np.savez(folder / f"{name}.npz", poses=poses, trans=np.zeros((frames, 3)), mocap_frame_rate=30.0)
     return folder
+
+
+@pytest.fixture
+def body_clips(tmp_path: Path) -> Path:
+    """A folder of three clips of the whole body, as BEAT2 writes them."""
+    return save_body_clips(tmp_path / "body_clips")
+
+
+@pytest.fixture(scope="session")
+def save_body() -> Callable[[Path], tuple[Path, Path]]:
+    """Write both into a folder that several tests share."""
+    return lambda place: (save_part_set(place / "body"), save_body_clips(place / "body_clips"))
 
 
 # The support imports Playwright, which only browser tests need.
@@ -265,13 +279,12 @@ def server(tmp_path_factory) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def own_places(tmp_path: Path, monkeypatch, checkpoints: Path, clips: Path):
-    """Nothing of this machine: bundled folders, store and folders given at start are the test's own; no worker."""
+def use_places(place: Path, monkeypatch: pytest.MonkeyPatch, checkpoints: Path, clips: Path) -> None:
+    """Bundled folders and the store are these, nothing is given at start, and there is no worker."""
     monkeypatch.setattr(sources, "bundled_checkpoints", lambda: checkpoints)
     monkeypatch.setattr(sources, "bundled_clips", lambda: clips)
-    monkeypatch.setenv(store.VARIABLE, str(tmp_path / "store"))
-    at_once = JobsAtOnce(tmp_path / "store")
+    monkeypatch.setenv(store.VARIABLE, str(place / "store"))
+    at_once = JobsAtOnce(place / "store")
     monkeypatch.setattr(data, "jobs", lambda: at_once)
     for variable in sources.VARIABLES:
         monkeypatch.delenv(variable, raising=False)
@@ -280,11 +293,26 @@ def own_places(tmp_path: Path, monkeypatch, checkpoints: Path, clips: Path):
 
 
 @pytest.fixture
-def smplx(tmp_path: Path, monkeypatch, own_places) -> Path:
-    """Two checkpoints on 330 features, and an empty folder for their clips, which is returned; all given at start."""
+def own_places(tmp_path: Path, monkeypatch, checkpoints: Path, clips: Path) -> None:
+    """Nothing of this machine: all folders are the test's own."""
+    use_places(tmp_path, monkeypatch, checkpoints, clips)
+
+
+@pytest.fixture(scope="module")
+def places_of_a_file(tmp_path_factory) -> Iterator[tuple[Path, pytest.MonkeyPatch]]:
+    """As ``own_places``, the same for all tests of a file; the folder, and what changes more."""
+    place = tmp_path_factory.mktemp("places")
+    with pytest.MonkeyPatch.context() as patch:
+        checkpoints, clips = save_two_checkpoints(place / "checkpoints"), save_three_clips(place / "clips")
+        use_places(place, patch, checkpoints, clips)
+        yield place, patch
+
+
+def use_smplx(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give two checkpoints on 330 features and an empty folder for their clips, which is returned, at start."""
     config = RVQVAEConfig(input_dim=330, width=8, code_dim=4, nb_code=16, num_quantizers=2, depth=1)
-    (tmp_path / "models").mkdir()
-    (tmp_path / "motion").mkdir()
+    (place / "models").mkdir()
+    (place / "motion").mkdir()
     for seed, name in enumerate(("m", "other")):
         torch.manual_seed(seed)
         model = RVQVAE(config)
@@ -293,13 +321,25 @@ def smplx(tmp_path: Path, monkeypatch, own_places) -> Path:
             layer.init.fill_(True)
         header = NativeHeader(config, "smplx_rot6d", 30.0, {})
         statistics = Normalizer(torch.zeros(330), torch.ones(330))
-        save_native(tmp_path / f"models/{name}.safetensors", model, statistics, header)
-    monkeypatch.setenv(sources.CHECKPOINTS_VARIABLE, str(tmp_path / "models"))
-    monkeypatch.setenv(sources.CLIPS_VARIABLE, str(tmp_path / "motion"))
-    return tmp_path / "motion"
+        save_native(place / f"models/{name}.safetensors", model, statistics, header)
+    monkeypatch.setenv(sources.CHECKPOINTS_VARIABLE, str(place / "models"))
+    monkeypatch.setenv(sources.CLIPS_VARIABLE, str(place / "motion"))
+    return place / "motion"
 
 
 @pytest.fixture
+def smplx(tmp_path: Path, monkeypatch, own_places) -> Path:
+    """Two checkpoints on 330 features, and an empty folder for their clips, which is returned; all given at start."""
+    return use_smplx(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def smplx_of_a_file(places_of_a_file) -> Path:
+    """As ``smplx``, the same for all tests of a file."""
+    return use_smplx(*places_of_a_file)
+
+
+@pytest.fixture(scope="session")
 def save_motion() -> Callable[..., None]:
     """Write a clip of so many frames as BEAT2 has them: poses drawn at random, and a path."""
 

@@ -1,6 +1,8 @@
 """What every figure of every page owes its reader: words for those who do not see it, axes, hover, an explanation."""
 
 import json
+from collections.abc import Callable
+from functools import cache
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -9,16 +11,17 @@ from dashboard import app, docs
 from dashboard.explained import WHAT
 from dashboard.launch import APP
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_places")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("comfort")]
 
 PAGES = [file.removesuffix(".py") for file, *_ in app.PAGES]
 UNTITLED = ("parcoords",)
 """Charts without axes of their own: each of their lines is labelled."""
 
 
-@pytest.fixture
-def everything(smplx, save_motion):
+@pytest.fixture(scope="module")
+def everything(smplx_of_a_file, save_motion):
     """Motion with joints in two groups, enough clips for intervals, two checkpoints: all figures have data."""
+    smplx = smplx_of_a_file
     for seed in range(6):
         save_motion(smplx / f"clip{seed}.npz", 60, seed)
     (smplx / "groups.csv").write_text("clip,group\n" + "".join(f"clip{n},{'ab'[n % 2]}\n" for n in range(6)))
@@ -33,10 +36,15 @@ def open_page(page: str) -> AppTest:
     return at
 
 
+@pytest.fixture(scope="module")
+def opened(everything) -> Callable[[str], AppTest]:
+    """A page as it is first shown, for those who only look."""
+    return cache(open_page)
+
+
 @pytest.mark.parametrize("page", PAGES)
-@pytest.mark.usefixtures("everything")
-def test_every_chart_has_words_titled_axes_and_hover(page):
-    for chart in open_page(page).get("plotly_chart"):
+def test_every_chart_has_words_titled_axes_and_hover(opened, page):
+    for chart in opened(page).get("plotly_chart"):
         spec = json.loads(chart.proto.spec)
         assert len(chart.proto.alt) > 20, spec["layout"]
         kinds = {trace["type"] for trace in spec["data"]}
@@ -47,9 +55,8 @@ def test_every_chart_has_words_titled_axes_and_hover(page):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in ("docs", "export")])
-@pytest.mark.usefixtures("everything")
-def test_beside_every_heading_stands_what_it_is_with_a_link_to_the_docs(page):
-    at = open_page(page)
+def test_beside_every_heading_stands_what_it_is_with_a_link_to_the_docs(opened, page):
+    at = opened(page)
     texts = {what.text for what in WHAT.values()}
     explained = [element.value for element in at.markdown if element.value in texts]
     assert len(explained) >= len(at.main.subheader) and len(explained) >= 1

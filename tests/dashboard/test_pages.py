@@ -313,6 +313,7 @@ def test_the_map_says_how_far_it_may_be_trusted_and_what_shape_codebooks_have():
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("umap")
 def test_umap_is_computed_on_request_and_found_at_the_next_start():
     at = healthy(open_page("codebook_map", projection="UMAP"))
     assert "component 1" in spec(at)["layout"]["xaxis"]["title"]["text"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,8 @@ from rvq_core.loading.formats.native import NativeHeader, save_native
 TINY = {"input_dim": 330, "width": 16, "code_dim": 8, "nb_code": 16, "num_quantizers": 3}
 
 
-@pytest.fixture
-def make_checkpoint(tmp_path: Path) -> Callable[..., Path]:
-    """Write a native checkpoint with random weights; keywords are the model's settings."""
+def checkpoint_maker(folder: Path) -> Callable[..., Path]:
+    """What writes native checkpoints with random weights into a folder."""
 
     def make(
         name: str = "tiny",
@@ -53,11 +53,17 @@ def make_checkpoint(tmp_path: Path) -> Callable[..., Path]:
         if change is not None:
             with torch.no_grad():
                 change(model)
-        path = tmp_path / f"{name}.safetensors"
+        path = folder / f"{name}.safetensors"
         save_native(path, model, statistics, NativeHeader(config, representation, fps, training or {}))
         return path
 
     return make
+
+
+@pytest.fixture
+def make_checkpoint(tmp_path: Path) -> Callable[..., Path]:
+    """Write a native checkpoint with random weights; keywords are the model's settings."""
+    return checkpoint_maker(tmp_path)
 
 
 @pytest.fixture
@@ -91,12 +97,10 @@ def _smooth(frames: int, columns: int, rng: np.random.Generator, hands: bool) ->
     return poses
 
 
-@pytest.fixture
-def write_clip(tmp_path: Path) -> Callable[..., Path]:
-    """Write a BEAT2-like .npz of smooth random poses into the folder ``clips`` of the test."""
+def clip_writer(folder: Path) -> Callable[..., Path]:
+    """What writes BEAT2-like .npz of smooth random poses into a folder."""
 
     def write(name: str, frames: int = 40, *, fps: float = 30.0, seed: int = 0, hands: bool = False, **arrays) -> Path:
-        folder = tmp_path / "clips"
         folder.mkdir(exist_ok=True)
         content = {"poses": _smooth(frames, 165, np.random.default_rng(seed), hands), "mocap_frame_rate": fps} | arrays
         np.savez(folder / f"{name}.npz", **content)
@@ -106,18 +110,53 @@ def write_clip(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def write_clips(write_clip: Callable[..., Path]) -> Callable[..., Path]:
-    """Write several clips of different lengths (one of them odd) and return their folder."""
+def write_clip(tmp_path: Path) -> Callable[..., Path]:
+    """Write a BEAT2-like .npz of smooth random poses into the folder ``clips`` of the test."""
+    return clip_writer(tmp_path / "clips")
 
-    def write(count: int = 6, **arrays) -> Path:
-        paths = [write_clip(f"c{i}", 20 + 13 * i, seed=i, **arrays) for i in range(count)]
-        return paths[0].parent
 
-    return write
+def several(write_clip: Callable[..., Path], count: int = 6, **arrays: Any) -> Path:
+    """Write clips of different lengths (one of them odd); their folder."""
+    paths = [write_clip(f"c{i}", 20 + 13 * i, seed=i, **arrays) for i in range(count)]
+    return paths[0].parent
 
 
 @pytest.fixture
-def make_clip() -> Callable[..., Clip]:
+def write_clips(write_clip: Callable[..., Path]) -> Callable[..., Path]:
+    """Write several clips of different lengths (one of them odd) and return their folder."""
+    return partial(several, write_clip)
+
+
+@pytest.fixture(scope="session")
+def analysed(tmp_path_factory) -> Path:
+    """The report that ``analyze`` writes of ``make_checkpoint()`` on ``write_clips(6)``: made once, to be copied."""
+    from rvq_core.cli import run
+
+    place = tmp_path_factory.mktemp("analysed")
+    checkpoint, clips = checkpoint_maker(place)(), several(clip_writer(place / "clips"))
+    assert run(["analyze", str(checkpoint), str(clips), "--out", str(place / "report"), "--device", "cpu"]) == 0
+    return place / "report"
+
+
+@pytest.fixture(scope="session")
+def checkpoints_in() -> Callable[[Path], Callable[..., Path]]:
+    """What ``make_checkpoint`` is, for a folder that several tests share."""
+    return checkpoint_maker
+
+
+@pytest.fixture(scope="session")
+def clips_in() -> Callable[[Path], Callable[..., Path]]:
+    """What ``write_clip`` is, for a folder that several tests share."""
+    return clip_writer
+
+
+@pytest.fixture
+def make_clip(clip_of: Callable[..., Clip]) -> Callable[..., Clip]:
+    return clip_of
+
+
+@pytest.fixture(scope="session")
+def clip_of() -> Callable[..., Clip]:
     """A clip in memory; smplx_rot6d unless told otherwise."""
 
     def make(name: str = "clip", frames: int = 40, *, fps: float = 30.0, seed: int = 0, hands: bool = False) -> Clip:

@@ -14,9 +14,15 @@ from rvq_core import Report
 CLIPS, FRAMES = 10, 700
 
 
-@pytest.fixture
-def motion(write_clip) -> Path:
+@pytest.fixture(scope="module")
+def checkpoint(checkpoints_in, tmp_path_factory) -> Path:
+    return checkpoints_in(tmp_path_factory.mktemp("checkpoint"))()
+
+
+@pytest.fixture(scope="module")
+def motion(clips_in, tmp_path_factory) -> Path:
     """Clips for some blocks, one at another rate, one that fits no checkpoint, one that cannot be read."""
+    write_clip = clips_in(tmp_path_factory.mktemp("motion") / "clips")
     for number in range(CLIPS):
         write_clip(f"c{number}", FRAMES + 10 * number, seed=number, fps=60.0 if number == 3 else 30.0)
     folder = write_clip("short", 1).parent
@@ -30,10 +36,10 @@ def alone(*arguments: object, threads: int) -> None:
     subprocess.run(line, check=True, capture_output=True, env=environment, timeout=120)
 
 
-def test_the_report_of_two_and_four_ranks_is_that_of_one(make_checkpoint, motion, tmp_path):
+def test_the_report_of_two_and_four_ranks_is_that_of_one(checkpoint, motion, tmp_path):
     groups = tmp_path / "groups.csv"
     groups.write_text("clip,group\n" + "".join(f"c{i},{'ab'[i % 2]}\n" for i in range(CLIPS)))
-    given = ["analyze", make_checkpoint(), motion, "--device", "cpu", "--seed", 3, "--groups", groups]
+    given = ["analyze", checkpoint, motion, "--device", "cpu", "--seed", 3, "--groups", groups]
     given += ["--max-frames", 6000, "--detail-frames", 900, "--error-clips", 7]
     alone(*given, "--out", tmp_path / "one", threads=2)
     wanted = content(tmp_path / "one")
@@ -48,29 +54,42 @@ def test_the_report_of_two_and_four_ranks_is_that_of_one(make_checkpoint, motion
         assert not out.with_name(f"{out.name}.shards").exists()
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_the_number_of_threads_does_not_show(make_checkpoint, write_clips, tmp_path, threads):
+def test_the_number_of_threads_does_not_show(make_checkpoint, write_clips, tmp_path):
     given = ["analyze", make_checkpoint(width=64), write_clips(6), "--device", "cpu"]
-    alone(*given, "--out", tmp_path / "three", threads=3)
-    alone(*given, "--out", tmp_path / "other", threads=threads)
-    assert content(tmp_path / "other") == content(tmp_path / "three")
+    for threads in (1, 2, 3):
+        alone(*given, "--out", tmp_path / f"of_{threads}", threads=threads)
+    one, two, three = (content(tmp_path / f"of_{threads}") for threads in (1, 2, 3))
+    assert one == three
+    assert two == three
 
 
+@pytest.mark.xdist_group("analysis_faults")
 class TestFaults:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def given(cls, checkpoint, motion) -> list[object]:
+        return ["analyze", checkpoint, motion, "--device", "cpu", "--detail-frames", 0]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def wanted(cls, given, tmp_path_factory) -> dict[str, object]:
+        """The report without a fault."""
+        out = tmp_path_factory.mktemp("wanted") / "one"
+        alone(*given, "--out", out, threads=1)
+        return content(out)
+
     @pytest.fixture
-    def faulty(self, make_checkpoint, motion, tmp_path):
+    def faulty(self, given, wanted, tmp_path):
         """The command with a fault in rank 1: how it ended, and what of its report and its shards is there."""
         program = tmp_path / "faulty.py"
         program.write_text(FAULTY)
-        self.given = ["analyze", make_checkpoint(), motion, "--device", "cpu", "--detail-frames", 0]
+        self.wanted = wanted
         self.out, self.shards, self.log = tmp_path / "out", tmp_path / "out.shards", tmp_path / "log"
 
         def run(fault: str, restarts: int = 0):
             told = {"FAULT": fault, "LOG": str(self.log), "SHARDS": str(self.shards)}
-            return on_ranks(2, *self.given, "--out", self.out, program=program, restarts=restarts, **told)
+            return on_ranks(2, *given, "--out", self.out, program=program, restarts=restarts, **told)
 
-        alone(*self.given, "--out", tmp_path / "one", threads=1)
-        self.wanted = content(tmp_path / "one")
         return run
 
     def test_a_rank_that_fails_stops_all_with_its_message_and_the_same_command_goes_on(self, faulty):
@@ -115,8 +134,8 @@ def test_bad_input_is_told_once(make_checkpoint, tmp_path):
     assert "expected motion files" in told[0]
 
 
-def test_tokens_are_those_of_each_clip(make_checkpoint, motion, tmp_path):
-    done = on_ranks(2, "analyze", make_checkpoint(), motion, "--out", tmp_path / "out", "--device", "cpu")
+def test_tokens_are_those_of_each_clip(checkpoint, motion, tmp_path):
+    done = on_ranks(2, "analyze", checkpoint, motion, "--out", tmp_path / "out", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     report = Report.load(tmp_path / "out")
     assert [len(tokens) for tokens in report.tokens] == report.clips["tokens"].tolist()

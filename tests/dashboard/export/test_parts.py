@@ -11,10 +11,13 @@ from dashboard.export.sources import figures_of, name_of, read_source, tables_of
 from rvq_core import load_clips
 from rvq_core.parts import PartsReport, analyze_parts, load_part_set
 
+pytestmark = pytest.mark.xdist_group("export_parts")  # one report for all
 
-@pytest.fixture
-def report(part_set, body_clips) -> PartsReport:
-    return analyze_parts(load_part_set(part_set), load_clips(body_clips), device="cpu")
+
+@pytest.fixture(scope="module")
+def report(save_body, tmp_path_factory) -> PartsReport:
+    part_set, clips = save_body(tmp_path_factory.mktemp("body"))
+    return analyze_parts(load_part_set(part_set), load_clips(clips), device="cpu")
 
 
 def test_names_tell_the_part(report):

@@ -1,4 +1,6 @@
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,24 +17,36 @@ QUICK = ("--device", "cpu", "--detail-frames", "0")
 NUMBERS = {"upper": UPPER, "hands": HANDS, "lower": LOWER}
 
 
-@pytest.fixture
-def write_part(make_checkpoint, tmp_path):
+def part_writer(make_checkpoint, place: Path):
     def write(part: str, folder: str = "set", name: str | None = None, **settings):
         path = make_checkpoint(
             name or part, input_dim=6 * len(NUMBERS[part]), representation=f"smplx_rot6d_{part}", **settings
         )
-        (tmp_path / folder).mkdir(exist_ok=True)
-        return path.rename(tmp_path / folder / path.name)
+        (place / folder).mkdir(exist_ok=True)
+        return path.rename(place / folder / path.name)
 
     return write
 
 
 @pytest.fixture
-def folder(write_part):
-    """A set whose parts differ in everything that they may differ in."""
-    write_part("upper", num_quantizers=3, seed=1)
-    write_part("hands", num_quantizers=2, down_t=2, seed=2)
-    return write_part("lower", num_quantizers=3, nb_code=8, seed=3).parent
+def write_part(make_checkpoint, tmp_path):
+    return part_writer(make_checkpoint, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def whole_set(checkpoints_in, tmp_path_factory) -> Path:
+    """A set whose parts differ in everything that they may differ in; not to be changed."""
+    place = tmp_path_factory.mktemp("parts")
+    write = part_writer(checkpoints_in(place), place)
+    write("upper", num_quantizers=3, seed=1)
+    write("hands", num_quantizers=2, down_t=2, seed=2)
+    return write("lower", num_quantizers=3, nb_code=8, seed=3).parent
+
+
+@pytest.fixture
+def folder(whole_set, tmp_path) -> Path:
+    """That set, in a folder of the test's own."""
+    return shutil.copytree(whole_set, tmp_path / "set")
 
 
 class TestLoading:
@@ -173,13 +187,18 @@ class TestWholeBody:
 
 
 class TestReport:
-    @pytest.fixture
-    def clips(self, make_clip):
-        return [make_clip(f"c{i}", 40 + 8 * i, seed=i, hands=True) for i in range(3)]
+    @pytest.fixture(scope="class")
+    @classmethod
+    def clips(cls, clip_of):
+        return [clip_of(f"c{i}", 40 + 8 * i, seed=i, hands=True) for i in range(3)]
 
-    def test_the_whole_body_s_error_by_another_formula(self, folder, clips):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def report(cls, whole_set, clips):
+        return analyze_parts(load_part_set(whole_set), clips, device="cpu", detail_frames=0)
+
+    def test_the_whole_body_s_error_by_another_formula(self, folder, clips, report):
         part_set = load_part_set(folder)
-        report = analyze_parts(part_set, clips, device="cpu", detail_frames=0)
         body = WholeBody(part_set, "cpu")
         errors, weights = [], []
         for clip in clips:
@@ -197,8 +216,7 @@ class TestReport:
         rows = [("whole body", "mpjpe"), ("upper", "mpjpe"), ("hands", "mpjpe_hands"), ("lower", "mpjpe")]
         np.testing.assert_allclose([table[row] for row in rows], expected, rtol=1e-4)
 
-    def test_each_part_alone_is_that_part_s_own_report(self, folder, clips):
-        report = analyze_parts(load_part_set(folder), clips, device="cpu", detail_frames=0)
+    def test_each_part_alone_is_that_part_s_own_report(self, folder, clips, report):
         for part, own in report.parts.items():
             direct = analyze(load_checkpoint(folder / f"{part}.safetensors"), [*clips], device="cpu", detail_frames=0)
             assert own.layers["perplexity"].tolist() == pytest.approx(direct.layers["perplexity"].tolist())

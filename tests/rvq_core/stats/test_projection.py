@@ -8,6 +8,8 @@ from sklearn.neighbors import NearestNeighbors
 from rvq_core.errors import SettingsError
 from rvq_core.stats.projection import nearest_neighbours, pca, place_on_plane, taken_apart, umap_projection
 
+pytestmark = pytest.mark.xdist_group("umap")  # compiled once, for all tests of it
+
 
 @pytest.fixture(scope="module")
 def codebooks() -> list[np.ndarray]:
