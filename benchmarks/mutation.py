@@ -42,7 +42,10 @@ def _loading(*names: str) -> list[str]:
     return _tests(*(f"loading/test_{name}" for name in names))
 
 
-QUANTIZER = _tests("test_quantizer", "test_quantizer_options", "test_codebook_options")
+QUANTIZER = _tests(
+    "test_quantizer", "test_quantizer_indices", "test_quantizer_inputs", "test_quantizer_state", "test_ema_layer",
+    "test_quantizer_options", "test_codebook_options",
+)  # fmt: skip
 REFUSED = _loading("formats_refused")
 FORMATS = _loading("formats", "formats_refused")
 TARGETS = {
