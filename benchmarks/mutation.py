@@ -50,8 +50,10 @@ REFUSED = _loading("formats_refused")
 FORMATS = _loading("formats", "formats_refused")
 TARGETS = {
     "quantizer": ("rvq_core/quantizer.py", QUANTIZER),
+    "residual_pass": ("rvq_core/residual_pass.py", [*_tests("test_residual_pass"), *QUANTIZER]),
     "ema_layer": ("rvq_core/ema_layer.py", QUANTIZER),
     "nearest": ("rvq_core/nearest.py", _tests("test_nearest")),
+    "products": ("rvq_core/products.py", _tests("test_products", "test_nearest")),
     "usage": ("rvq_core/stats/usage.py", _tests("stats/test_usage")),
     "reconstruction": ("rvq_core/stats/reconstruction.py", _tests("stats/test_reconstruction")),
     "errors": ("rvq_core/stats/errors.py", _tests("stats/test_errors")),

@@ -91,11 +91,23 @@ def test_fewer_layers_and_none():
     assert nothing.loss == 0
 
 
-def test_no_tokens_reach_every_layer():
-    passed = pass_through(torch.empty(0, C), layers(), Kept(Q), keep_inputs=True)
+@pytest.mark.parametrize("wanted", [False, True])
+def test_no_tokens_reach_every_layer(wanted):
+    passed = pass_through(torch.empty(0, C, requires_grad=wanted), layers(), Kept(Q), keep_inputs=True)
     assert passed.indices.shape == (0, Q)
     assert [len(given) for given in passed.inputs] == [0] * Q
     assert passed.losses.tolist() == [0] * Q
+
+
+@pytest.mark.parametrize("numbers", [1, C])
+def test_one_token_alone_in_a_layer(numbers):
+    stack = [QuantizeEMAReset(1, numbers, mu=0.9).eval() for _ in range(2)]  # codes of zeros
+    x = torch.full((1, numbers), 3.0, requires_grad=True)
+    passed = pass_through(x, stack, Kept(2, torch.tensor([1])))
+    assert passed.losses.tolist() == [18, 0]
+    passed.loss.backward()
+    # Half of the mean of 2 x^2 and 0 has a gradient: x by every number, for the layer that had it.
+    torch.testing.assert_close(x.grad, torch.full((1, numbers), 3.0 / numbers))
 
 
 def test_a_layer_that_no_token_had_loses_nothing():
