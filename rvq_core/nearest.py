@@ -4,8 +4,8 @@ One matrix product per chunk gives ``|c|^2 / 2 - x.c``, which orders the codes o
 rounding can swap codes that lie almost equally far, so tokens whose two best scores are closer than the rounding
 bound are decided again from float64 differences. Equal distances go to the lowest index.
 
-On a CPU the chunks are small enough to be still in its cache when the best score is looked for, the product is that of
-the faster library (``products.py``) and the argmin is numpy's, which uses vector instructions where torch's does not.
+On a CPU the chunks are small enough to be still in its cache when the best score is looked for, the product is made in
+the fastest way (``products.py``) and the argmin is numpy's, which uses vector instructions where torch's does not.
 """
 
 from __future__ import annotations
@@ -114,11 +114,11 @@ class _ScoreError(NamedTuple):
 
     A float32 sum of C products errs by at most gamma_C = C u / (1 - C u) times the sum of their sizes (Higham,
     Accuracy and Stability of Numerical Algorithms, 3.1), whatever the order of summation. Products below the smallest
-    normal number lose up to that much each. Where matrix products may round their factors first, that adds 2 u + u^2.
+    normal number lose up to that much each. Where matrix products may round their factors first, that adds 2 u + u^2;
+    the half squared length of the code may be such a factor, of a product with 1.
     """
 
-    of_product: float
-    of_half_norm: float
+    relative: float
     underflow: float
 
     @classmethod
@@ -127,12 +127,12 @@ class _ScoreError(NamedTuple):
         terms = codebook.shape[1] + 2
         gamma = terms * _FLOAT32 / (1 - terms * _FLOAT32)
         factors = _roundoff_of_factors()
-        return cls(gamma + factors * (2 + factors), gamma, terms * torch.finfo(torch.float32).tiny)
+        return cls(gamma + factors * (2 + factors), terms * torch.finfo(torch.float32).tiny)
 
     def bound(self, norms: Tensor, half_norms: Tensor) -> Tensor:
         """For tokens of length ``norms`` and codes of half squared length ``half_norms``."""
-        products = self.of_product * norms * (2 * half_norms).sqrt()
-        return products.add_(self.of_half_norm * half_norms + self.underflow)
+        products = self.relative * norms * (2 * half_norms).sqrt()
+        return products.add_(self.relative * half_norms + self.underflow)
 
     def widest_margin(self, norms: Tensor, largest: Tensor) -> Tensor:
         """The same for the longest of all codes, whose half squared length is ``largest``."""
@@ -146,7 +146,7 @@ class _ScoreError(NamedTuple):
         """
         margin = self.widest_margin(norms, largest)
         for _ in range(_NARROWINGS):
-            squared_distance = (1 + self.of_half_norm) * norms.square() + 2 * best + 4 * margin
+            squared_distance = (1 + self.relative) * norms.square() + 2 * best + 4 * margin
             longest = norms + squared_distance.clamp_(min=0).sqrt_()
             margin = 2 * self.bound(norms, torch.minimum(longest.square().mul_(0.5), largest))
         return margin

@@ -1,8 +1,8 @@
-"""The matrix product behind a search for codes: of two libraries the one that is faster on this processor.
+"""The matrix product behind a search for codes, in the way that is fastest on this processor.
 
-On a CPU torch has MKL's (or another BLAS) behind ``torch.mm`` and oneDNN's behind its layers. Which one is faster
-differs by processor, by up to a factor of two either way, and nothing tells but trying. The codes that are found do
-not depend on it: near-ties are decided apart.
+On a CPU torch has MKL's (or another BLAS) behind ``torch.mm`` and oneDNN's behind its layers, and what is added to the
+product can be added first or be a column more of it. What is fastest differs by processor and by size, by up to a
+factor of two, and nothing tells but trying. The codes that are found do not depend on it: near-ties are decided apart.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from torch import Tensor
 Scores = Callable[[Tensor], Tensor]
 """From tokens [n, C] to scores [n, K]. What it gave last may be overwritten by the next call."""
 
+Way = Callable[[Tensor, Tensor], Scores]
+"""From a codebook [K, C] and half the squared lengths of its codes [K] to their scores."""
+
 TRIED = 1 << 18
 """Scores that a try computes: a millisecond or two."""
 
@@ -26,17 +29,13 @@ ROUNDS = 5
 
 def scores_by(codebook: Tensor, half_norms: Tensor) -> Scores:
     """The function from tokens to ``half_norms`` [K] - tokens . codes: it orders codes [K, C] as distances do."""
-    by = _by_onednn if _has_onednn(codebook) and _onednn_wins(*codebook.shape) else _by_blas
-    return by(codebook, half_norms)
+    way = _fastest(*codebook.shape, codebook.dtype, _has_onednn()) if codebook.device.type == "cpu" else added
+    return way(codebook, half_norms)
 
 
-def _by_onednn(codebook: Tensor, half_norms: Tensor) -> Scores:
-    negative = codebook.neg()
-    return lambda tokens: torch.ops.mkldnn._linear_pointwise(tokens, negative, half_norms, "none", [], "")
-
-
-def _by_blas(codebook: Tensor, half_norms: Tensor) -> Scores:
-    transposed, held = codebook.t(), codebook.new_empty(0)
+def added(codebook: Tensor, half_norms: Tensor) -> Scores:
+    """The half norms first, and the product added to them."""
+    transposed, held = codebook.t(), codebook.new_empty((0, len(codebook)))
 
     def scores(tokens: Tensor) -> Tensor:
         nonlocal held
@@ -48,23 +47,46 @@ def _by_blas(codebook: Tensor, half_norms: Tensor) -> Scores:
     return scores
 
 
-def _has_onednn(codebook: Tensor) -> bool:
-    """Whether oneDNN can take the product: in float32 on a CPU, where torch was built with it and it is not off."""
+def widened(codebook: Tensor, half_norms: Tensor) -> Scores:
+    """The half norms as a column more of the codes, 1 of the tokens."""
+    weights = torch.cat([codebook.neg(), half_norms[:, None]], dim=1).t().contiguous()
+    codes, dim = codebook.shape
+    wide, held = codebook.new_empty((0, dim + 1)), codebook.new_empty((0, codes))
+
+    def scores(tokens: Tensor) -> Tensor:
+        nonlocal wide, held
+        n = len(tokens)
+        if len(held) < n:
+            wide, held = tokens.new_ones((n, dim + 1)), tokens.new_empty((n, codes))
+        wide[:n, :dim] = tokens
+        return torch.mm(wide[:n], weights, out=held[:n])
+
+    return scores
+
+
+def by_onednn(codebook: Tensor, half_norms: Tensor) -> Scores:
+    """The product of oneDNN, which adds the half norms at its end."""
+    negative = codebook.neg()
+    return lambda tokens: torch.ops.mkldnn._linear_pointwise(tokens, negative, half_norms, "none", [], "")
+
+
+def _has_onednn() -> bool:
+    """Whether torch was built with oneDNN's product, and it is not off."""
     return (
-        codebook.device.type == "cpu"
-        and codebook.dtype == torch.float32
-        and torch.backends.mkldnn.is_available()
+        torch.backends.mkldnn.is_available()
         and torch.backends.mkldnn.enabled
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )
 
 
 @functools.cache
-def _onednn_wins(codes: int, dim: int) -> bool:
-    """Whether oneDNN is the faster one here, tried once in a process for each size of codebook."""
-    x, codebook, half_norms = torch.ones(max(1, TRIED // codes), dim), torch.ones(codes, dim), torch.ones(codes)
-    fastest = [min(_seconds(by(codebook, half_norms), x)) for by in (_by_onednn, _by_blas)]
-    return fastest[0] < fastest[1]
+def _fastest(codes: int, dim: int, dtype: torch.dtype, onednn: bool) -> Way:
+    """The fastest way here, tried once in a process for each size of codebook."""
+    ways: list[Way] = [added, widened]
+    if onednn and dtype == torch.float32:
+        ways.append(by_onednn)
+    tokens, codebook = torch.ones(max(1, TRIED // codes), dim, dtype=dtype), torch.ones(codes, dim, dtype=dtype)
+    return min(ways, key=lambda way: min(_seconds(way(codebook, codebook[:, 0]), tokens)))
 
 
 def _seconds(scores: Scores, tokens: Tensor) -> list[float]:

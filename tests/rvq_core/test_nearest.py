@@ -148,13 +148,14 @@ def test_agrees_with_brute_force_on_what_each_layer_of_the_bundled_checkpoint_se
 
 
 @pytest.mark.parametrize("data", [many_dimensions, near_tie_data, one_far_dimension])
-def test_both_libraries_for_the_product_lead_to_the_same_codes(monkeypatch, data):
+def test_all_ways_of_the_product_lead_to_the_same_codes(monkeypatch, data):
     tokens, codebook = data()
     found = []
-    for wins in (True, False):
-        monkeypatch.setattr(products, "_onednn_wins", lambda *_, wins=wins: wins)
+    for way in (products.added, products.widened, products.by_onednn):
+        monkeypatch.setattr(products, "_fastest", lambda *_, way=way: way)
         found.append(nearest_codes(tokens, codebook))
-    assert torch.equal(*found)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
 
 
 @pytest.mark.parametrize("name", ["ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"])
@@ -169,11 +170,12 @@ def test_a_library_told_to_round_widens_the_margin(monkeypatch, name):
     assert_exact(tokens, codebook)
 
 
-def test_the_bound_of_a_score_holds():
+@pytest.mark.parametrize("way", [products.added, products.widened, products.by_onednn])
+def test_the_bound_of_a_score_holds(way):
     for data in (random_data, far_data, one_far_dimension, many_dimensions):
         tokens, codebook = data()
         half_norms = codebook.square().sum(dim=1) / 2
-        scores = products.scores_by(codebook, half_norms)(tokens).double()
+        scores = way(codebook, half_norms)(tokens).double()
         true = codebook.double().square().sum(dim=1) / 2 - tokens.double() @ codebook.double().t()
         bound = nearest._ScoreError.of(codebook).bound(tokens.norm(dim=1, keepdim=True), half_norms)
         assert ((scores - true).abs() <= bound).all(), data.__name__

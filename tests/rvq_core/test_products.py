@@ -4,7 +4,7 @@ import torch
 
 from rvq_core import products
 
-WAYS = [products._by_onednn, products._by_blas]
+WAYS = [products.added, products.widened, products.by_onednn]
 
 
 def data(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -15,41 +15,47 @@ def data(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor
 
 @pytest.fixture(autouse=True)
 def _forget():
-    products._onednn_wins.cache_clear()
+    products._fastest.cache_clear()
     yield
-    products._onednn_wins.cache_clear()
+    products._fastest.cache_clear()
 
 
-@pytest.mark.parametrize("by", WAYS)
-def test_scores_are_half_the_squared_distances_less_what_all_codes_share(by):
+@pytest.mark.parametrize("way", WAYS)
+def test_scores_are_half_the_squared_distances_less_what_all_codes_share(way):
     tokens, codebook, half_norms = data()
-    scores = by(codebook, half_norms)
-    for some in (tokens, tokens[:3], tokens[4:5], tokens):  # also fewer than before, and more again
+    scores = way(codebook, half_norms)
+    for some in (tokens[:3], tokens, tokens[4:5], tokens):  # more than before, and fewer again
         exact = some.double().numpy(), codebook.double().numpy()
         squared = ((exact[0][:, None] - exact[1]) ** 2).sum(axis=2)
         expected = (squared - (exact[0] ** 2).sum(axis=1, keepdims=True)) / 2
         np.testing.assert_allclose(scores(some).numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("faster", [0, 1])
-def test_the_faster_one_is_taken(monkeypatch, faster):
+@pytest.mark.parametrize("way", WAYS)
+def test_a_code_at_infinity_is_never_near(way):
+    tokens, codebook, half_norms = data()
+    half_norms[2] = torch.inf
+    scores = way(codebook, half_norms)(tokens)
+    assert (scores[:, 2] == torch.inf).all()
+    assert scores[:, [0, 1, 3, 4, 5, 6]].isfinite().all()
+
+
+@pytest.mark.parametrize("fastest", WAYS)
+def test_the_fastest_is_taken(monkeypatch, fastest):
     tried = []
 
     def seconds(scores: products.Scores, tokens: torch.Tensor) -> list[float]:
         assert scores(tokens).shape == (len(tokens), 7)
-        tried.append(scores)
-        return [3.0, 2.0 if len(tried) - 1 == faster else 2.5]
+        tried.append(scores.__qualname__.split(".")[0])
+        return [3.0, 2.0 if tried[-1] == fastest.__name__ else 2.5]
 
     monkeypatch.setattr(products, "_seconds", seconds)
-    taken = []
-    for number, name in enumerate(("_by_onednn", "_by_blas")):
-        way = WAYS[number]
-        monkeypatch.setattr(products, name, lambda *given, n=number, way=way: taken.append(n) or way(*given))
     tokens, codebook, half_norms = data()
     for _ in range(2):
-        products.scores_by(codebook, half_norms)(tokens)
-    assert len(tried) == 2  # once in a process
-    assert taken[-2:] == [faster, faster]
+        scores = products.scores_by(codebook, half_norms)
+        assert scores.__qualname__.startswith(f"{fastest.__name__}.")
+    assert tried == [way.__name__ for way in WAYS]  # once in a process
+    torch.testing.assert_close(scores(tokens), half_norms - tokens @ codebook.t())
 
 
 def test_a_try_counts_every_round_but_the_first(monkeypatch):
@@ -61,10 +67,9 @@ def test_a_try_counts_every_round_but_the_first(monkeypatch):
     assert found == [1, 5, 9, 13, 17]
 
 
-def test_float64_is_for_the_blas_alone(monkeypatch):
-    def refused(*_: object) -> None:
-        raise AssertionError
-
-    monkeypatch.setattr(products, "_by_onednn", refused)
+def test_float64_and_a_torch_without_onednn_are_for_the_blas_alone(monkeypatch):
+    monkeypatch.setattr(products, "by_onednn", lambda *_: pytest.fail("oneDNN has no such product"))
     tokens, codebook, half_norms = data(torch.float64)
     assert products.scores_by(codebook, half_norms)(tokens).dtype == torch.float64
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    products.scores_by(codebook.float(), half_norms.float())(tokens.float())
