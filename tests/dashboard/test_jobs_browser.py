@@ -20,12 +20,12 @@ FURTHER = "before => { const t = document.body.innerText.match(/([0-9]+) of 1500
 
 @pytest.fixture
 def many_clips(tmp_path: Path) -> Path:
-    """So many clips that their analysis lasts longer than what the test does meanwhile."""
+    """So many clips, and so long, that their analysis lasts longer than what the test does meanwhile."""
     folder = tmp_path / "many"
     folder.mkdir()
     rng = np.random.default_rng(0)
     for number in range(MANY):
-        np.save(folder / f"{number:04d}.npy", rng.normal(size=(64, 12)).astype(np.float32))
+        np.save(folder / f"{number:04d}.npy", rng.normal(size=(400, 12)).astype(np.float32))
     return folder
 
 

@@ -32,17 +32,22 @@ def test_in_bf16_encoder_and_decoder_compute_in_it_and_the_quantizer_does_not():
     for name in ("encoder", "decoder"):
         getattr(run.model, name).register_forward_hook(lambda _, __, out, name=name: seen.update({name: out.dtype}))
     layer = run.model.quantizer.ema_layers()[0]
-    quantize, update = layer.quantize, layer.update_codebook
+    search, update = layer.search, layer.update_codebook
 
-    def seen_tokens(tokens, temperature=None):
-        seen["distances"] = tokens.dtype
-        return quantize(tokens, temperature)
+    def seen_search(temperature=None):
+        found = search(temperature)
+
+        def seen_tokens(tokens, lengths):
+            seen["distances"] = tokens.dtype
+            return found(tokens, lengths)
+
+        return seen_tokens
 
     def seen_update(tokens, idx):
         seen["ema"] = tokens.dtype
         return update(tokens, idx)
 
-    layer.quantize, layer.update_codebook = seen_tokens, seen_update
+    layer.search, layer.update_codebook = seen_search, seen_update
     losses = run.step()
     half, full = torch.bfloat16, torch.float32
     assert seen == {"encoder": half, "decoder": half, "distances": full, "ema": full}
