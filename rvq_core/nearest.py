@@ -22,8 +22,8 @@ from rvq_core.products import scores_by
 CHUNK_SCORES = 1 << 22
 """Scores held at once (tokens x codes): 16 MB of float32, so the search stays flat in memory."""
 
-CACHED_SCORES = 1 << 19
-"""The same on a CPU: 2 MB, about what its cache holds."""
+CACHED_SCORES = 1 << 20
+"""The same on a CPU: 4 MB, which are still in its caches when the best score is looked for."""
 
 _NARROWINGS = 3
 """Each squares what is left of the way from the longest code to the ones that matter."""

@@ -14,6 +14,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from rvq_core.workspace import workspace
+
 Scores = Callable[[Tensor], Tensor]
 """From tokens [n, C] to scores [n, K]. What it gave last may be overwritten by the next call."""
 
@@ -35,31 +37,25 @@ def scores_by(codebook: Tensor, half_norms: Tensor) -> Scores:
 
 def added(codebook: Tensor, half_norms: Tensor) -> Scores:
     """The half norms first, and the product added to them."""
-    transposed, held = codebook.t(), codebook.new_empty((0, len(codebook)))
+    transposed = codebook.t()
 
     def scores(tokens: Tensor) -> Tensor:
-        nonlocal held
-        # Memory that was just freed goes back to the system and has to be fetched again, page by page.
-        if len(held) < len(tokens):
-            held = tokens.new_empty((len(tokens), len(codebook)))
-        return torch.addmm(half_norms, tokens, transposed, alpha=-1, out=held[: len(tokens)])
+        held = workspace("scores", len(tokens), len(codebook), codebook)
+        return torch.addmm(half_norms, tokens, transposed, alpha=-1, out=held)
 
     return scores
 
 
 def widened(codebook: Tensor, half_norms: Tensor) -> Scores:
     """The half norms as a column more of the codes, 1 of the tokens."""
-    weights = torch.cat([codebook.neg(), half_norms[:, None]], dim=1).t().contiguous()
     codes, dim = codebook.shape
-    wide, held = codebook.new_empty((0, dim + 1)), codebook.new_empty((0, codes))
+    weights = torch.cat([codebook.neg(), half_norms[:, None]], dim=1).t()
 
     def scores(tokens: Tensor) -> Tensor:
-        nonlocal wide, held
-        n = len(tokens)
-        if len(held) < n:
-            wide, held = tokens.new_ones((n, dim + 1)), tokens.new_empty((n, codes))
-        wide[:n, :dim] = tokens
-        return torch.mm(wide[:n], weights, out=held[:n])
+        wide = workspace("wide", len(tokens), dim + 1, codebook)
+        wide[:, :dim] = tokens
+        wide[:, dim] = 1
+        return torch.mm(wide, weights, out=workspace("scores", len(tokens), codes, codebook))
 
     return scores
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rvq_core.latents import lengths_of
+from rvq_core.workspace import workspace
 
 CACHED_NUMBERS = 1 << 19
 """Numbers of the tokens that are under way at once on a CPU: 2 MB of float32."""
@@ -125,7 +125,8 @@ class _UnderWay:
                 if id(layer) not in searches:
                     searches[id(layer)] = layer.search(temperature)
                 idx = searches[id(layer)](residual, lengths)
-                codes = F.embedding(idx, layer.codebook)
+                codes = workspace(f"codes {q % 2}", len(idx), residual.shape[1], residual)  # the other holds residuals
+                torch.index_select(layer.codebook, 0, idx, out=codes)
                 self._note_chosen(q, rows, residual, idx, codes)
                 residual = torch.sub(residual, codes, out=codes)
                 lengths = lengths_of(residual)

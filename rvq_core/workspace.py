@@ -1,0 +1,37 @@
+"""Memory for results that are used at once and then no more, kept from call to call.
+
+What is freed a C library may give back to the system, which has to clear it and hand it out again page by page: of two
+megabytes that takes longer than filling them.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import torch
+from torch import Tensor
+
+
+class _Kept(threading.local):
+    """Buffers of this thread, by what they are for and of which type."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[tuple[str, torch.dtype], Tensor] = {}
+
+
+_kept = _Kept()
+
+
+def workspace(purpose: str, rows: int, columns: int, like: Tensor) -> Tensor:
+    """Memory [rows, columns] of the type and device of ``like``, not cleared.
+
+    On a CPU the next call of this thread for the same ``purpose`` gives the same memory again; it grows as needed.
+    """
+    if like.device.type != "cpu":  # torch itself keeps what was freed there
+        return like.new_empty((rows, columns))
+    key = (purpose, like.dtype)
+    held = _kept.buffers.get(key)
+    if held is None or held.numel() < rows * columns:
+        with torch.inference_mode(False):  # so that it can be written to in both modes
+            held = _kept.buffers[key] = torch.empty(rows * columns, dtype=like.dtype)
+    return held[: rows * columns].view(rows, columns)
