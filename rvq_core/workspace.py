@@ -11,6 +11,9 @@ import threading
 import torch
 from torch import Tensor
 
+MOST_KEPT = 1 << 22
+"""Numbers of a buffer that is kept: 16 MB of float32. What is larger costs its filling more than its pages."""
+
 
 class _Kept(threading.local):
     """Buffers of this thread, by what they are for and of which type."""
@@ -25,9 +28,10 @@ _kept = _Kept()
 def workspace(purpose: str, rows: int, columns: int, like: Tensor) -> Tensor:
     """Memory [rows, columns] of the type and device of ``like``, not cleared.
 
-    On a CPU the next call of this thread for the same ``purpose`` gives the same memory again; it grows as needed.
+    On a CPU the next call of this thread for the same ``purpose`` gives the same memory again; it grows as needed, up
+    to ``MOST_KEPT``.
     """
-    if like.device.type != "cpu":  # torch itself keeps what was freed there
+    if like.device.type != "cpu" or rows * columns > MOST_KEPT:  # on others torch itself keeps what was freed
         return like.new_empty((rows, columns))
     key = (purpose, like.dtype)
     held = _kept.buffers.get(key)

@@ -24,6 +24,14 @@ def test_it_grows_and_what_was_given_before_stays_whole():
     assert before.eq(1).all()
 
 
+def test_what_is_large_is_not_kept(monkeypatch):
+    monkeypatch.setattr("rvq_core.workspace.MOST_KEPT", 12)
+    kept, large = workspace("large", 3, 4, LIKE), workspace("large", 13, 1, LIKE)
+    assert large.shape == (13, 1)
+    assert workspace("large", 13, 1, LIKE).data_ptr() != large.data_ptr()
+    assert workspace("large", 3, 4, LIKE).data_ptr() == kept.data_ptr()
+
+
 def test_each_thread_has_its_own():
     mine = workspace("threads", 4, 4, LIKE).fill_(3)
     thread = threading.Thread(target=lambda: workspace("threads", 4, 4, LIKE).fill_(5))
