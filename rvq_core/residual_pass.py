@@ -16,10 +16,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rvq_core.latents import lengths_of
+from rvq_core.workers import side_by_side
 from rvq_core.workspace import workspace
 
 CACHED_NUMBERS = 1 << 19
 """Numbers of the tokens that are under way at once on a CPU: 2 MB of float32."""
+
+LEAST_EACH = 1024
+"""Tokens that are worth a thread of their own."""
 
 Rows = slice | Tensor
 """Some of all tokens: from one to another, or their numbers [m]."""
@@ -75,19 +79,17 @@ def pass_through(
 ) -> Passed:
     """Tokens [N, C], which are left as they are, through the first layers; a ``temperature`` samples their codes."""
     under_way = _UnderWay(tokens, layers[: kept.layers], kept.of_each, keep_inputs)
-    under_way.all_through(temperature)
-    losses = under_way.losses()
+    losses = under_way.all_through(temperature)
     mean = losses.mean() if len(losses) else losses.new_zeros(())
     if under_way.pull is not None and len(losses):
         mean = _MeanCommitment.apply(tokens, mean, under_way.pull, 2 / (len(losses) * tokens.numel()))
-    sizes = zip(under_way.inputs, under_way.had, strict=False)
-    inputs = [given[:had] for given, had in sizes]
-    chosen = [torch.cat(some) for some in under_way.chosen]
+    inputs = [under_way.those_in(q, given) for q, given in enumerate(under_way.inputs)]
+    chosen = [under_way.those_in(q, under_way.indices[:, q]) for q in range(len(losses))]
     return Passed(inputs, chosen, under_way.indices, under_way.total, losses, mean)
 
 
 class _UnderWay:
-    """The pass while it goes on: what ``Passed`` is made of."""
+    """The pass while it goes on: what ``Passed`` is made of. Each token writes to its own rows alone."""
 
     def __init__(self, tokens: Tensor, layers: Sequence[Layer], of_each: Tensor | None, keep_inputs: bool) -> None:
         self.tokens = tokens.detach()
@@ -98,62 +100,68 @@ class _UnderWay:
         if of_each is not None:
             self.had = (of_each[:, None] > torch.arange(n, device=of_each.device)).sum(dim=0).tolist()
         self.inputs = [torch.empty_like(self.tokens) for _ in range(n if keep_inputs else 0)]
-        self.filled = [0] * len(self.inputs)
-        self.chosen: list[list[Tensor]] = [[] for _ in range(n)]
         self.indices = torch.full((len(tokens), n), -1, device=tokens.device)
         self.total = torch.zeros_like(self.tokens)
-        self.squares: list[list[Tensor]] = [[] for _ in range(n)]
         # Where the mean loss pulls each token: N C / 2 times its gradient, were there one layer.
         wanted = torch.is_grad_enabled() and tokens.requires_grad and tokens.numel() > 0
         self.pull = torch.zeros_like(self.tokens) if wanted else None
 
+    def those_in(self, q: int, rows: Tensor) -> Tensor:
+        """Of rows [N, ...] those of the tokens that layer ``q`` had."""
+        return rows if self.of_each is None else rows[self.of_each > q]
+
     @torch.no_grad()
-    def all_through(self, temperature: float | None) -> None:
-        """Every token through its layers. A codebook without codes takes them from all tokens that reach it."""
-        fresh = [layer.awaits_tokens for layer in self.layers]
-        at_once = max(1, len(self.tokens) if any(fresh) else _tokens_at_once(self.tokens))
-        searches: dict[int, Search] = {}
-        for start in range(0, max(1, len(self.tokens)), at_once):
-            rows: Rows = slice(start, start + at_once)
-            residual, lengths = self.tokens[rows], lengths_of(self.tokens[rows])
-            for q, layer in enumerate(self.layers):
-                if self.of_each is not None:
-                    staying = self.of_each[rows] > q
-                    residual, lengths, rows = residual[staying], lengths[staying], _among(rows, staying)
-                if fresh[q]:
-                    layer.initialise(residual)
-                if id(layer) not in searches:
-                    searches[id(layer)] = layer.search(temperature)
-                idx = searches[id(layer)](residual, lengths)
-                codes = workspace(f"codes {q % 2}", len(idx), residual.shape[1], residual)  # the other holds residuals
-                torch.index_select(layer.codebook, 0, idx, out=codes)
-                self._note_chosen(q, rows, residual, idx, codes)
-                residual = torch.sub(residual, codes, out=codes)
-                lengths = lengths_of(residual)
-                self._note_left(q, rows, residual, lengths)
+    def all_through(self, temperature: float | None) -> Tensor:
+        """Every token through its layers: twice the mean square of what each layer left [n], 0 where it had no token.
 
-    def _note_chosen(self, q: int, rows: Rows, residual: Tensor, idx: Tensor, codes: Tensor) -> None:
-        """Layer ``q`` chose ``codes`` for what had been left of the tokens ``rows``."""
-        if self.inputs:
-            begin, self.filled[q] = self.filled[q], self.filled[q] + len(idx)
-            self.inputs[q][begin : self.filled[q]] = residual
-        self.chosen[q].append(idx)
-        self.indices[rows, q] = idx
-        _add(self.total, rows, codes)
+        A codebook without codes takes them from all tokens that reach it, so then all go at once.
+        """
+        if any(layer.awaits_tokens for layer in self.layers):
+            squares = [self._through(slice(0, len(self.tokens)), None, temperature)]
+        else:
+            distinct = {id(layer): layer for layer in self.layers}  # all the same where they share a codebook
+            made = {key: layer.search(temperature) for key, layer in distinct.items()}
+            searches = [made[id(layer)] for layer in self.layers]
+            workers, spans = _shared_out(self.tokens, drawn=temperature is not None)
+            inference = torch.is_inference_mode_enabled()
 
-    def _note_left(self, q: int, rows: Rows, residual: Tensor, lengths: Tensor) -> None:
-        """Layer ``q`` left a ``residual`` of the tokens ``rows``, and its lengths [m, 1]."""
-        self.squares[q].append(lengths.square().sum())
-        if self.pull is not None:
-            _add(self.pull, rows, residual, len(self.tokens) / max(1, self.had[q]))
+            def through(rows: slice) -> list[Tensor]:
+                with torch.inference_mode(inference), torch.no_grad():  # a thread does not know
+                    return self._through(rows, searches, temperature)
 
-    def losses(self) -> Tensor:
-        """Twice the mean square of what each layer left [n]; 0 of a layer that no token had."""
-        if not self.squares:
+            squares = [found for _, found in side_by_side(through, spans, workers)]
+        sums = torch.stack([torch.stack(some).sum() for some in zip(*squares, strict=True)]) if self.layers else None
+        if sums is None:
             return lengths_of(self.tokens[:0]).squeeze(1)
-        sums = torch.stack([torch.stack(some).sum() for some in self.squares])
-        numbers = [max(1, had) * self.tokens.shape[1] / 2 for had in self.had]
-        return sums / sums.new_tensor(numbers)
+        return sums / sums.new_tensor([max(1, had) * self.tokens.shape[1] / 2 for had in self.had])
+
+    def _through(self, span: slice, searches: Sequence[Search] | None, temperature: float | None) -> list[Tensor]:
+        """Some tokens through their layers, whose codebooks are filled first where there are no ``searches`` yet.
+
+        Gives the sum of squares that each layer left of them.
+        """
+        rows: Rows = span
+        residual, lengths = self.tokens[rows], lengths_of(self.tokens[rows])
+        squares: list[Tensor] = []
+        for q, layer in enumerate(self.layers):
+            if self.of_each is not None:
+                staying = self.of_each[rows] > q
+                residual, lengths, rows = residual[staying], lengths[staying], _among(rows, staying)
+            if searches is None:
+                layer.initialise(residual)
+            search = layer.search(temperature) if searches is None else searches[q]
+            if self.inputs:
+                self.inputs[q][rows] = residual
+            idx = self.indices[rows, q] = search(residual, lengths)
+            codes = workspace(f"codes {q % 2}", len(idx), residual.shape[1], residual)  # the other holds residuals
+            torch.index_select(layer.codebook, 0, idx, out=codes)
+            _add(self.total, rows, codes)
+            residual = torch.sub(residual, codes, out=codes)
+            lengths = lengths_of(residual)
+            squares.append(lengths.square().sum())
+            if self.pull is not None:
+                _add(self.pull, rows, residual, len(self.tokens) / max(1, self.had[q]))
+        return squares
 
 
 class _MeanCommitment(torch.autograd.Function):
@@ -188,5 +196,10 @@ def _add(to: Tensor, rows: Rows, what: Tensor, times: float = 1.0) -> None:
         to.index_add_(0, rows, what, alpha=times)
 
 
-def _tokens_at_once(tokens: Tensor) -> int:
-    return CACHED_NUMBERS // tokens.shape[1] if tokens.device.type == "cpu" else len(tokens)
+def _shared_out(tokens: Tensor, drawn: bool) -> tuple[int, list[slice]]:
+    """How many threads take tokens beside each other, and which at once; one where codes are ``drawn`` in order."""
+    if tokens.device.type != "cpu":
+        return 1, [slice(0, len(tokens))]
+    workers = 1 if drawn else max(1, min(torch.get_num_threads(), len(tokens) // LEAST_EACH))
+    at_once = max(1, min(CACHED_NUMBERS // tokens.shape[1], -(-len(tokens) // workers)))
+    return workers, [slice(start, start + at_once) for start in range(0, max(1, len(tokens)), at_once)]

@@ -57,3 +57,13 @@ def in_order(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int
         finally:
             for _, future in begun:
                 future.cancel()
+
+
+def side_by_side(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[tuple[Task, Result]]:
+    """``in_order`` where this thread goes on afterwards with as many threads for one computation as before."""
+    before = torch.get_num_threads()
+    try:
+        yield from in_order(work, tasks, workers)
+    finally:
+        if workers > 1:
+            torch.set_num_threads(before)  # what its threads set is in part the whole process's

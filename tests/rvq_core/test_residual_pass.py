@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 import torch
 from torch import Tensor
@@ -70,6 +72,69 @@ def test_a_pass_by_hand_however_many_tokens_are_under_way(monkeypatch, at_once, 
     (3 * loss).backward()
     torch.testing.assert_close(x.grad, wanted.grad)
     assert torch.equal(x.detach(), before)
+
+
+@pytest.fixture
+def three_threads(monkeypatch):
+    monkeypatch.setattr(residual_pass, "LEAST_EACH", 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_threads_beside_each_other_find_the_same(monkeypatch, three_threads, mode, ragged):
+    kept = Kept(Q, of_each() if ragged else None)
+    seen = set()
+    search = QuantizeEMAReset.search
+
+    def noted(layer, temperature=None):
+        found = search(layer, temperature)
+        return lambda *given: seen.add(threading.get_ident()) or found(*given)
+
+    with monkeypatch.context() as one:
+        one.setattr(torch, "get_num_threads", lambda: 1)
+        alone = pass_through(tokens().requires_grad_(), layers(), kept, keep_inputs=True)
+    monkeypatch.setattr(QuantizeEMAReset, "search", noted)
+    with mode():
+        x = tokens().requires_grad_()
+        passed = pass_through(x, layers(), kept, keep_inputs=True)
+    assert threading.get_ident() not in seen
+    assert torch.equal(passed.indices, alone.indices)
+    assert torch.equal(passed.total, alone.total)
+    assert all(map(torch.equal, passed.inputs, alone.inputs))
+    assert all(map(torch.equal, passed.chosen, alone.chosen))
+    torch.testing.assert_close(passed.losses, alone.losses)
+    assert passed.loss.requires_grad == (mode is torch.enable_grad)
+    if passed.loss.requires_grad:
+        passed.loss.backward()
+        other = tokens().requires_grad_()
+        with monkeypatch.context() as one:
+            one.setattr(torch, "get_num_threads", lambda: 1)
+            pass_through(other, layers(), kept).loss.backward()
+        torch.testing.assert_close(x.grad, other.grad)
+
+
+def test_codes_that_are_drawn_are_drawn_by_one_thread(three_threads):
+    found = []
+    for _ in range(2):
+        torch.manual_seed(4)
+        stack = [layer.train() for layer in layers()]
+        torch.manual_seed(4)
+        found.append(pass_through(tokens(), stack, Kept(Q), temperature=1.0).indices)
+    assert torch.equal(*found)
+
+
+def test_what_fails_in_a_thread_fails(monkeypatch, three_threads):
+    def broken(*_):
+        raise RuntimeError("no such code")
+
+    monkeypatch.setattr(QuantizeEMAReset, "search", lambda *_: broken)
+    with pytest.raises(RuntimeError, match="no such code"):
+        pass_through(tokens(), layers(), Kept(Q))
 
 
 def test_without_a_gradient_nothing_is_kept_for_it():
