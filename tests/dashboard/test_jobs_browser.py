@@ -25,7 +25,7 @@ def many_clips(tmp_path: Path) -> Path:
     folder.mkdir()
     rng = np.random.default_rng(0)
     for number in range(MANY):
-        np.save(folder / f"{number:04d}.npy", rng.normal(size=(400, 12)).astype(np.float32))
+        np.save(folder / f"{number:04d}.npy", rng.normal(size=(200, 12)).astype(np.float32))
     return folder
 
 
@@ -76,7 +76,7 @@ OUTERMOST = """plot => {
 def test_a_code_clicked_while_its_usage_is_not_yet_known_stays_selected_when_it_is(page, tmp_path, checkpoints):
     folder = tmp_path / "several"
     folder.mkdir()
-    for number, motion in enumerate(np.random.default_rng(0).normal(size=(200, 64, 12)).astype(np.float32)):
+    for number, motion in enumerate(np.random.default_rng(0).normal(size=(200, 400, 12)).astype(np.float32)):
         np.save(folder / f"{number:04d}.npy", motion)
     with serving(tmp_path, checkpoints, folder) as (address, process):
         page.goto(f"{address}/codebook_map")
