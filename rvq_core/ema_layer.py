@@ -8,6 +8,7 @@ Shapes: latents [B, C, T], tokens [N, C] with N = B T, indices [B, T] or [N], co
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -121,16 +122,16 @@ class QuantizeEMAReset(nn.Module):
         """What ``quantize`` does, made ready for many calls; the codebook must not change between them."""
         # A model in half precision searches in float32: the codes are exact there, sums of their products are not.
         codebook = self.codebook.to(torch.promote_types(self.codebook.dtype, torch.float32))
-        with torch.autocast(codebook.device.type, enabled=False):
-            ready = CodeSearch(codebook)
+        if self.training and temperature is not None and temperature > 0:
+            find = partial(_drawn_codes, codebook=codebook, temperature=temperature)
+        else:
+            with torch.autocast(codebook.device.type, enabled=False):
+                find = CodeSearch(codebook).nearest
 
         @torch.no_grad()
         def found(tokens: Tensor, lengths: Tensor) -> Tensor:
             with torch.autocast(tokens.device.type, enabled=False):
-                tokens = tokens.to(codebook.dtype)
-                if self.training and temperature is not None and temperature > 0:
-                    return gumbel_codes(tokens, codebook, temperature)
-                return ready.nearest(tokens, lengths)
+                return find(tokens.to(codebook.dtype), lengths)
 
         return found
 
@@ -248,6 +249,11 @@ class QuantizeEMAReset(nn.Module):
     def extra_repr(self) -> str:
         """Sizes shown when the module is printed."""
         return f"nb_code={self.nb_code}, code_dim={self.code_dim}, mu={self.mu}"
+
+
+def _drawn_codes(tokens: Tensor, lengths: Tensor, codebook: Tensor, temperature: float) -> Tensor:
+    del lengths  # which only the nearest code is found by
+    return gumbel_codes(tokens, codebook, temperature)
 
 
 def _checked_mu(mu: float) -> float:

@@ -116,6 +116,8 @@ class _UnderWay:
 
         A codebook without codes takes them from all tokens that reach it, so then all go at once.
         """
+        if not self.layers:
+            return lengths_of(self.tokens[:0]).squeeze(1)
         if any(layer.awaits_tokens for layer in self.layers):
             squares = [self._through(slice(0, len(self.tokens)), None, temperature)]
         else:
@@ -130,9 +132,7 @@ class _UnderWay:
                     return self._through(rows, searches, temperature)
 
             squares = [found for _, found in side_by_side(through, spans, workers)]
-        sums = torch.stack([torch.stack(some).sum() for some in zip(*squares, strict=True)]) if self.layers else None
-        if sums is None:
-            return lengths_of(self.tokens[:0]).squeeze(1)
+        sums = torch.stack([torch.stack(some).sum() for some in zip(*squares, strict=True)])
         return sums / sums.new_tensor([max(1, had) * self.tokens.shape[1] / 2 for had in self.had])
 
     def _through(self, span: slice, searches: Sequence[Search] | None, temperature: float | None) -> list[Tensor]:
