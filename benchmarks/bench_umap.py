@@ -46,9 +46,10 @@ _KEPT = """
 import sys
 from pathlib import Path
 from dashboard import projection_store
+from dashboard.settings import UmapSettings
 from dashboard.store import Store
 from rvq_core.stats.projection import pca
-store, settings = Store(Path(sys.argv[1])), projection_store.UmapSettings(tuple(range(1, len(codebooks) + 1)))
+store, settings = Store(Path(sys.argv[1])), UmapSettings(tuple(range(1, len(codebooks) + 1)))
 projection_store.keep(store, settings, codebooks, pca(codebooks))
 wall, cpu = time.perf_counter(), time.process_time()
 assert projection_store.find(store, settings, codebooks) is not None

@@ -39,8 +39,8 @@ from dashboard.analyses import (
 from dashboard.jobs import Analysis, Job, Jobs, Source, State, Umap
 from dashboard.kept import Kept
 from dashboard.opened import Analysed, Subject, open_subject
-from dashboard.projection_store import UmapSettings
-from dashboard.sources import FileStamp, Reading, UploadFolder, clip_stamps, groups_file, set_files, split_file, stamp
+from dashboard.settings import Reading, UmapSettings
+from dashboard.sources import FileStamp, UploadFolder, clip_stamps, groups_file, set_files, split_file, stamp
 from dashboard.store import Store, open_store
 from rvq_core.clips import Clip, ClipSet, read_clips
 from rvq_core.errors import RVQLensError

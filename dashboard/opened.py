@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from dashboard.sources import Reading
+from dashboard.settings import Reading
 from rvq_core.errors import CheckpointError, SettingsError
 from rvq_core.loading import Checkpoint, load_checkpoint
 from rvq_core.parts.load import PartSet, load_part_set

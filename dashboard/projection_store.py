@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dashboard.settings import UmapSettings
 from dashboard.store import Store, key_of
 from rvq_core.stats.projection import Projection, umap_projection
 from rvq_core.stats.trustworthiness import with_trustworthiness
@@ -19,18 +20,6 @@ from rvq_core.stats.trustworthiness import with_trustworthiness
 KIND = "projections"
 FILE = "projection.json"
 _COLUMNS = ("layer", "code", "x", "y")
-
-
-@dataclass(frozen=True, slots=True)
-class UmapSettings:
-    """What the coordinates depend on beside the codebooks; ``layers`` are 1-based."""
-
-    layers: tuple[int, ...]
-    n_neighbors: int = 15
-    min_dist: float = 0.1
-    metric: str = "euclidean"
-    seed: int = 0
-    scale: str = "raw"
 
 
 def key(settings: UmapSettings, codebooks: Sequence[NDArray[np.float32]]) -> str:

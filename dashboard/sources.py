@@ -53,16 +53,6 @@ class FileStamp(NamedTuple):
     changed_ns: int = -1
 
 
-class Reading(NamedTuple):
-    """What the user says of a checkpoint where its file does not tell, or tells wrong; None leaves it to the file."""
-
-    activation: str | None = None
-    norm: str | None = None
-    dilation_growth_rate: int | None = None
-    mean: str | None = None
-    std: str | None = None
-
-
 def stamp(path: Path) -> FileStamp:
     """Stamp of a file, or of nothing (-1) where it cannot be looked at."""
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import data, links, memory, sources, store_box, uploads
+from dashboard.settings import Reading
 from rvq_core.parts import parts_named
 
 ALL, HELD_OUT = "all", "held-out"
@@ -36,7 +37,7 @@ class Selection:
     part: str | None
     clips: tuple[Path, ...]
     held_out_only: bool
-    reading: sources.Reading
+    reading: Reading
 
 
 def current() -> Selection:
@@ -140,7 +141,7 @@ def _choose_split() -> str:
     )  # fmt: skip
 
 
-def _choose_reading() -> sources.Reading:
+def _choose_reading() -> Reading:
     """What the user says of the model; the Overview's notes tell what was assumed."""
     with st.expander("How the file is read", icon=":material/tune:"):
         activation = st.selectbox("Activation", [AS_TOLD, *ACTIVATIONS], key="activation", bind="query-params")
@@ -156,7 +157,7 @@ def _choose_reading() -> sources.Reading:
         for name, file in statistics.items()
         if file is not None
     }
-    return sources.Reading(
+    return Reading(
         activation=None if activation == AS_TOLD else activation,
         norm=None if norm == AS_TOLD else norm,
         dilation_growth_rate=None if growth in (AS_TOLD, None) else int(growth),

@@ -17,8 +17,8 @@ from dashboard.analyses import codebooks as codebooks_of
 from dashboard.figures.codebook_map import COLOURS, codebook_map
 from dashboard.figures.marking import mark_codes
 from dashboard.jobs import State
-from dashboard.projection_store import UmapSettings
 from dashboard.second import JOINT, Second, choose_second, joined, with_norms
+from dashboard.settings import UmapSettings
 from rvq_core.clips.representations import TOKENS
 from rvq_core.errors import RVQLensError
 from rvq_core.loading import Checkpoint

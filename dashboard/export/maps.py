@@ -15,6 +15,7 @@ from dashboard import words
 from dashboard.export.numbers import with_codes
 from dashboard.export.registry import FigureEntry
 from dashboard.figures.codebook_map import COLOURS, codebook_map
+from dashboard.settings import UmapSettings
 from rvq_core.report import Report
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def umap_figures(codebooks: Sequence[NDArray[np.float32]], seed: int, store: Sto
         from dashboard import projection_store
         from dashboard.store import keep_if_possible
 
-        settings = projection_store.UmapSettings(tuple(range(1, len(codebooks) + 1)), seed=seed)
+        settings = UmapSettings(tuple(range(1, len(codebooks) + 1)), seed=seed)
         found = None if store is None else projection_store.find(store, settings, codebooks)
         if found is not None:
             return found

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from dashboard.projection_store import UmapSettings
-from dashboard.sources import Reading
+from dashboard.settings import Reading, UmapSettings
 
 AS_THE_FILE_TELLS = Reading()
 

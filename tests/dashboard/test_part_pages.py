@@ -85,7 +85,7 @@ def test_one_part_is_as_its_own_file_is(given: Path, body_clips: Path):
 
 def test_a_set_of_other_statistics_is_refused(given: Path, tmp_path: Path):
     from dashboard import data
-    from dashboard.sources import Reading
+    from dashboard.settings import Reading
     from rvq_core.errors import SettingsError
 
     with pytest.raises(SettingsError, match="expected one checkpoint, found a set of body parts"):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dashboard import projection_store
-from dashboard.projection_store import UmapSettings
+from dashboard.settings import UmapSettings
 from dashboard.store import LABEL, Store, _sums
 from rvq_core.stats.projection import Projection
 

@@ -7,6 +7,7 @@ from dashboard.export.build import Choice, export_files
 from dashboard.export.maps import density_figure, umap_figures
 from dashboard.paper.draw import draw
 from dashboard.paper.style import PRESETS, drawing
+from dashboard.settings import UmapSettings
 from dashboard.store import Store
 from rvq_core.stats.projection import Projection, pca
 
@@ -37,7 +38,7 @@ def test_umap_is_computed_once_for_all_colours_and_its_seed_is_told(report, code
 
 def test_what_the_dashboard_computed_is_taken(report, codebooks, tmp_path, monkeypatch):
     store = Store(tmp_path)
-    settings = projection_store.UmapSettings(tuple(range(1, len(codebooks) + 1)), seed=3)
+    settings = UmapSettings(tuple(range(1, len(codebooks) + 1)), seed=3)
     kept = Projection(pca(codebooks).table, {"method": "umap", "seed": 3, "trustworthiness": 0.5})
     projection_store.keep(store, settings, codebooks, kept)
     monkeypatch.setattr(projection_store, "compute", None)  # calling it would fail
@@ -51,7 +52,7 @@ def test_what_is_computed_is_kept_where_the_dashboard_finds_it(report, codebooks
     monkeypatch.setattr(projection_store, "compute", lambda *_: made)
     umap_figures(codebooks, 3, store)[0].table(report)
     # As the Codebook map asks: all layers, its first settings, and that seed.
-    settings = projection_store.UmapSettings(tuple(range(1, len(codebooks) + 1)), 15, 0.1, "euclidean", 3, "raw")
+    settings = UmapSettings(tuple(range(1, len(codebooks) + 1)), 15, 0.1, "euclidean", 3, "raw")
     found = projection_store.find(store, settings, codebooks)
     assert found is not None
     assert found.table[["x", "y"]].to_numpy() == pytest.approx(made.table[["x", "y"]].to_numpy())

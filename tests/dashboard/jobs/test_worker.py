@@ -14,8 +14,7 @@ from dashboard import analyses, projection_store
 from dashboard.analyses import Groups
 from dashboard.jobs import Analysis, Jobs, Source, State, Umap
 from dashboard.jobs.requests import request_of
-from dashboard.projection_store import UmapSettings
-from dashboard.sources import Reading
+from dashboard.settings import Reading, UmapSettings
 from dashboard.store import Store
 from rvq_core import load_checkpoint
 from rvq_core.clips import read_clips
@@ -89,6 +88,12 @@ def test_the_worker_imports_no_streamlit():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["False", "False", "True"], done.stderr
+
+
+def test_asking_the_worker_needs_no_torch():
+    code = "import sys; import dashboard.jobs, dashboard.jobs.worker; print({'torch', 'pandas'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "set()", done.stderr
 
 
 @pytest.mark.parametrize(

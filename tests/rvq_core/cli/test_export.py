@@ -11,7 +11,7 @@ from commands import ROOT, assert_one_line, command
 
 from dashboard import projection_store
 from dashboard.analyses import codebooks
-from dashboard.projection_store import UmapSettings
+from dashboard.settings import UmapSettings
 from dashboard.store import VARIABLE, Store
 from rvq_core.loading import load_checkpoint
 
