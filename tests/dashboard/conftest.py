@@ -1,6 +1,7 @@
 """Small reports made by hand, tiny checkpoints and clips for the pages."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ import pandas as pd
 import pytest
 import streamlit as st
 import torch
+from analysed_once import analysed_anew, analysed_once
 from jobs_at_once import JobsAtOnce
+from streamlit.components.v2 import manifest_scanner
 
-from dashboard import data, sources, store
+from dashboard import analyses, data, sources, store
 from rvq_core.autoencoder import RVQVAE, RVQVAEConfig
 from rvq_core.loading import Normalizer
 from rvq_core.loading.formats.native import NativeHeader, save_native
@@ -280,16 +283,35 @@ def server(tmp_path_factory) -> Iterator[str]:
 
 
 def use_places(place: Path, monkeypatch: pytest.MonkeyPatch, checkpoints: Path, clips: Path) -> None:
-    """Bundled folders and the store are these, nothing is given at start, and there is no worker."""
+    """Bundled folders and the store are these, nothing is given at start, and there is no worker.
+
+    An analysis that another test has asked for is not computed again.
+    """
     monkeypatch.setattr(sources, "bundled_checkpoints", lambda: checkpoints)
     monkeypatch.setattr(sources, "bundled_clips", lambda: clips)
     monkeypatch.setenv(store.VARIABLE, str(place / "store"))
     at_once = JobsAtOnce(place / "store")
     monkeypatch.setattr(data, "jobs", lambda: at_once)
+    monkeypatch.setattr(analyses, "analyse", analysed_once)
     for variable in sources.VARIABLES:
         monkeypatch.delenv(variable, raising=False)
     st.cache_resource.clear()
     st.cache_data.clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def components_looked_for_once() -> Iterator[None]:
+    """Streamlit looks through all installed packages for components, in a server once, but for each ``AppTest``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+        yield
+
+
+@pytest.fixture
+def anew(own_places) -> Iterator[None]:
+    """Every analysis is computed, for tests that change how."""
+    with analysed_anew():
+        yield
 
 
 @pytest.fixture

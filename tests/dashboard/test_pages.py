@@ -60,6 +60,7 @@ def test_overview_tells_training_from_held_out_and_shows_the_health_of_each_laye
     assert "67 tokens" in bars["name"]
 
 
+@pytest.mark.usefixtures("anew")
 def test_verdicts_come_first_and_worst_first_with_figure_cause_and_advice(monkeypatch):
     found = [Finding("held_out_gap", "note", "A small thing.", "cause n", "advice n", "9 clips")]
     found.append(
@@ -85,6 +86,7 @@ def test_verdicts_come_first_and_worst_first_with_figure_cause_and_advice(monkey
     assert at.subheader[0].value == "Verdicts"
 
 
+@pytest.mark.usefixtures("anew")
 def test_no_verdict_is_told_as_such(monkeypatch):
     monkeypatch.setattr(analysis, "verdicts", lambda *_: [])
     at = healthy(open_page())

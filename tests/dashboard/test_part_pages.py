@@ -9,7 +9,7 @@ from dashboard import app, sources
 from dashboard.launch import APP
 from dashboard.player import unpack
 from rvq_core import Report, analyze, load_checkpoint, load_clips
-from rvq_core.parts import analyze_parts, load_part_set
+from rvq_core.parts import PartsReport, analyze_parts, load_part_set
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_places")]
 
@@ -36,8 +36,11 @@ def open_page(page: str, **query: str) -> AppTest:
     return at
 
 
-def of_parts(given: Path, body_clips: Path):
-    return analyze_parts(load_part_set(given), load_clips(body_clips), device="cpu")
+@pytest.fixture(scope="module")
+def report(save_body, tmp_path_factory) -> PartsReport:
+    """What the library tells of the set and its clips."""
+    part_set, body_clips = save_body(tmp_path_factory.mktemp("body"))
+    return analyze_parts(load_part_set(part_set), load_clips(body_clips), device="cpu")
 
 
 def part_choice(at: AppTest):
@@ -57,8 +60,7 @@ def test_every_page_opens(page):
     assert not [box.value for box in at.warning if "is left out" not in box.value]
 
 
-def test_the_part_is_chosen_in_the_sidebar_and_kept_in_the_link(given: Path, body_clips: Path):
-    report = of_parts(given, body_clips)
+def test_the_part_is_chosen_in_the_sidebar_and_kept_in_the_link(report):
     at = open_page("usage")
     assert part_choice(at).value == "upper" and list(part_choice(at).options) == ["upper", "hands", "lower"]
     assert shown_perplexity(at) == pytest.approx(report.parts["upper"].layers["perplexity"].tolist())
@@ -93,8 +95,7 @@ def test_a_set_of_other_statistics_is_refused(given: Path, tmp_path: Path):
 
 
 class TestWholeBody:
-    def test_the_overview_shows_the_parts_together(self, given: Path, body_clips: Path):
-        report = of_parts(given, body_clips)
+    def test_the_overview_shows_the_parts_together(self, report):
         at = open_page("overview")
         health = next(frame.value for frame in at.dataframe if "interval" in frame.value)
         assert health["part"].tolist() == ["upper"] * 3 + ["hands"] * 2 + ["lower"] * 3
@@ -108,8 +109,7 @@ class TestWholeBody:
         for text, verdict in zip(marked, report.manifest["verdicts"], strict=True):
             assert f":gray-badge[{verdict['part']}]" in text
 
-    def test_errors_by_part_and_of_the_whole_body(self, given: Path, body_clips: Path):
-        report = of_parts(given, body_clips)
+    def test_errors_by_part_and_of_the_whole_body(self, report):
         for page in ("overview", "reconstruction"):
             at = open_page(page, part="lower")
             shown = next(frame.value for frame in at.dataframe if "posed" in frame.value)
@@ -126,8 +126,7 @@ class TestWholeBody:
             assert (row["value"], row["reference"]) == pytest.approx((own["value"], own["reference"]))
         assert [header.value for header in at.header] == ["Lower, alone"]
 
-    def test_the_clip_page_plays_the_whole_body(self, given: Path, body_clips: Path):
-        report = of_parts(given, body_clips)
+    def test_the_clip_page_plays_the_whole_body(self, report):
         at = open_page("clip", clip="wave")
         header, arrays = unpack(at.get("bidi_component")[0].proto.bytes)
         layers = [(part, layer) for part, count in (("upper", 3), ("hands", 2), ("lower", 3)) for layer in range(count)]
