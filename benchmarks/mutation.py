@@ -46,14 +46,19 @@ QUANTIZER = _tests(
     "test_quantizer", "test_quantizer_indices", "test_quantizer_inputs", "test_quantizer_state", "test_ema_layer",
     "test_quantizer_options", "test_codebook_options",
 )  # fmt: skip
+SEARCH = _tests(*(f"search/test_{name}" for name in ("search", "scores", "products", "loops", "compiled")))
 REFUSED = _loading("formats_refused")
 FORMATS = _loading("formats", "formats_refused")
 TARGETS = {
     "quantizer": ("rvq_core/quantizer.py", QUANTIZER),
     "residual_pass": ("rvq_core/residual_pass.py", [*_tests("test_residual_pass"), *QUANTIZER]),
     "ema_layer": ("rvq_core/ema_layer.py", QUANTIZER),
-    "nearest": ("rvq_core/nearest.py", _tests("test_nearest")),
-    "products": ("rvq_core/products.py", _tests("test_products", "test_nearest")),
+    "search": ("rvq_core/search/__init__.py", SEARCH),
+    "by_torch": ("rvq_core/search/by_torch.py", SEARCH),
+    "compiled": ("rvq_core/search/compiled.py", [*SEARCH, *_tests("test_residual_pass")]),
+    "loops": ("rvq_core/search/loops.py", SEARCH),
+    "products": ("rvq_core/search/products.py", SEARCH),
+    "scores": ("rvq_core/search/scores.py", SEARCH),
     "usage": ("rvq_core/stats/usage.py", _tests("stats/test_usage")),
     "reconstruction": ("rvq_core/stats/reconstruction.py", _tests("stats/test_reconstruction")),
     "errors": ("rvq_core/stats/errors.py", _tests("stats/test_errors")),

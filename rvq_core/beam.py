@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from rvq_core import latents
-from rvq_core.nearest import CHUNK_SCORES
 from rvq_core.quantizer import ResidualVQ
+from rvq_core.search import CHUNK_SCORES
 
 
 class _Beam(NamedTuple):

@@ -24,8 +24,8 @@ from rvq_core.distributed import (
 )
 from rvq_core.kmeans import kmeans
 from rvq_core.latents import check_latents, lengths_of, look_up, straight_through, to_latents, to_tokens
-from rvq_core.nearest import CodeSearch, gumbel_codes
-from rvq_core.residual_pass import Kept, Search, pass_through
+from rvq_core.residual_pass import Kept, pass_through
+from rvq_core.search import Search, gumbel_codes, search_of
 
 _EMA_BUFFERS = ("code_sum", "code_count", "init")
 
@@ -120,20 +120,9 @@ class QuantizeEMAReset(nn.Module):
     @torch.no_grad()
     def search(self, temperature: float | None = None) -> Search:
         """What ``quantize`` does, made ready for many calls; the codebook must not change between them."""
-        # A model in half precision searches in float32: the codes are exact there, sums of their products are not.
-        codebook = self.codebook.to(torch.promote_types(self.codebook.dtype, torch.float32))
         if self.training and temperature is not None and temperature > 0:
-            find = partial(_drawn_codes, codebook=codebook, temperature=temperature)
-        else:
-            with torch.autocast(codebook.device.type, enabled=False):
-                find = CodeSearch(codebook).nearest
-
-        @torch.no_grad()
-        def found(tokens: Tensor, lengths: Tensor) -> Tensor:
-            with torch.autocast(tokens.device.type, enabled=False):
-                return find(tokens.to(codebook.dtype), lengths)
-
-        return found
+            return partial(_drawn_codes, codebook=self.codebook, temperature=temperature)
+        return search_of(self.codebook)
 
     def dequantize(self, idx: Tensor) -> Tensor:
         """Codes of indices [...] -> [..., C]; an index of -1 gives zeros."""
@@ -251,9 +240,12 @@ class QuantizeEMAReset(nn.Module):
         return f"nb_code={self.nb_code}, code_dim={self.code_dim}, mu={self.mu}"
 
 
+@torch.no_grad()
 def _drawn_codes(tokens: Tensor, lengths: Tensor, codebook: Tensor, temperature: float) -> Tensor:
     del lengths  # which only the nearest code is found by
-    return gumbel_codes(tokens, codebook, temperature)
+    precision = torch.promote_types(codebook.dtype, torch.float32)
+    with torch.autocast(tokens.device.type, enabled=False):
+        return gumbel_codes(tokens.to(precision), codebook.to(precision), temperature)
 
 
 def _checked_mu(mu: float) -> float:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rvq_core.codebook_options import unit_rows
 from rvq_core.distributed import sum_over_ranks
-from rvq_core.nearest import nearest_codes
+from rvq_core.search import nearest_codes
 
 ROUNDS = 10
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rvq_core.nearest import CHUNK_SCORES
+from rvq_core.search import CHUNK_SCORES
 from rvq_core.stats.geometry import Margins
 from rvq_core.stats.sample import Latents, Tokens
 

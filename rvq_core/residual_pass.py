@@ -8,7 +8,7 @@ Shapes: tokens [N, C], codebooks [K, C].
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rvq_core.latents import lengths_of
+from rvq_core.search import Search
+from rvq_core.search.compiled import CompiledSearch, Few, pass_few
 from rvq_core.workers import side_by_side
 from rvq_core.workspace import workspace
 
@@ -27,9 +29,6 @@ LEAST_EACH = 1024
 
 Rows = slice | Tensor
 """Some of all tokens: from one to another, or their numbers [m]."""
-
-Search = Callable[[Tensor, Tensor], Tensor]
-"""From tokens [N, C] and their lengths [N, 1] to the indices [N] of their codes."""
 
 
 class Layer(Protocol):
@@ -92,7 +91,7 @@ class _UnderWay:
     """The pass while it goes on: what ``Passed`` is made of. Each token writes to its own rows alone."""
 
     def __init__(self, tokens: Tensor, layers: Sequence[Layer], of_each: Tensor | None, keep_inputs: bool) -> None:
-        self.tokens = tokens.detach()
+        self.tokens = tokens.detach().contiguous()
         self.layers = layers
         self.of_each = of_each
         n = len(layers)
@@ -124,24 +123,47 @@ class _UnderWay:
             distinct = {id(layer): layer for layer in self.layers}  # all the same where they share a codebook
             made = {key: layer.search(temperature) for key, layer in distinct.items()}
             searches = [made[id(layer)] for layer in self.layers]
-            workers, spans = _shared_out(self.tokens, drawn=temperature is not None)
+            compiled = [search for search in searches if isinstance(search, CompiledSearch)]
+            if self.of_each is not None or len(compiled) < len(searches):
+                compiled = []
+            workers, spans = self._shared_out(compiled, drawn=temperature is not None)
             inference = torch.is_inference_mode_enabled()
 
-            def through(rows: slice) -> list[Tensor]:
+            def through(rows: slice) -> Tensor:
                 with torch.inference_mode(inference), torch.no_grad():  # a thread does not know
+                    if compiled:
+                        return self._through_compiled(rows, compiled)
                     return self._through(rows, searches, temperature)
 
             squares = [found for _, found in side_by_side(through, spans, workers)]
-        sums = torch.stack([torch.stack(some).sum() for some in zip(*squares, strict=True)])
-        return sums / sums.new_tensor([max(1, had) * self.tokens.shape[1] / 2 for had in self.had])
+        sums = torch.stack(squares).sum(dim=0)
+        divisors = sums.new_tensor([max(1, had) * self.tokens.shape[1] / 2 for had in self.had])
+        return (sums / divisors).to(torch.promote_types(self.tokens.dtype, torch.float32))
 
-    def _through(self, span: slice, searches: Sequence[Search] | None, temperature: float | None) -> list[Tensor]:
+    def _shared_out(self, compiled: Sequence[CompiledSearch], drawn: bool) -> tuple[int, list[slice]]:
+        """How many threads take tokens beside each other, and which at once; one where codes are ``drawn`` in order."""
+        total, device = len(self.tokens), self.tokens.device.type
+        if device != "cpu":
+            return 1, [slice(0, total)]
+        at_once = min([CACHED_NUMBERS // self.tokens.shape[1], *(search.at_once for search in compiled)])
+        workers = 1 if drawn else max(1, min(torch.get_num_threads(), total // LEAST_EACH))
+        at_once = max(1, min(at_once, -(-total // workers)))
+        return workers, [slice(start, start + at_once) for start in range(0, max(1, total), at_once)]
+
+    def _through_compiled(self, rows: slice, searches: Sequence[CompiledSearch]) -> Tensor:
+        """As ``_through``, where every token has all layers."""
+        tokens = self._own(self.tokens[rows])
+        pull = tokens[:0] if self.pull is None else self.pull[rows]
+        few = Few(tokens, lengths_of(tokens).squeeze(1), self.total[rows], self.indices[rows], pull)
+        return pass_few(few, searches, [given[rows] for given in self.inputs])
+
+    def _through(self, span: slice, searches: Sequence[Search] | None, temperature: float | None) -> Tensor:
         """Some tokens through their layers, whose codebooks are filled first where there are no ``searches`` yet.
 
-        Gives the sum of squares that each layer left of them.
+        Gives the sums of squares that each layer left of them [n].
         """
         rows: Rows = span
-        residual, lengths = self.tokens[rows], lengths_of(self.tokens[rows])
+        residual, lengths = self._own(self.tokens[rows]), lengths_of(self.tokens[rows])
         squares: list[Tensor] = []
         for q, layer in enumerate(self.layers):
             if self.of_each is not None:
@@ -153,15 +175,19 @@ class _UnderWay:
             if self.inputs:
                 self.inputs[q][rows] = residual
             idx = self.indices[rows, q] = search(residual, lengths)
-            codes = workspace(f"codes {q % 2}", len(idx), residual.shape[1], residual)  # the other holds residuals
+            codes = workspace("codes", len(residual), residual.shape[1], residual)
             torch.index_select(layer.codebook, 0, idx, out=codes)
             _add(self.total, rows, codes)
-            residual = torch.sub(residual, codes, out=codes)
+            residual.sub_(codes)
             lengths = lengths_of(residual)
             squares.append(lengths.square().sum())
             if self.pull is not None:
                 _add(self.pull, rows, residual, len(self.tokens) / max(1, self.had[q]))
-        return squares
+        return torch.stack(squares)
+
+    def _own(self, tokens: Tensor) -> Tensor:
+        """A copy that may be written to, until this thread's next one."""
+        return workspace("residual", len(tokens), tokens.shape[1], tokens).copy_(tokens)
 
 
 class _MeanCommitment(torch.autograd.Function):
@@ -194,12 +220,3 @@ def _add(to: Tensor, rows: Rows, what: Tensor, times: float = 1.0) -> None:
         to[rows].add_(what, alpha=times)
     else:
         to.index_add_(0, rows, what, alpha=times)
-
-
-def _shared_out(tokens: Tensor, drawn: bool) -> tuple[int, list[slice]]:
-    """How many threads take tokens beside each other, and which at once; one where codes are ``drawn`` in order."""
-    if tokens.device.type != "cpu":
-        return 1, [slice(0, len(tokens))]
-    workers = 1 if drawn else max(1, min(torch.get_num_threads(), len(tokens) // LEAST_EACH))
-    at_once = max(1, min(CACHED_NUMBERS // tokens.shape[1], -(-len(tokens) // workers)))
-    return workers, [slice(start, start + at_once) for start in range(0, max(1, len(tokens)), at_once)]

@@ -20,6 +20,7 @@ class _Kept(threading.local):
 
     def __init__(self) -> None:
         self.buffers: dict[tuple[str, torch.dtype], Tensor] = {}
+        self.last: dict[tuple[str, torch.dtype], Tensor] = {}  # given out, for whoever asks for the same size again
 
 
 _kept = _Kept()
@@ -34,8 +35,13 @@ def workspace(purpose: str, rows: int, columns: int, like: Tensor) -> Tensor:
     if like.device.type != "cpu" or rows * columns > MOST_KEPT:  # on others torch itself keeps what was freed
         return like.new_empty((rows, columns))
     key = (purpose, like.dtype)
+    last = _kept.last.get(key)
+    if last is not None and last.shape == (rows, columns):
+        return last
     held = _kept.buffers.get(key)
     if held is None or held.numel() < rows * columns:
         with torch.inference_mode(False):  # so that it can be written to in both modes
             held = _kept.buffers[key] = torch.empty(rows * columns, dtype=like.dtype)
-    return held[: rows * columns].view(rows, columns)
+    with torch.inference_mode(False):
+        last = _kept.last[key] = held[: rows * columns].view(rows, columns)
+    return last

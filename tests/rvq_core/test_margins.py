@@ -5,7 +5,7 @@ from scipy.spatial.distance import cdist
 
 from rvq_core import analyze
 from rvq_core.margins import unseen_margins
-from rvq_core.nearest import nearest_codes
+from rvq_core.search import nearest_codes
 
 
 def quantize(latents: np.ndarray, codebooks: list[torch.Tensor]) -> np.ndarray:

@@ -1,12 +1,32 @@
 import numpy as np
 import pytest
 import torch
+from search_data import (
+    DATA,
+    clustered_data,
+    far_data,
+    few_values,
+    many_dimensions,
+    near_tie_data,
+    one_far_dimension,
+    random_data,
+    tiny_data,
+)
 from torch import Tensor
 
-from rvq_core import load_checkpoint, load_clips, nearest, products
+from rvq_core import load_checkpoint, load_clips, search
 from rvq_core.bundled import bundled_checkpoints, bundled_clips
-from rvq_core.nearest import gumbel_codes, nearest_codes
+from rvq_core.search import by_torch, compiled, gumbel_codes, nearest_codes, products
 from rvq_core.tokens import Pipeline
+
+
+@pytest.fixture(params=["compiled", "torch"], autouse=True)
+def way(request, monkeypatch):
+    """Both searches find what is asked here."""
+    assert compiled.compiled_loops() is not None
+    if request.param == "torch":
+        monkeypatch.setattr(search, "compiled_loops", lambda: None)
+    return request.param
 
 
 def by_float64(tokens: Tensor, codebook: Tensor) -> np.ndarray:
@@ -21,57 +41,38 @@ def assert_exact(tokens: Tensor, codebook: Tensor) -> None:
     np.testing.assert_array_equal(found.numpy(), by_float64(tokens, codebook))
 
 
-def random_data() -> tuple[Tensor, Tensor]:
-    return torch.randn(500, 16), torch.randn(100, 16)
-
-
-def clustered_data() -> tuple[Tensor, Tensor]:
-    centres = torch.randn(5, 16)
-    codebook = centres.repeat(20, 1) + 1e-4 * torch.randn(100, 16)
-    return centres.repeat(100, 1) + 1e-4 * torch.randn(500, 16), codebook
-
-
-def near_tie_data() -> tuple[Tensor, Tensor]:
-    # Tokens half way between two codes, off by a few units in the last place.
-    codebook = torch.randn(60, 16)
-    middle = (codebook[torch.arange(500) % 60] + codebook[(torch.arange(500) * 7 + 1) % 60]) / 2
-    return middle * (1 + 2e-7 * torch.randn(500, 16)), codebook
-
-
-def far_data() -> tuple[Tensor, Tensor]:
-    # |c|^2 is about 1.6e7, where float32 steps are 1; the distances are about 1e-5.
-    return 1000 + 1e-3 * torch.randn(500, 16), 1000 + 1e-3 * torch.randn(100, 16)
-
-
-def one_far_dimension() -> tuple[Tensor, Tensor]:
-    tokens, codebook = random_data()
-    tokens[:, 3] += 1e5
-    codebook[:, 3] += 1e5
-    return tokens, codebook
-
-
-def tiny_data() -> tuple[Tensor, Tensor]:
-    # The products of such values lie among the subnormal numbers.
-    return 1e-22 * torch.randn(500, 16), 1e-22 * torch.randn(100, 16)
-
-
-def large_data() -> tuple[Tensor, Tensor]:
-    return 1e17 * torch.randn(500, 16), 1e17 * torch.randn(100, 16)
-
-
-def few_values() -> tuple[Tensor, Tensor]:
-    # Coordinates 0 or 1: exact ties everywhere, among different codes and among equal ones.
-    return torch.randint(2, (500, 6)).float(), torch.randint(2, (100, 6)).float()
-
-
-DATA = [
-    random_data, clustered_data, near_tie_data, far_data, one_far_dimension, tiny_data, large_data, few_values,
-]  # fmt: skip
-
-
 @pytest.mark.parametrize("data", DATA)
 def test_agrees_with_brute_force_in_float64(data):
     assert_exact(*data())
+
+
+@pytest.mark.parametrize("codes", [1, 2, 63, 64, 65, 127, 128, 300])
+def test_agrees_with_brute_force_whatever_the_number_of_codes(codes):
+    assert_exact(torch.randn(200, 5), torch.randn(codes, 5))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_agrees_with_brute_force_in_another_precision(dtype):
+    tokens, codebook = random_data()
+    assert_exact(tokens.to(dtype), codebook.to(dtype))
+
+
+def test_strides_and_gradients_of_what_is_given_do_not_matter():
+    tokens, codebook = random_data()
+    assert_exact(tokens[::3, 2:7], codebook.t()[3:8].t())
+    with torch.enable_grad():
+        found = nearest_codes(tokens.clone().requires_grad_(), codebook.clone().requires_grad_())
+    np.testing.assert_array_equal(found.numpy(), by_float64(tokens, codebook))
+
+
+def test_a_token_that_is_no_number_gets_a_code_like_any_other_and_spoils_none():
+    tokens, codebook = random_data()
+    broken = tokens.clone()
+    broken[::5, 3] = float("nan")
+    found = nearest_codes(broken, codebook)
+    assert ((found >= 0) & (found < len(codebook))).all()
+    whole = torch.arange(len(tokens)) % 5 > 0
+    np.testing.assert_array_equal(found[whole].numpy(), by_float64(tokens[whole], codebook))
 
 
 def test_hard_data_is_hard():
@@ -80,11 +81,6 @@ def test_hard_data_is_hard():
         tokens, codebook = data()
         scores = codebook.square().sum(1) - 2 * tokens @ codebook.t()
         assert (scores.argmin(1).numpy() != by_float64(tokens, codebook)).any(), data.__name__
-
-
-def many_dimensions() -> tuple[Tensor, Tensor]:
-    # Large enough that processors with bfloat16 units use them where torch may.
-    return torch.randn(1000, 128), torch.randn(512, 128)
 
 
 @pytest.mark.parametrize("precision", ["high", "medium"])
@@ -147,44 +143,17 @@ def test_agrees_with_brute_force_on_what_each_layer_of_the_bundled_checkpoint_se
         residual = residual - codebook[nearest_codes(residual, codebook)]
 
 
+@pytest.mark.parametrize("product", [products.by_blas, products.by_onednn])
 @pytest.mark.parametrize("data", [many_dimensions, near_tie_data, one_far_dimension])
-def test_all_ways_of_the_product_lead_to_the_same_codes(monkeypatch, data):
-    tokens, codebook = data()
-    found = []
-    for way in (products.added, products.widened, products.by_onednn):
-        monkeypatch.setattr(products, "_fastest", lambda *_, way=way: way)
-        found.append(nearest_codes(tokens, codebook))
-    assert torch.equal(found[0], found[1])
-    assert torch.equal(found[0], found[2])
+def test_all_ways_of_the_product_lead_to_the_same_codes(monkeypatch, data, product):
+    monkeypatch.setattr(products, "_fastest", lambda *_: product)
+    assert_exact(*data())
 
 
 @pytest.mark.parametrize("name", ["ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"])
-def test_a_library_told_to_round_widens_the_margin(monkeypatch, name):
-    tokens, codebook = many_dimensions()
-    norms, half_norms = tokens.norm(dim=1, keepdim=True), codebook.square().sum(dim=1) / 2
-    strict = nearest._ScoreError.of(codebook).bound(norms, half_norms)
-    monkeypatch.setenv(name, "STRICT")
-    assert torch.equal(nearest._ScoreError.of(codebook).bound(norms, half_norms), strict)
+def test_exact_where_a_library_is_told_to_round(monkeypatch, name):
     monkeypatch.setenv(name, "BF16")
-    assert (nearest._ScoreError.of(codebook).bound(norms, half_norms) > 100 * strict).all()
-    assert_exact(tokens, codebook)
-
-
-@pytest.mark.parametrize("way", [products.added, products.widened, products.by_onednn])
-def test_the_bound_of_a_score_holds(way):
-    for data in (random_data, far_data, one_far_dimension, many_dimensions):
-        tokens, codebook = data()
-        half_norms = codebook.square().sum(dim=1) / 2
-        scores = way(codebook, half_norms)(tokens).double()
-        true = codebook.double().square().sum(dim=1) / 2 - tokens.double() @ codebook.double().t()
-        bound = nearest._ScoreError.of(codebook).bound(tokens.norm(dim=1, keepdim=True), half_norms)
-        assert ((scores - true).abs() <= bound).all(), data.__name__
-
-
-def test_repeats_are_told_from_codes_of_the_same_length():
-    codebook = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [2.0, 0.0], [1.0, 0.0], [-0.0, 2.0], [2.0, -0.0]])
-    repeats = nearest._repeats(codebook, codebook.square().sum(dim=1) / 2)
-    assert repeats.tolist() == [False, False, True, False, True, False, True]
+    assert_exact(*many_dimensions())
 
 
 def test_codes_that_are_tokens_of_the_batch():
@@ -205,7 +174,8 @@ def test_one_code_and_no_tokens():
 @pytest.mark.parametrize("scores", [1, 250, 300])
 def test_chunks_do_not_matter(monkeypatch, scores):
     # One token at a time; two of 100 codes each; the last chunk shorter than the others.
-    monkeypatch.setattr(nearest, "CHUNK_SCORES", scores)
+    monkeypatch.setattr(by_torch, "CHUNK_SCORES", scores)
+    monkeypatch.setattr(compiled, "CACHED_PRODUCTS", scores)
     for data in (random_data, far_data, few_values):
         assert_exact(*(values[:101] for values in data()))
 
@@ -221,7 +191,7 @@ def test_nothing_is_written_to():
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 5.0])
 def test_gumbel_frequencies_are_the_softmax_of_distances(monkeypatch, temperature):
-    monkeypatch.setattr(nearest, "CHUNK_SCORES", 4 * 7000)
+    monkeypatch.setattr(search, "CHUNK_SCORES", 4 * 7000)
     codebook = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, 1.0], [-1.0, 0.5]])
     token = torch.tensor([0.4, 0.3])
     distance = ((codebook - token) ** 2).sum(1).double().numpy()

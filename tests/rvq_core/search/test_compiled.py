@@ -1,0 +1,123 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rvq_core import ResidualVQ, search
+from rvq_core.search import compiled, search_of
+from rvq_core.search.by_torch import TorchSearch
+
+ROOT = Path(__file__).parents[3]
+
+
+def quantizer() -> ResidualVQ:
+    torch.manual_seed(0)
+    made = ResidualVQ(3, nb_code=40, code_dim=8, quantize_dropout_prob=0.0)
+    for layer in made.ema_layers():
+        layer.codebook.normal_()
+        layer.code_sum.copy_(layer.codebook)
+        layer.code_count.fill_(1)
+        layer.init.fill_(1)
+    return made
+
+
+def outcome(training: bool) -> list[torch.Tensor]:
+    """All that a forward gives, its gradient, and the codebooks after it."""
+    made = quantizer().train(training)
+    x = torch.randn(4, 8, 25).requires_grad_()
+    quantized, indices, loss, perplexity = made(x)
+    ((quantized**2).sum() + loss).backward()
+    return [quantized, indices, loss, perplexity, made.last.commit_loss, x.grad, made.codebooks]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_loops_and_torch_give_the_same(monkeypatch, training):
+    by_loops = outcome(training)
+    monkeypatch.setattr(search, "compiled_loops", lambda: None)
+    by_torch = outcome(training)
+    for one, other in zip(by_loops, by_torch, strict=True):
+        torch.testing.assert_close(one, other)
+    for exact in (0, 1, 6):  # sums of codes, indices, codebooks
+        assert torch.equal(by_loops[exact], by_torch[exact])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_other_precisions_are_for_torch(monkeypatch, dtype):
+    monkeypatch.setattr(search, "CompiledSearch", lambda *_: pytest.fail("loops take float32 alone"))
+    assert isinstance(search_of(torch.randn(4, 3).to(dtype)), TorchSearch)
+
+
+def test_autocast_rounds_nothing():
+    made = quantizer().eval()
+    x = torch.randn(4, 8, 25)
+    with torch.no_grad():
+        wanted = made(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = made(x)
+    assert torch.equal(found[1], wanted[1])
+    assert torch.equal(found[0], wanted[0])
+    find = search_of(torch.randn(500, 16))
+    tokens = torch.randn(300, 16)
+    lengths = tokens.norm(dim=1, keepdim=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = find(tokens, lengths)
+    assert torch.equal(found, find(tokens, lengths))
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess:
+    words = [sys.executable, "-W", "always", "-c", code]
+    return subprocess.run(
+        words, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+
+
+SEARCH = """
+import torch
+from rvq_core.search import nearest_codes
+codebook = torch.tensor([[0.0, 0.0], [1.0, 1.0], [-1.0, 2.0]])
+print(nearest_codes(torch.tensor([[0.9, 0.8], [-3.0, 1.0], [0.1, 0.2]]), codebook).tolist())
+"""
+
+
+def test_without_a_working_numba_torch_searches_and_says_so_once():
+    broken = "import sys; sys.modules['numba'] = None\n" + SEARCH + "nearest_codes(codebook, codebook)"
+    done = run(broken)
+    assert done.stdout.strip() == "[1, 2, 0]"
+    assert done.stderr.count("RuntimeWarning: numba cannot be used (") == 1
+    assert "To mend it: pip install -U numba" in done.stderr
+
+
+def test_compiled_code_is_kept_for_the_next_process(tmp_path):
+    done = run(SEARCH, NUMBA_CACHE_DIR=str(tmp_path))
+    assert (done.stdout.strip(), done.stderr) == ("[1, 2, 0]", "")
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ci]")}
+    assert len({path.name.split("-")[0] for path in kept}) >= 3
+    assert run(SEARCH, NUMBA_CACHE_DIR=str(tmp_path)).stdout.strip() == "[1, 2, 0]"
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ci]")} == kept
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_each_time(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = run(SEARCH, NUMBA_CACHE_DIR=str(tmp_path / "file" / "below"))
+    assert (done.stdout.strip(), done.stderr) == ("[1, 2, 0]", "")
+
+
+def test_threads_search_beside_each_other():
+    from concurrent.futures import ThreadPoolExecutor
+
+    torch.manual_seed(1)
+    codebook, tokens = torch.randn(100, 6), torch.randn(4000, 6)
+    find = search_of(codebook)
+    with ThreadPoolExecutor(4) as pool:
+        parts = list(pool.map(lambda part: find(part, part.norm(dim=1, keepdim=True)), tokens.split(97)))
+    np.testing.assert_array_equal(torch.cat(parts).numpy(), torch.cdist(tokens.double(), codebook.double()).argmin(1))
+
+
+def test_few_tokens_at_once_where_there_are_many_codes():
+    assert (
+        compiled.CompiledSearch(torch.randn(3, 2), compiled.compiled_loops()).at_once == compiled.CACHED_PRODUCTS // 3
+    )

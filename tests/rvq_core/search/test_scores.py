@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+from search_data import far_data, many_dimensions, one_far_dimension, random_data
+
+from rvq_core.search import products, scores
+from rvq_core.search.scores import ScoreError
+
+
+def bound_of(tokens: torch.Tensor, codebook: torch.Tensor) -> torch.Tensor:
+    """By the formula of its docstring, in float64: gamma_{C+2} (|x| |c| + |c|^2 / 2)."""
+    terms = codebook.shape[1] + 2
+    gamma = terms * 2.0**-24 / (1 - terms * 2.0**-24)
+    lengths = codebook.double().norm(dim=1)
+    return gamma * (tokens.double().norm(dim=1, keepdim=True) * lengths + lengths**2 / 2)
+
+
+def test_the_bound_is_that_of_a_float32_sum():
+    tokens, codebook = random_data()
+    half_norms = codebook.square().sum(dim=1) / 2
+    bound = ScoreError.of(codebook).bound(tokens.norm(dim=1, keepdim=True), half_norms)
+    np.testing.assert_allclose(bound, bound_of(tokens, codebook), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"])
+def test_a_library_told_to_round_widens_the_margin(monkeypatch, name):
+    tokens, codebook = many_dimensions()
+    norms, half_norms = tokens.norm(dim=1, keepdim=True), codebook.square().sum(dim=1) / 2
+    strict = ScoreError.of(codebook).bound(norms, half_norms)
+    monkeypatch.setenv(name, "STRICT")
+    assert torch.equal(ScoreError.of(codebook).bound(norms, half_norms), strict)
+    monkeypatch.setenv(name, "BF16")
+    assert (ScoreError.of(codebook).bound(norms, half_norms) > 100 * strict).all()
+
+
+@pytest.mark.parametrize("way", [products.by_blas, products.by_onednn])
+@pytest.mark.parametrize("data", [random_data, far_data, one_far_dimension, many_dimensions])
+def test_the_bound_of_a_score_holds(way, data):
+    tokens, codebook = data()
+    half_norms = codebook.square().sum(dim=1) / 2
+    true = codebook.double().square().sum(dim=1) / 2 - tokens.double() @ codebook.double().t()
+    bound = ScoreError.of(codebook).bound(tokens.norm(dim=1, keepdim=True), half_norms)
+    apart = half_norms - way(codebook)(tokens)
+    together = torch.addmm(half_norms, tokens, codebook.t(), alpha=-1)
+    for found in (apart, together):
+        assert ((found.double() - true).abs() <= bound).all()
+
+
+def test_margins_hold_every_code_that_may_be_the_nearest_and_few_others():
+    # One code lies far out: by its length alone every token would have hundreds of codes to be decided between.
+    tokens, codebook = random_data()
+    codebook[7] = 1e5
+    half_norms = codebook.square().sum(dim=1) / 2
+    error, norms, largest = ScoreError.of(codebook), tokens.norm(dim=1, keepdim=True), half_norms.max()
+    found = half_norms - tokens @ codebook.t()
+    best = found.amin(dim=1, keepdim=True)
+    true = (codebook.double().square().sum(dim=1) / 2 - tokens.double() @ codebook.double().t()).argmin(dim=1)
+    margins = error.margins(norms, best, largest)
+    assert (found.gather(1, true[:, None]) <= best + margins).all()
+    assert (margins < 1e-3 * error.widest_margin(norms, largest)).all()
+
+
+def test_repeats_are_told_from_codes_of_the_same_length():
+    codebook = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [2.0, 0.0], [1.0, 0.0], [-0.0, 2.0], [2.0, -0.0]])
+    repeats = scores.repeats(codebook, codebook.square().sum(dim=1) / 2)
+    assert repeats.tolist() == [False, False, True, False, True, False, True]
