@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rvq_core.latents import lengths_of
-from rvq_core.search import Search
+from rvq_core.search import Search, all_sure, without_waiting
 from rvq_core.search.compiled import CompiledSearch, Few, pass_few
+from rvq_core.search.scores import is_waited_for
 from rvq_core.workers import side_by_side
 from rvq_core.workspace import workspace
 
@@ -118,27 +119,42 @@ class _UnderWay:
         if not self.layers:
             return lengths_of(self.tokens[:0]).squeeze(1)
         if any(layer.awaits_tokens for layer in self.layers):
-            squares = [self._through(slice(0, len(self.tokens)), None, temperature)]
-        else:
-            distinct = {id(layer): layer for layer in self.layers}  # all the same where they share a codebook
-            made = {key: layer.search(temperature) for key, layer in distinct.items()}
-            searches = [made[id(layer)] for layer in self.layers]
-            compiled = [search for search in searches if isinstance(search, CompiledSearch)]
-            if self.of_each is not None or len(compiled) < len(searches):
-                compiled = []
-            workers, spans = self._shared_out(compiled, drawn=temperature is not None)
-            inference = torch.is_inference_mode_enabled()
+            return self._means([self._through(slice(0, len(self.tokens)), None, temperature)])
+        distinct = {id(layer): layer for layer in self.layers}  # all the same where they share a codebook
+        made = {key: layer.search(temperature) for key, layer in distinct.items()}
+        searches = [made[id(layer)] for layer in self.layers]
+        if not is_waited_for(self.tokens.device):
+            unwaiting = {key: without_waiting(search) for key, search in made.items()}
+            means = self._spans_through([unwaiting[id(layer)] for layer in self.layers], temperature)
+            if all_sure(unwaiting.values()):
+                return means
+            self.total.zero_()
+            if self.pull is not None:
+                self.pull.zero_()
+        return self._spans_through(searches, temperature)
 
-            def through(rows: slice) -> Tensor:
-                with torch.inference_mode(inference), torch.no_grad():  # a thread does not know
-                    if compiled:
-                        return self._through_compiled(rows, compiled)
-                    return self._through(rows, searches, temperature)
+    def _spans_through(self, searches: Sequence[Search], temperature: float | None) -> Tensor:
+        """A few tokens after each other, and on a CPU beside each other, through searches that are ready."""
+        compiled = [search for search in searches if isinstance(search, CompiledSearch)]
+        if self.of_each is not None or len(compiled) < len(searches):
+            compiled = []
+        workers, spans = self._shared_out(compiled, drawn=temperature is not None)
+        inference = torch.is_inference_mode_enabled()
 
-            squares = [found for _, found in side_by_side(through, spans, workers)]
+        def through(rows: slice) -> Tensor:
+            with torch.inference_mode(inference), torch.no_grad():  # a thread does not know
+                if compiled:
+                    return self._through_compiled(rows, compiled)
+                return self._through(rows, searches, temperature)
+
+        return self._means([found for _, found in side_by_side(through, spans, workers)])
+
+    def _means(self, squares: list[Tensor]) -> Tensor:
+        """Twice the mean squares [n] from sums of squares [n] over some of the tokens each."""
         sums = torch.stack(squares).sum(dim=0)
-        divisors = sums.new_tensor([max(1, had) * self.tokens.shape[1] / 2 for had in self.had])
-        return (sums / divisors).to(torch.promote_types(self.tokens.dtype, torch.float32))
+        halves = [max(1, had) * self.tokens.shape[1] / 2 for had in self.had]
+        sums = sums / (halves[0] if self.of_each is None else sums.new_tensor(halves))
+        return sums.to(torch.promote_types(self.tokens.dtype, torch.float32))
 
     def _shared_out(self, compiled: Sequence[CompiledSearch], drawn: bool) -> tuple[int, list[slice]]:
         """How many threads take tokens beside each other, and which at once; one where codes are ``drawn`` in order."""

@@ -7,7 +7,7 @@ the lowest index. Float32 on a CPU is searched by compiled loops, anything else 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch import Tensor
 from rvq_core.latents import lengths_of
 from rvq_core.search.by_torch import CHUNK_SCORES, TorchSearch
 from rvq_core.search.compiled import CompiledSearch, compiled_loops
+from rvq_core.search.unwaiting import UnwaitingSearch
 
 Search = Callable[[Tensor, Tensor], Tensor]
 """From tokens [N, C] and their lengths [N, 1] to the indices [N] of their codes."""
@@ -33,6 +34,17 @@ def search_of(codebook: Tensor) -> Search:
     """The same, made ready for any number of calls; the codebook [K, C] must not change meanwhile."""
     compiled = compiled_loops() if codebook.device.type == "cpu" and codebook.dtype == torch.float32 else None
     return TorchSearch(codebook) if compiled is None else CompiledSearch(codebook, compiled)
+
+
+def without_waiting(search: Search) -> Search:
+    """A search for a device that is not waited for, which may find that it was not sure; others stay as they are."""
+    return UnwaitingSearch(search) if isinstance(search, TorchSearch) else search
+
+
+def all_sure(searches: Iterable[Search]) -> bool:
+    """Whether all that was found so far are nearest codes; waits for the device."""
+    unsure = [search.unsure for search in searches if isinstance(search, UnwaitingSearch)]
+    return not unsure or not bool(torch.stack(unsure).any())
 
 
 def gumbel_codes(tokens: Tensor, codebook: Tensor, temperature: float) -> Tensor:

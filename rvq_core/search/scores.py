@@ -64,20 +64,25 @@ class ScoreError(NamedTuple):
         return margin
 
 
+def is_waited_for(device: torch.device) -> bool:
+    """Whether this program waits for what a device computes; others go on by themselves, which to ask them ends."""
+    return device.type == "cpu"
+
+
 def repeats(codebook: Tensor, half_norms: Tensor) -> Tensor:
     """Which codes [K] (bool) are told to equal an earlier one, and so are never chosen.
 
     A code is compared with the first one of the same length. Where lengths agree by chance some may not be found,
     which costs time alone.
     """
-    repeats = torch.zeros_like(half_norms, dtype=torch.bool)
     lengths, order = half_norms.sort(stable=True)
-    again = (lengths[1:] == lengths[:-1]).nonzero().squeeze(1) + 1
-    if again.numel():
-        starts = torch.arange(len(order), device=order.device)
-        starts[again] = 0
-        first, later = order[starts.cummax(dim=0).values[again]], order[again]
-        repeats[later] = (codebook[first] == codebook[later]).all(dim=1)
+    again = torch.zeros_like(half_norms, dtype=torch.bool)
+    again[1:] = lengths[1:] == lengths[:-1]
+    starts = torch.arange(len(order), device=order.device).masked_fill_(again, 0).cummax(dim=0).values
+    some = again.nonzero().squeeze(1) if is_waited_for(again.device) else slice(None)
+    first, later = order[starts[some]], order[some]
+    repeats = torch.zeros_like(again)
+    repeats[later] = again[some] & (codebook[first] == codebook[later]).all(dim=1)
     return repeats
 
 
@@ -94,8 +99,6 @@ def _roundoff_of_factors() -> float:
 def _roundoff_of_onednn() -> float:
     """The same for what is set for oneDNN alone: in torch, or in the environment."""
     matmul = getattr(torch.backends.mkldnn, "matmul", None)  # from torch 2.9 on
-    in_torch = getattr(matmul, "fp32_precision", "none")
+    in_torch = {"none": 0.0, "ieee": 0.0, "tf32": _TF32}.get(getattr(matmul, "fp32_precision", "none"), _BFLOAT16)
     outside = {os.environ.get(f"{name}_DEFAULT_FPMATH_MODE", "").lower() for name in ("ONEDNN", "DNNL")}
-    if in_torch in ("none", "ieee") and outside <= {"", "strict"}:
-        return 0.0
-    return _BFLOAT16
+    return in_torch if outside <= {"", "strict"} else _BFLOAT16

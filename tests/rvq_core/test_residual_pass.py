@@ -3,10 +3,12 @@ import threading
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from rvq_core import ResidualVQ, residual_pass
+from rvq_core import ResidualVQ, residual_pass, search, workspace
 from rvq_core.ema_layer import QuantizeEMAReset
 from rvq_core.residual_pass import Kept, pass_through
+from rvq_core.search import scores, unwaiting
 
 N, C, K, Q = 23, 6, 5, 4
 
@@ -74,6 +76,45 @@ def test_a_pass_by_hand_however_many_tokens_are_under_way(monkeypatch, at_once, 
     assert torch.equal(x.detach(), before)
 
 
+@pytest.mark.parametrize("sure", [True, False])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_a_device_that_is_not_waited_for_finds_the_same(monkeypatch, sure, ragged):
+    # Unsure: every token is between two codes, more than there is room for, and all has to be done again.
+    monkeypatch.setattr(search, "compiled_loops", lambda: None)
+    stack, x = layers(), tokens().requires_grad_()
+    if not sure:
+        monkeypatch.setattr(unwaiting, "LEAST", 1)
+        stack[1].codebook[1:] = stack[1].codebook[0] * (1 + 1e-7 * torch.randn(K - 1, C))
+    kept = Kept(Q, of_each() if ragged else None)
+    wanted = pass_through(x, stack, kept, keep_inputs=True)
+    monkeypatch.setattr(residual_pass, "is_waited_for", lambda _: False)
+    told = []
+    monkeypatch.setattr(residual_pass, "all_sure", lambda searches: told.append(search.all_sure(searches)) or told[-1])
+    passed = pass_through(x, stack, kept, keep_inputs=True)
+    assert told == [sure]
+    assert torch.equal(passed.indices, wanted.indices)
+    assert torch.equal(passed.total, wanted.total)
+    assert all(map(torch.equal, passed.inputs, wanted.inputs))
+    torch.testing.assert_close(passed.losses, wanted.losses)
+    gradients = [torch.autograd.grad(each.loss, x)[0] for each in (passed, wanted)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_nothing_is_asked_of_a_device_before_all_layers_are_through(monkeypatch):
+    # Tensors without values: whatever asks for one fails.
+    monkeypatch.setattr(workspace, "_kept", workspace._Kept())
+    monkeypatch.setattr(search, "compiled_loops", lambda: None)
+    for module in (residual_pass, scores):
+        monkeypatch.setattr(module, "is_waited_for", lambda _: False)
+    monkeypatch.setattr(residual_pass, "all_sure", lambda _: True)
+    monkeypatch.setattr(QuantizeEMAReset, "awaits_tokens", False)
+    with FakeTensorMode():
+        stack = [QuantizeEMAReset(K, C) for _ in range(Q)]
+        passed = pass_through(torch.randn(N, C).requires_grad_(), stack, Kept(Q), keep_inputs=True)
+        passed.loss.backward()
+        assert passed.indices.shape == (N, Q)
+
+
 @pytest.fixture
 def three_threads(monkeypatch):
     monkeypatch.setattr(residual_pass, "LEAST_EACH", 2)
@@ -89,10 +130,10 @@ def three_threads(monkeypatch):
 def test_threads_beside_each_other_find_the_same(monkeypatch, three_threads, mode, ragged):
     kept = Kept(Q, of_each() if ragged else None)
     seen = set()
-    search = QuantizeEMAReset.search
+    plain = QuantizeEMAReset.search
 
     def noted(layer, temperature=None):
-        found = search(layer, temperature)
+        found = plain(layer, temperature)
         return lambda *given: seen.add(threading.get_ident()) or found(*given)
 
     with monkeypatch.context() as one:

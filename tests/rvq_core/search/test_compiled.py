@@ -45,6 +45,10 @@ def test_loops_and_torch_give_the_same(monkeypatch, training):
         assert torch.equal(by_loops[exact], by_torch[exact])
 
 
+def test_float32_on_a_cpu_is_for_loops():
+    assert isinstance(search_of(torch.randn(4, 3)), compiled.CompiledSearch)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
 def test_other_precisions_are_for_torch(monkeypatch, dtype):
     monkeypatch.setattr(search, "CompiledSearch", lambda *_: pytest.fail("loops take float32 alone"))

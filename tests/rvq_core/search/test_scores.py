@@ -22,6 +22,48 @@ def test_the_bound_is_that_of_a_float32_sum():
     np.testing.assert_allclose(bound, bound_of(tokens, codebook), rtol=1e-5)
 
 
+@pytest.mark.parametrize(("precision", "bits"), [("highest", None), ("high", 11), ("medium", 8)])
+def test_factors_that_may_be_rounded_add_to_it(precision, bits):
+    # Both factors of a product by a share of 2^-bits at most: (1 + u)^2 - 1.
+    codebook = torch.randn(4, 30)
+    gamma = 32 * 2.0**-24 / (1 - 32 * 2.0**-24)
+    rounded = 0.0 if bits is None else (1 + 2.0**-bits) ** 2 - 1
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        error = ScoreError.of(codebook)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert error.relative == pytest.approx(gamma + rounded, rel=1e-12, abs=0)
+    assert error.underflow == pytest.approx(32 * 2.0**-126, rel=1e-12, abs=0)
+
+
+def test_where_backends_are_set_apart_the_coarsest_is_assumed(monkeypatch):
+    def refuse() -> str:
+        raise RuntimeError("mix of the legacy and new APIs")
+
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", refuse)
+    assert ScoreError.of(torch.randn(4, 30)).relative > 2 * 2.0**-8
+
+
+def test_margins_narrow_as_they_are_said_to():
+    # In float64, a token and a step at a time.
+    tokens, codebook = random_data()
+    codebook[3] *= 50
+    half_norms = codebook.square().sum(dim=1) / 2
+    error, lengths, largest = ScoreError.of(codebook), tokens.norm(dim=1, keepdim=True), half_norms.max()
+    best = (half_norms - tokens @ codebook.t()).amin(dim=1, keepdim=True)
+    found = error.margins(lengths, best, largest)
+    for token, (length, score) in enumerate(zip(lengths.double().tolist(), best.double().tolist(), strict=True)):
+        reach, longest = np.inf, float(2 * largest) ** 0.5
+        for _ in range(4):
+            code = min(reach, longest)
+            margin = 2 * (error.relative * (length[0] * code + code**2 / 2) + error.underflow)
+            squared = (1 + error.relative) * length[0] ** 2 + 2 * score[0] + 4 * margin
+            reach = length[0] + max(squared, 0.0) ** 0.5
+        assert float(found[token]) == pytest.approx(margin, rel=1e-4, abs=0)
+
+
 @pytest.mark.parametrize("name", ["ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"])
 def test_a_library_told_to_round_widens_the_margin(monkeypatch, name):
     tokens, codebook = many_dimensions()
