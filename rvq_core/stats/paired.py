@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.special import ndtr, stdtrit
 
 from rvq_core.stats.reconstruction import Values, bootstrap_means, weighted_mean
 from rvq_core.stats.usage import FEWEST_CLIPS_FOR_INTERVAL, NORMAL_95, jackknife_error
@@ -89,7 +89,7 @@ def _expanded_tail(weights: Floats) -> float:
     worth (Kish: (sum w)^2 / sum w^2).
     """
     clips = max(2.0, float(weights.sum() ** 2 / np.square(weights).sum()))
-    return float(norm.cdf(-np.sqrt(clips / (clips - 1)) * t.ppf(0.975, clips - 1)))
+    return float(ndtr(-np.sqrt(clips / (clips - 1)) * stdtrit(clips - 1, 0.975)))
 
 
 def paired_jackknife(value: float, baseline: float, without: Floats, baseline_without: Floats) -> Delta:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import binom
+from numpy.typing import NDArray
+
+_LEFT_OUT = 1e-12
+"""Probability of the counts that are not summed over: they are too far from the mean."""
 
 
 def even_codes(codes: int, tokens: int) -> float:
@@ -20,8 +23,20 @@ def even_perplexity(codes: int, tokens: int) -> float:
     """
     if tokens == 0 or codes == 1:
         return 1.0
-    share = 1 / codes
-    low, high = binom.ppf([1e-12, 1 - 1e-12], tokens, share).astype(np.int64)
-    n = np.arange(max(1, low), high + 1)
-    expected = float((binom.pmf(n, tokens, share) * n * np.log(n)).sum())
+    n, probabilities = _binomial(tokens, 1 / codes)
+    expected = float((probabilities * n * np.log(np.maximum(n, 1))).sum())
     return float(np.exp(np.log(tokens) - codes / tokens * expected))
+
+
+def _binomial(tokens: int, share: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Counts that occur in ``tokens`` trials, as far from the mean as Bernstein's inequality asks, and how probable.
+
+    From the ratio of each to the one before, which is exact where factorials of many tokens are not; without
+    scipy.stats, which takes a third of a second to import.
+    """
+    mean, far = tokens * share, np.log(2 / _LEFT_OUT)
+    reach = far / 3 + np.sqrt((far / 3) ** 2 + 2 * far * mean * (1 - share))
+    n = np.arange(max(0, int(mean - reach)), min(tokens, int(mean + reach) + 1) + 1)
+    logs = np.append(0.0, np.cumsum(np.log((tokens - n[:-1]) / n[1:] * (share / (1 - share)))))
+    probabilities = np.exp(logs - logs.max())
+    return n, probabilities / probabilities.sum()

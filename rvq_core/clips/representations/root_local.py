@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from rvq_core.clips.kinematics import turns_from
 
@@ -91,6 +90,8 @@ def _facing(placed: Array, layout: Layout) -> Array:
     As in the published features, which models were trained on: the hips count from left to right here, against the
     shoulders, and the direction is smoothed.
     """
+    from scipy.ndimage import gaussian_filter1d  # here: who reads clips need not wait for it
+
     across = _across(placed, layout.shoulders) - _across(placed, layout.hips)
     forward = gaussian_filter1d(_forward(across), SMOOTHING, axis=0, mode="nearest")
     yaw = _half_yaw(forward)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from rvq_core.stats.usage import perplexity
 from rvq_core.verdicts.even_use import even_codes, even_perplexity
@@ -22,3 +23,10 @@ def test_the_ends():
     assert even_perplexity(8, 1) == pytest.approx(1)
     assert even_perplexity(512, 10**7) == pytest.approx(512, rel=1e-3)
     assert even_perplexity(2, 2) == pytest.approx(np.sqrt(2))  # both on one, or one on each: half the time ln 2
+
+
+@pytest.mark.parametrize(("codes", "tokens"), [(256, 1412), (1024, 500), (16, 3), (8192, 100_000), (2, 10**6)])
+def test_the_entropy_is_the_mean_over_all_counts_of_a_code(codes, tokens):
+    counts = np.arange(1, tokens + 1)
+    mean = float((binom.pmf(counts, tokens, 1 / codes) * counts * np.log(counts)).sum())
+    assert np.log(even_perplexity(codes, tokens)) == pytest.approx(np.log(tokens) - codes / tokens * mean, abs=1e-9)
