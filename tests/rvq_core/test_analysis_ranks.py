@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ranks import FAULTY, ROOT, content, on_ranks
+from ranks import FAULTY, ROOT, content, on_forked_ranks, on_ranks
 
 from rvq_core import Report
+from rvq_core.cli import run
 
 CLIPS, FRAMES = 10, 700
 
@@ -44,9 +45,9 @@ def test_the_report_of_two_and_four_ranks_is_that_of_one(checkpoint, motion, tmp
     alone(*given, "--out", tmp_path / "one", threads=2)
     wanted = content(tmp_path / "one")
     assert {Path(left["clip"]).name for left in wanted["report.json"]["left_out"]} == {"broken.npz", "short.npz"}
-    for count in (2, 4):
+    for count, started in ((2, on_ranks), (4, on_forked_ranks)):
         out = tmp_path / f"of_{count}"
-        done = on_ranks(count, *given, "--out", out)
+        done = started(count, *given, "--out", out)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("report: ") == 1
         assert [line.split(":")[0] for line in done.stderr.splitlines() if "left out" in line] == ["rvq-lens"] * 2
@@ -75,7 +76,7 @@ class TestFaults:
     def wanted(cls, given, tmp_path_factory) -> dict[str, object]:
         """The report without a fault."""
         out = tmp_path_factory.mktemp("wanted") / "one"
-        alone(*given, "--out", out, threads=1)
+        assert run([*map(str, given), "--out", str(out)]) == 0
         return content(out)
 
     @pytest.fixture
@@ -88,7 +89,7 @@ class TestFaults:
 
         def run(fault: str, restarts: int = 0):
             told = {"FAULT": fault, "LOG": str(self.log), "SHARDS": str(self.shards)}
-            return on_ranks(2, *given, "--out", self.out, program=program, restarts=restarts, **told)
+            return on_forked_ranks(2, *given, "--out", self.out, program=program, restarts=restarts, **told)
 
         return run
 
@@ -127,7 +128,8 @@ class TestFaults:
 
 def test_bad_input_is_told_once(make_checkpoint, tmp_path):
     (tmp_path / "empty").mkdir()
-    done = on_ranks(2, "analyze", make_checkpoint(), tmp_path / "empty", "--out", tmp_path / "out", "--device", "cpu")
+    given = ["analyze", make_checkpoint(), tmp_path / "empty", "--out", tmp_path / "out", "--device", "cpu"]
+    done = on_forked_ranks(2, *given)
     assert done.returncode != 0
     told = [line for line in done.stderr.splitlines() if line.startswith("rvq-lens: ")]
     assert len(told) == 1
@@ -135,7 +137,7 @@ def test_bad_input_is_told_once(make_checkpoint, tmp_path):
 
 
 def test_tokens_are_those_of_each_clip(checkpoint, motion, tmp_path):
-    done = on_ranks(2, "analyze", checkpoint, motion, "--out", tmp_path / "out", "--device", "cpu")
+    done = on_forked_ranks(2, "analyze", checkpoint, motion, "--out", tmp_path / "out", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     report = Report.load(tmp_path / "out")
     assert [len(tokens) for tokens in report.tokens] == report.clips["tokens"].tolist()

@@ -2,9 +2,15 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
+import uuid
 from pathlib import Path
+
+from forked import completed
+
+from rvq_core.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,11 +60,40 @@ def on_ranks(count: int, *arguments: object, program: str | Path | None = None, 
     started = ["-m", "rvq_core"] if program is None else [str(program)]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
     line = [*launcher, f"--max-restarts={restarts}", *started, *map(str, arguments)]
-    told = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     return subprocess.run(
-        line, capture_output=True, text=True, check=False, timeout=240, cwd=ROOT,
-        env=told | {"PYTHONPATH": str(ROOT)} | environment,
-    )  # fmt: skip
+        line, capture_output=True, text=True, check=False, timeout=240, cwd=ROOT, env=_environment(environment)
+    )
+
+
+def on_forked_ranks(
+    count: int, *arguments: object, program: str | Path | None = None, restarts: int = 0, **environment: str
+):
+    """As ``on_ranks``: torchrun's own agent, whose ranks are forked and so need not import torch."""
+    given = (count, restarts, program, list(map(str, arguments)))
+    return completed(_launch, *given, cwd=ROOT, environment=_environment(environment))
+
+
+def _environment(changed: dict[str, str]) -> dict[str, str]:
+    told = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    return told | {"PYTHONPATH": str(ROOT)} | changed
+
+
+def _launch(count: int, restarts: int, program: Path | None, arguments: list[str]) -> None:
+    from torch.distributed import run
+    from torch.distributed.launcher.api import elastic_launch
+
+    standalone = ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", f"--rdzv-id={uuid.uuid4()}"]
+    given = [f"--nproc-per-node={count}", f"--max-restarts={restarts}", "--start-method=fork", "a program"]
+    config, *_ = run.config_from_args(run.get_args_parser().parse_args([*standalone, *given]))
+    elastic_launch(config, _rank)(program, arguments)
+
+
+def _rank(program: Path | None, arguments: list[str]) -> None:
+    sys.argv = [str(program), *arguments]
+    if program is None:
+        main(arguments)
+    else:
+        runpy.run_path(str(program), run_name="__main__")
 
 
 def content(report: Path) -> dict[str, object]:

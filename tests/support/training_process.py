@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from multiprocessing import forkserver
-from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from forked import begin, fork_context
 
 from rvq_core.clips.clip import Clip
 from rvq_core.training import TrainSettings, train
 from rvq_core.training.run import Run
-
-LATE = ("pyarrow.parquet", "torch._dynamo")
-"""What a run imports when it first needs it, in seconds."""
 
 MODEL = {
     "input_dim": 6, "width": 8, "code_dim": 4, "nb_code": 16, "num_quantizers": 3, "depth": 1, "mu": 0.9,
@@ -82,11 +75,8 @@ class Trainings:
     """Starts runs of ``settings`` in ``out``; a server that has imported everything starts them at once."""
 
     def __init__(self, out: Path, settings: TrainSettings) -> None:
-        self._context: ForkServerContext = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["training_process", *LATE])
+        self._context = fork_context()
         self._arguments = (out, settings)
-        with mock.patch.dict(os.environ, {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}):
-            forkserver.ensure_running()  # which finds by it what is to be imported
 
     def whole(self) -> None:
         """One run to its end."""
@@ -110,10 +100,7 @@ class Trainings:
 
     def _started(self) -> tuple[BaseProcess, Any]:
         ready, reached = self._context.Event(), self._context.RawValue("q", 0)
-        process = self._context.Process(target=_run, args=(*self._arguments, ready, reached))
-        # It would begin with the main module of this process, where Streamlit's tests leave a page's script.
-        with mock.patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
-            process.start()
+        process = begin(self._context, _run, *self._arguments, ready, reached)
         assert ready.wait(60)
         return process, reached
 

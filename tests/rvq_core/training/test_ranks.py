@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from ranks import on_ranks
+from ranks import on_forked_ranks, on_ranks
 from safetensors.torch import load_file
 from training_process import FAULTY, MODEL, RUN, random_walks
 
@@ -34,12 +34,12 @@ class Commands:
         given = ["train", self.place / "clips", "--out", self.place / name, "--config", self.place / f"{name}.json"]
         return [*map(str, given), "--quiet", "--device", "cpu"]
 
-    def on_ranks(self, count: int, name: str, fault: str = "none", restarts: int = 0, **changed: object):
+    def on_ranks(self, count: int, name: str, fault: str = "none", restarts: int = 0, run=on_forked_ranks, **changed):
         seen = self.place / f"seen_{name}"
         seen.mkdir(exist_ok=True)
         told = {"FAULT": fault, "SEEN": str(seen)}
         line = self.line(name, **{"iterations": STEPS} | changed)
-        return on_ranks(count, *line, program=self.place / "faulty.py", restarts=restarts, **told)
+        return run(count, *line, program=self.place / "faulty.py", restarts=restarts, **told)
 
     def seen(self, count: int, name: str) -> list[dict[str, torch.Tensor]]:
         return [torch.load(self.place / f"seen_{name}" / f"rank{rank}.pt", weights_only=True) for rank in range(count)]
@@ -47,10 +47,10 @@ class Commands:
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory) -> Commands:
-    """Runs of 200 steps on 2 and on 4 ranks that nothing stopped, and how to start others."""
+    """Runs of 200 steps on 2 and on 4 ranks that nothing stopped, the first by torchrun; and how to start others."""
     commands = Commands(tmp_path_factory.mktemp("ranks"))
-    for count in (2, 4):
-        done = commands.on_ranks(count, f"of_{count}")
+    for count, run in ((2, on_ranks), (4, on_forked_ranks)):
+        done = commands.on_ranks(count, f"of_{count}", run=run)
         assert done.returncode == 0, done.stderr
         assert "FutureWarning" not in done.stderr
         assert done.stdout == f"checkpoint: {commands.place / f'of_{count}' / CHECKPOINT}\n"
