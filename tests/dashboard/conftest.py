@@ -272,9 +272,9 @@ def page(chromium_running) -> Iterator:
         yield tab
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[str]:
-    """Address of the dashboard with the tiny checkpoints and clips, the same for the tests of a file."""
+    """Address of the dashboard with the tiny checkpoints and clips, the same for all tests of the group "browser"."""
     from browser import serve
 
     place = tmp_path_factory.mktemp("server")

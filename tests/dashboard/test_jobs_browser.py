@@ -14,37 +14,37 @@ from browser import PATIENCE, another_tab, check, serve, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("jobs_browser"), pytest.mark.timeout(900)]
 
-MANY = 1500
-FURTHER = "before => { const t = document.body.innerText.match(/([0-9]+) of 1500/); return t && t[1] > before }"
+MANY, FRAMES = 800, 1000
+FURTHER = f"before => {{ const t = document.body.innerText.match(/([0-9]+) of {MANY}/); return t && t[1] > before }}"
 
 
 @pytest.fixture
 def many_clips(tmp_path: Path) -> Path:
-    """So many clips, and so long, that their analysis lasts longer than what the test does meanwhile."""
+    """So many clips, and so long, that their analysis lasts longer than what is clicked while it goes on."""
     folder = tmp_path / "many"
     folder.mkdir()
     rng = np.random.default_rng(0)
     for number in range(MANY):
-        np.save(folder / f"{number:04d}.npy", rng.normal(size=(200, 12)).astype(np.float32))
+        np.save(folder / f"{number:04d}.npy", rng.normal(size=(FRAMES, 12)).astype(np.float32))
     return folder
 
 
 def progress(page):
-    return page.get_by_text(re.compile(r"Analysis of a · \d{4}, \d+ of 1500"))
+    return page.get_by_text(re.compile(rf"Analysis of a · \d{{4}}, \d+ of {MANY}"))
 
 
 def clips_done(page) -> int:
-    return int(re.search(r"(\d+) of 1500", progress(page).inner_text())[1])
+    return int(re.search(rf"(\d+) of {MANY}", progress(page).inner_text())[1])
 
 
 def test_one_window_runs_a_long_job_and_another_goes_on(page, tmp_path: Path, checkpoints: Path, many_clips):
     with serving(tmp_path, checkpoints, many_clips) as (address, process):
         page.goto(address)
         progress(page).wait_for()
-        check(page)
-        before = clips_done(page)
         with another_tab(page) as other:
             with standing_still(child_of(process.pid)):
+                check(page)
+                before = clips_done(page)
                 other.goto(f"{address}/codebook_map", timeout=2.5 * PATIENCE)
                 other.locator(".js-plotly-plot").wait_for()
                 other.get_by_text("norm", exact=True).click()

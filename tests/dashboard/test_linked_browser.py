@@ -3,7 +3,7 @@
 import pytest
 from browser import another_tab, check, go_to, settle
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("linked_browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
 CHOSEN = """() => [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => plot._fullData
     .filter(trace => trace.selectedpoints).map(trace => trace.selectedpoints.length))"""
