@@ -37,10 +37,9 @@ class ClipDetails(NamedTuple):
 
 
 @torch.inference_mode()
-def clip_details(pipeline: Pipeline, clip: Clip) -> ClipDetails:
-    """Errors of one fitted clip by encoding; nothing of a clip of indices."""
-    found = ClipDetails([], Moments())
-    encoded = pipeline.encode(clip)
+def clip_details(pipeline: Pipeline, encoded: Encoded) -> ClipDetails:
+    """Errors of one clip by encoding; nothing of a clip of indices."""
+    clip, found = encoded.clip, ClipDetails([], Moments())
     if not encoded.latents.shape[1]:  # a clip of indices: nothing to encode in another way
         return found
     found.moments.add(encoded.latents.cpu().numpy())
@@ -69,7 +68,7 @@ def details_table(clips: Iterable[ClipDetails]) -> pd.DataFrame:
 
 def encoding_errors(pipeline: Pipeline, clips: Iterable[Clip]) -> pd.DataFrame:
     """``details_table`` of fitted clips."""
-    return details_table([clip_details(pipeline, clip) for clip in clips])
+    return details_table([clip_details(pipeline, pipeline.encode(clip)) for clip in clips])
 
 
 def _encodings(pipeline: Pipeline, encoded: Encoded) -> Iterator[tuple[Encoding, Tensor]]:

@@ -154,7 +154,11 @@ class OnePass:
 
     def _measured(self, job: Job, clip: Clip, encoded: Encoded) -> _Measured:
         errors = measure_clip(self.pipeline, encoded) if job.decode else ClipErrors([], [])
-        details = clip_details(self.pipeline, _first(clip, job.detail_frames)) if job.detail_frames else None
+        details = None
+        if job.detail_frames:
+            whole = job.detail_frames == clip.frames
+            first = encoded if whole else self.pipeline.encode(_first(clip, job.detail_frames))
+            details = clip_details(self.pipeline, first)
         return _Measured(encoded, errors, details, clip.fingerprint)
 
     def _seconds(self, job: Job) -> float | None:
