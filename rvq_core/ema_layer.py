@@ -26,6 +26,7 @@ from rvq_core.kmeans import kmeans
 from rvq_core.latents import check_latents, lengths_of, look_up, straight_through, to_latents, to_tokens
 from rvq_core.residual_pass import Kept, pass_through
 from rvq_core.search import Search, gumbel_codes, search_of
+from rvq_core.search.scores import is_waited_for
 
 _EMA_BUFFERS = ("code_sum", "code_count", "init")
 
@@ -131,8 +132,10 @@ class QuantizeEMAReset(nn.Module):
     def count(self, idx: Tensor) -> Tensor:
         """Number of tokens on each code [K], in the codebook's dtype."""
         idx = idx.reshape(-1)
-        # Not bincount, for which a GPU would have to wait.
-        counts = idx.new_zeros(self.nb_code).scatter_add_(0, idx, torch.ones_like(idx))
+        if is_waited_for(idx.device):
+            counts = idx.bincount(minlength=self.nb_code)
+        else:  # which bincount would wait for
+            counts = idx.new_zeros(self.nb_code).scatter_add_(0, idx, torch.ones_like(idx))
         return counts.to(self.codebook.dtype)
 
     @property

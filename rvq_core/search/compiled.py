@@ -7,11 +7,12 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from rvq_core.search.products import products_with
-from rvq_core.search.scores import ScoreError, repeats
+from rvq_core.search.scores import ScoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,14 +58,16 @@ class CompiledSearch:
     @torch.no_grad()
     def __init__(self, codebook: Tensor, loops: ModuleType) -> None:
         codebook = codebook.detach().contiguous()
-        half_norms = codebook.new_empty(len(codebook))
-        loops.half_squares(codebook.numpy(), half_norms.numpy())
-        longest = math.sqrt(2 * half_norms.max())
-        half_norms.masked_fill_(repeats(codebook, half_norms), torch.inf)
-        self.at_once = max(1, CACHED_PRODUCTS // len(codebook))
+        codes = codebook.numpy()
+        half_norms = np.empty(len(codes), np.float32)
+        loops.half_squares(codes, half_norms)
+        order = half_norms.argsort(kind="stable")
+        longest = math.sqrt(2 * half_norms[order[-1]])
+        loops.put_repeats_out_of_reach(codes, order, half_norms)
+        self.at_once = max(1, CACHED_PRODUCTS // len(codes))
         self._loops = loops
         self._products = products_with(codebook)
-        self._codes = codebook.numpy(), half_norms.numpy(), longest
+        self._codes = codes, half_norms, longest
         self._error = ScoreError.of(codebook)
 
     @torch.no_grad()

@@ -216,3 +216,22 @@ def half_squares(codebook: Floats, half_norms: Floats) -> None:
         for c in range(codebook.shape[1]):
             squared += codebook[k, c] * codebook[k, c]
         half_norms[k] = squared / np.float32(2)
+
+
+@_compiled("void(float32[:, ::1], int64[::1], float32[::1])")
+def put_repeats_out_of_reach(codebook: Floats, order: Indices, half_norms: Floats) -> None:
+    """Make the half squared length infinite of each code that equals the first of its length; see ``scores.repeats``.
+
+    ``order`` [K]: the codes by half squared length, equal ones as they stand in the codebook.
+    """
+    first = order[0]
+    for i in range(1, len(order)):
+        k = order[i]
+        if half_norms[k] != half_norms[first]:
+            first = k
+            continue
+        differ = 0
+        for c in range(codebook.shape[1]):
+            differ += np.int32(codebook[k, c] != codebook[first, c])
+        if differ == 0:
+            half_norms[k] = np.inf

@@ -119,6 +119,14 @@ def test_half_squared_lengths(run):
     np.testing.assert_allclose(found, half_norms, rtol=1e-6)
 
 
+def test_repeats_are_put_out_of_reach_and_no_other_code_of_the_same_length(run):
+    codebook = np.array([[1, 0], [0, 1], [1, 0], [2, 0], [1, 0], [-0.0, 2], [2, -0.0], [0, 1]], np.float32)
+    half_norms = (codebook**2).sum(axis=1) / 2
+    run(loops.put_repeats_out_of_reach, codebook, half_norms.argsort(kind="stable"), half_norms)
+    # The last one too equals an earlier code, but not the first of its length.
+    assert half_norms.tolist() == [0.5, 0.5, np.inf, 2, np.inf, 2, np.inf, 0.5]
+
+
 def test_floats_as_integers_are_in_the_same_order():
     rng = np.random.default_rng(8)
     values = np.concatenate([[-np.inf, -0.0, 0.0, np.inf, 1e-45, -1e-45], rng.standard_normal(50)]).astype(np.float32)
