@@ -20,7 +20,7 @@ from rvq_core.search import Search, all_sure, without_waiting
 from rvq_core.search.compiled import CompiledSearch, Few, pass_few
 from rvq_core.search.scores import is_waited_for
 from rvq_core.workers import side_by_side
-from rvq_core.workspace import workspace
+from rvq_core.workspace import borrowed_workspace, workspace
 
 CACHED_NUMBERS = 1 << 19
 """Numbers of the tokens that are under way at once on a CPU: 2 MB of float32."""
@@ -142,7 +142,8 @@ class _UnderWay:
         inference = torch.is_inference_mode_enabled()
 
         def through(rows: slice) -> Tensor:
-            with torch.inference_mode(inference), torch.no_grad():  # a thread does not know
+            # Of modes a new thread knows nothing, and it has no memory.
+            with torch.inference_mode(inference), torch.no_grad(), borrowed_workspace():
                 if compiled:
                     return self._through_compiled(rows, compiled)
                 return self._through(rows, searches, temperature)

@@ -7,6 +7,8 @@ megabytes that takes longer than filling them.
 from __future__ import annotations
 
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -15,15 +17,38 @@ MOST_KEPT = 1 << 22
 """Numbers of a buffer that is kept: 16 MB of float32. What is larger costs its filling more than its pages."""
 
 
-class _Kept(threading.local):
-    """Buffers of this thread, by what they are for and of which type."""
+class _Kept:
+    """Buffers, by what they are for and of which type; and what was given out last, for whoever asks for it again."""
 
     def __init__(self) -> None:
         self.buffers: dict[tuple[str, torch.dtype], Tensor] = {}
-        self.last: dict[tuple[str, torch.dtype], Tensor] = {}  # given out, for whoever asks for the same size again
+        self.last: dict[tuple[str, torch.dtype], Tensor] = {}
 
 
-_kept = _Kept()
+class _Here(threading.local):
+    """What this thread has."""
+
+    def __init__(self) -> None:
+        self.kept = _Kept()
+
+
+_here = _Here()
+_idle: list[_Kept] = []
+
+
+@contextmanager
+def borrowed_workspace() -> Generator[None]:
+    """Memory that another thread may have had before, and the next one gets: for threads that do not live long."""
+    before = _here.kept
+    try:
+        _here.kept = _idle.pop()
+    except IndexError:  # all are in use
+        _here.kept = _Kept()
+    try:
+        yield
+    finally:
+        _idle.append(_here.kept)
+        _here.kept = before
 
 
 def workspace(purpose: str, rows: int, columns: int, like: Tensor) -> Tensor:
@@ -34,14 +59,13 @@ def workspace(purpose: str, rows: int, columns: int, like: Tensor) -> Tensor:
     """
     if like.device.type != "cpu" or rows * columns > MOST_KEPT:  # on others torch itself keeps what was freed
         return like.new_empty((rows, columns))
-    key = (purpose, like.dtype)
-    last = _kept.last.get(key)
+    key, kept = (purpose, like.dtype), _here.kept
+    last = kept.last.get(key)
     if last is not None and last.shape == (rows, columns):
         return last
-    held = _kept.buffers.get(key)
-    if held is None or held.numel() < rows * columns:
-        with torch.inference_mode(False):  # so that it can be written to in both modes
-            held = _kept.buffers[key] = torch.empty(rows * columns, dtype=like.dtype)
-    with torch.inference_mode(False):
-        last = _kept.last[key] = held[: rows * columns].view(rows, columns)
+    with torch.inference_mode(False):  # so that it can be written to in both modes
+        held = kept.buffers.get(key)
+        if held is None or held.numel() < rows * columns:
+            held = kept.buffers[key] = torch.empty(rows * columns, dtype=like.dtype)
+        last = kept.last[key] = held[: rows * columns].view(rows, columns)
     return last

@@ -102,7 +102,7 @@ def test_a_device_that_is_not_waited_for_finds_the_same(monkeypatch, sure, ragge
 
 def test_nothing_is_asked_of_a_device_before_all_layers_are_through(monkeypatch):
     # Tensors without values: whatever asks for one fails.
-    monkeypatch.setattr(workspace, "_kept", workspace._Kept())
+    monkeypatch.setattr(workspace, "_idle", [])
     monkeypatch.setattr(search, "compiled_loops", lambda: None)
     for module in (residual_pass, scores):
         monkeypatch.setattr(module, "is_waited_for", lambda _: False)

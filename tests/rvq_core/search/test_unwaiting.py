@@ -91,7 +91,7 @@ def test_compiled_searches_stay_as_they_are():
 
 def test_it_needs_nothing_that_only_the_device_knows(monkeypatch):
     # Tensors without values: whatever asks for one fails.
-    monkeypatch.setattr(workspace, "_kept", workspace._Kept())
+    monkeypatch.setattr(workspace._here, "kept", workspace._Kept())
     monkeypatch.setattr(scores, "is_waited_for", lambda _: False)
     with FakeTensorMode(allow_non_fake_inputs=False):
         tokens, codebook = torch.randn(1000, 8), torch.randn(100, 8)
