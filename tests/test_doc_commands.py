@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from commands import python
+from commands import script
 from texts import PAGES, PROGRAMS, ROOT, commands, fenced, indented, inline, lay_out, name_of
 
 from dashboard.store import VARIABLE
@@ -135,6 +135,7 @@ def place(tmp_path: Path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
     [
@@ -151,7 +152,7 @@ def test_the_commands_of_a_page_run_in_their_order(place: Path, page: Path, caps
         for line in expanded(command):
             program, *words = words_of(line)
             if program == "python":
-                done = python(str(ROOT / words[0]), *words[1:])
+                done = script(ROOT / words[0], *words[1:])
                 assert done.returncode == 0, (line, done.stderr)
             else:
                 assert program == "rvq-lens"

@@ -36,6 +36,7 @@ def place(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_commands_print_what_the_tutorial_says(place: Path, monkeypatch, capsys):
     monkeypatch.chdir(place)
     for command, lines in steps():

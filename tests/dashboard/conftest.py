@@ -263,12 +263,21 @@ def chromium_running(chromium: str) -> Iterator:
         yield browser
 
 
-@pytest.fixture
-def page(chromium_running) -> Iterator:
-    """A tab of a real browser, with nothing kept of earlier tests."""
-    from browser import open_tab
+@pytest.fixture(scope="module")
+def tabs(chromium_running) -> Iterator:
+    """What the tabs of a file's tests load once."""
+    from browser import opened
 
-    with open_tab(chromium_running) as tab:
+    with opened(chromium_running) as context:
+        yield context
+
+
+@pytest.fixture
+def page(tabs) -> Iterator:
+    """A tab of a real browser, with nothing kept of earlier tests but the scripts that they loaded."""
+    from browser import open_emptied_tab
+
+    with open_emptied_tab(tabs) as tab:
         yield tab
 
 

@@ -6,7 +6,7 @@ from rvq_core.pieces import decode_in_pieces, encode_in_pieces
 
 
 def model(**settings: object) -> RVQVAE:
-    sizes = {"input_dim": 5, "width": 32, "code_dim": 4, "nb_code": 8, "num_quantizers": 2} | settings
+    sizes = {"input_dim": 5, "width": 8, "code_dim": 4, "nb_code": 8, "num_quantizers": 2} | settings
     return RVQVAE(RVQVAEConfig(**sizes)).double().eval()
 
 
@@ -68,7 +68,7 @@ def test_a_change_is_felt_no_farther_than_the_margin(settings):
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("settings", [{"norm": "GN"}, {}])
+@pytest.mark.parametrize("settings", [{"norm": "GN", "width": 32}, {}])
 def test_a_model_that_looks_at_all_time_and_short_clips_take_one_pass(monkeypatch, settings):
     monkeypatch.setattr(pieces, "PIECE_FRAMES", 128 if settings else 256)
     whole = model(**settings)

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import json
 import os
@@ -7,17 +8,25 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
+import torch
 
-from rvq_core import Report, analyze, folders
+from rvq_core import Report, analyze, folders, load_checkpoint
 from rvq_core import report as report_module
 from rvq_core.errors import ReportError
 from rvq_core.report import KIND, TABLES
 
 
+@pytest.fixture(scope="module")
+def analysis(checkpoints_in, clip_of, tmp_path_factory) -> Report:
+    torch.manual_seed(0)
+    tiny = load_checkpoint(checkpoints_in(tmp_path_factory.mktemp("checkpoint"))())
+    return analyze(tiny, [clip_of("b", 30), clip_of("a", 21, seed=1)], device="cpu", command="first")
+
+
 @pytest.fixture
-def report(tiny, make_clip) -> Report:
-    clips = [make_clip("b", 30), make_clip("a", 21, seed=1)]
-    return analyze(tiny, clips, device="cpu", command="first")
+def report(analysis) -> Report:
+    """The test's own, which it may change."""
+    return copy.deepcopy(analysis)
 
 
 def content(folder: Path) -> dict[str, bytes]:

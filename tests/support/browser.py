@@ -30,6 +30,9 @@ FLAGS = [
 PATIENCE = 120_000
 SIZE: "playwright.ViewportSize" = {"width": 1280, "height": 900}
 
+KEPT_BY_PAGES = "cookies,local_storage,indexeddb,service_workers,file_systems"
+"""What the browser keeps for a page, but for its scripts."""
+
 PROBE = re.compile(r"404 .* http://127\.0\.0\.1:\d+/(\w+/)+_stcore/(health|host-config)$")
 """A page opened by its own address first asks for the server below that address, by Streamlit's design."""
 
@@ -95,9 +98,31 @@ def open_tab(browser: "playwright.Browser") -> Iterator["playwright.Page"]:
 
     ``tab.complaints`` lists those of its console, its scripts and its requests.
     """
+    with opened(browser) as context:
+        yield _watched(context.new_page())
+
+
+@contextmanager
+def opened(browser: "playwright.Browser") -> Iterator["playwright.BrowserContext"]:
+    """Cookies, storage, permissions and downloads of their own, for several tabs."""
     context = browser.new_context(viewport=SIZE)
-    yield _watched(context.new_page())
+    yield context
     context.close()
+
+
+@contextmanager
+def open_emptied_tab(context: "playwright.BrowserContext") -> Iterator["playwright.Page"]:
+    """As ``open_tab``, but that the scripts of pages are not loaded again: afterwards nothing else is kept."""
+    tab = _watched(context.new_page())
+    origins: set[str] = set()
+    tab.on("framenavigated", lambda frame: origins.add("/".join(frame.url.split("/")[:3])))
+    yield tab
+    storage = context.new_cdp_session(tab)
+    for origin in filter(re.compile("http").match, origins):
+        storage.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": KEPT_BY_PAGES})
+    context.clear_cookies()
+    context.clear_permissions()
+    tab.close()
 
 
 def another_tab(tab: "playwright.Page"):

@@ -4,6 +4,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+
+from forked import completed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,3 +34,18 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A Python of its own that finds the packages."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False)
+
+
+def script(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """As ``python`` with a script, but that torch need not be imported for it."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return completed(_run_script, str(path), arguments, cwd=Path.cwd(), environment=environment)
+
+
+def _run_script(path: str, arguments: tuple[str, ...]) -> None:
+    sys.argv = [path, *arguments]
+    others = [entry for entry in sys.path if not Path(entry).is_relative_to(ROOT / "tests")]
+    sys.path[:] = [str(Path(path).parent), str(ROOT), *others]
+    main = sys.modules["__main__"] = sys.modules["__mp_main__"] = ModuleType("__main__")  # as processes of it look for
+    main.__file__ = path
+    exec(compile(Path(path).read_bytes(), path, "exec"), vars(main))
