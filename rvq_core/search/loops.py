@@ -36,7 +36,7 @@ def _compiled(signature: str) -> Callable[[Callable[..., Any]], Any]:
     def compiled(function: Callable[..., Any]) -> Any:
         try:
             return numba.njit(signature, cache=True, **_OPTIONS)(function)
-        except (OSError, RuntimeError):  # a full disk; no folder that can be written to
+        except Exception:  # no folder to write to, a full disk, a damaged file; what else is wrong fails again
             return numba.njit(signature, **_OPTIONS)(function)
 
     return compiled
@@ -190,8 +190,9 @@ def move_on(
     """
     squares = 0.0
     for i in range(len(tokens)):
-        if len(kept):
-            kept[i] = tokens[i]
+        if len(kept):  # a loop: compiling `kept[i] = tokens[i]` takes a second
+            for c in range(tokens.shape[1]):
+                kept[i, c] = tokens[i, c]
         k = chosen[i, q]
         squared = np.float32(0)
         for c in range(tokens.shape[1]):

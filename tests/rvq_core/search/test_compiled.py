@@ -95,13 +95,18 @@ def test_without_a_working_numba_torch_searches_and_says_so_once():
     assert "To mend it: pip install -U numba" in done.stderr
 
 
-def test_compiled_code_is_kept_for_the_next_process(tmp_path):
-    done = run(SEARCH, NUMBA_CACHE_DIR=str(tmp_path))
-    assert (done.stdout.strip(), done.stderr) == ("[1, 2, 0]", "")
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ci]")}
+def test_compiled_code_is_kept_for_the_next_process_and_made_anew_where_it_is_damaged(tmp_path):
+    def searched() -> dict[Path, int]:
+        done = run(SEARCH, NUMBA_CACHE_DIR=str(tmp_path))
+        assert (done.stdout.strip(), done.stderr) == ("[1, 2, 0]", "")
+        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ci]")}
+
+    kept = searched()
     assert len({path.name.split("-")[0] for path in kept}) >= 3
-    assert run(SEARCH, NUMBA_CACHE_DIR=str(tmp_path)).stdout.strip() == "[1, 2, 0]"
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ci]")} == kept
+    assert searched() == kept
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:40])
+    searched()
 
 
 def test_where_nothing_can_be_kept_it_is_compiled_each_time(tmp_path):
