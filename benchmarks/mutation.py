@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numba
 import pytest
 import torch
 from in_place import InPlace
@@ -46,7 +47,7 @@ QUANTIZER = _tests(
     "test_quantizer", "test_quantizer_indices", "test_quantizer_inputs", "test_quantizer_state", "test_ema_layer",
     "test_quantizer_options", "test_codebook_options",
 )  # fmt: skip
-SEARCH = _tests(*(f"search/test_{name}" for name in ("search", "scores", "products", "loops", "compiled")))
+SEARCH = _tests(*(f"search/test_{name}" for name in ("search", "scores", "products", "loops", "compiled", "unwaiting")))
 REFUSED = _loading("formats_refused")
 FORMATS = _loading("formats", "formats_refused")
 TARGETS = {
@@ -59,6 +60,7 @@ TARGETS = {
     "loops": ("rvq_core/search/loops.py", SEARCH),
     "products": ("rvq_core/search/products.py", SEARCH),
     "scores": ("rvq_core/search/scores.py", SEARCH),
+    "unwaiting": ("rvq_core/search/unwaiting.py", SEARCH),
     "usage": ("rvq_core/stats/usage.py", _tests("stats/test_usage")),
     "reconstruction": ("rvq_core/stats/reconstruction.py", _tests("stats/test_reconstruction")),
     "errors": ("rvq_core/stats/errors.py", _tests("stats/test_errors")),
@@ -140,6 +142,7 @@ def killed_in_place(path: str, words: list[str], mutants: list[Mutant]) -> set[i
 
     def work() -> bool:
         os.close(reading)
+        compile_nothing(path)
         trial = InPlace(ROOT / path, mutants, in_process, lambda number: os.write(writing, b"%d\n" % number))
         return pytest.main(words, plugins=[trial]) == 0
 
@@ -158,11 +161,18 @@ def passes(path: str, mutant: Mutant | None, words: list[str], patience: float) 
     """Whether all tests pass, in a process of its own that imports the mutant (None: the module as it is)."""
 
     def work() -> bool:
+        compile_nothing(path)
         if mutant is not None:
             sys.meta_path.insert(0, _Mutated(path, mutant.tree))
         return pytest.main(words) == 0
 
     return in_process(work, patience)
+
+
+def compile_nothing(path: str) -> None:
+    """Leave the loops to Python, where it is they that are tried."""
+    if path == TARGETS["loops"][0]:
+        numba.config.DISABLE_JIT = True  # pyright: ignore[reportAttributeAccessIssue] - numba's settings are made when it is imported
 
 
 def in_process(work: Callable[[], bool], patience: float, meanwhile: Callable[[], None] = lambda: None) -> bool:

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
-from rvq_core.search import loops
+from rvq_core.search import loops, scores
 
 N, C, K, Q = 17, 5, 131, 3  # more than two blocks of codes
 RELATIVE, UNDERFLOW = 5e-7, 1e-36
@@ -14,7 +15,12 @@ RELATIVE, UNDERFLOW = 5e-7, 1e-36
 @pytest.fixture(params=["compiled", "python"])
 def run(request) -> Callable:
     """Runs a loop; what a loop calls is compiled in both cases."""
-    return lambda loop, *args: (loop if request.param == "compiled" else loop.py_func)(*args)
+    return lambda loop, *args: (loop if request.param == "compiled" else in_python(loop))(*args)
+
+
+def in_python(loop: Callable) -> Callable:
+    """What was compiled; numba may be told to compile nothing."""
+    return getattr(loop, "py_func", loop)
 
 
 def data(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -74,6 +80,17 @@ def test_codes_closer_than_scores_can_tell_are_told_apart_in_float64(run):
     assert chosen_by(run, tokens[:1], codebook, half_norms).tolist() == [129]
 
 
+def test_the_margin_is_that_of_scores_after_one_narrowing(monkeypatch):
+    monkeypatch.setattr(scores, "NARROWINGS", 1)
+    rng = np.random.default_rng(9)
+    for relative, underflow in ((5e-7, 1e-36), (1e-2, 1e-3)):
+        for length, best, longest in rng.uniform([0, -8, 0.1], [4, 8, 4], (40, 3)).astype(np.float32):
+            given = (np.float32(relative), np.float32(underflow))
+            found = in_python(loops._margin)(length, best, longest, *given)
+            wanted = scores.ScoreError(relative, underflow).margins(*torch.tensor([length, best, longest**2 / 2]))
+            assert found == pytest.approx(float(wanted), rel=1e-5)
+
+
 def test_a_code_at_infinity_is_never_chosen(run):
     tokens, codebook, half_norms = data(3)
     first = chosen_by(run, tokens, codebook, half_norms)
@@ -131,6 +148,6 @@ def test_floats_as_integers_are_in_the_same_order():
     rng = np.random.default_rng(8)
     values = np.concatenate([[-np.inf, -0.0, 0.0, np.inf, 1e-45, -1e-45], rng.standard_normal(50)]).astype(np.float32)
     values.sort()
-    ordered = [loops._ordered.py_func(value) for value in values]
+    ordered = [in_python(loops._ordered)(value) for value in values]
     assert ordered == sorted(ordered)
-    assert [loops._unordered.py_func(each) for each in ordered] == values.tolist()
+    assert [in_python(loops._unordered)(each) for each in ordered] == values.tolist()
