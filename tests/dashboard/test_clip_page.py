@@ -15,7 +15,6 @@ pytestmark = pytest.mark.usefixtures("own_places")
 
 def open_clip(**query: str) -> AppTest:
     at = AppTest.from_file(str(APP), default_timeout=60)
-    at.run()
     at.switch_page("app_pages/clip.py")
     for name, value in query.items():
         at.query_params[name] = value

@@ -19,7 +19,6 @@ def open_code(**query: str) -> AppTest:
     at = AppTest.from_file(str(APP), default_timeout=200)
     for name, value in query.items():
         at.query_params[name] = value
-    at.run()
     return healthy(at.switch_page("app_pages/code.py").run())
 
 

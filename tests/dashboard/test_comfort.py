@@ -29,9 +29,7 @@ def everything(smplx_of_a_file, save_motion):
 
 def open_page(page: str) -> AppTest:
     at = AppTest.from_file(str(APP), default_timeout=200)
-    at.run()
-    if page != "overview":
-        at.switch_page(f"app_pages/{page}.py").run()
+    at.switch_page(f"app_pages/{page}.py").run()
     assert not at.exception and not at.error, [box.value for box in at.error]
     return at
 

@@ -16,7 +16,7 @@ def open_page(**query: str | list[str]) -> AppTest:
     at = AppTest.from_file(str(APP), default_timeout=120)
     for name, value in query.items():
         at.query_params[name] = value
-    at.run().switch_page("app_pages/compare.py").run()
+    at.switch_page("app_pages/compare.py").run()
     assert not at.exception, at.exception
     return at
 

@@ -21,7 +21,7 @@ def open_page(**query: str) -> AppTest:
     at = AppTest.from_file(str(APP), default_timeout=60)
     for name, value in query.items():
         at.query_params[name] = value
-    at.run().switch_page("app_pages/export.py").run()
+    at.switch_page("app_pages/export.py").run()
     assert not at.exception and not at.error
     return at
 

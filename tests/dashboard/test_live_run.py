@@ -30,7 +30,6 @@ def runs(tmp_path, monkeypatch):
 def open_page(checkpoint: str) -> AppTest:
     at = AppTest.from_file(str(APP), default_timeout=60)
     at.query_params["checkpoint"] = checkpoint
-    at.run()
     at.switch_page("app_pages/training.py").run()
     assert not at.exception and not at.error, [box.value for box in at.error]
     return at

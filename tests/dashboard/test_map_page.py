@@ -28,7 +28,7 @@ def open_map(**query: str) -> AppTest:
     at = AppTest.from_file(str(APP), default_timeout=60)
     for name, value in query.items():
         at.query_params[name] = value
-    at = at.run().switch_page("app_pages/codebook_map.py").run()
+    at = at.switch_page("app_pages/codebook_map.py").run()
     assert not at.exception and not at.error
     return at
 

@@ -26,8 +26,7 @@ def open_page(page: str = "overview", **query: str) -> AppTest:
     at = AppTest.from_file(str(APP), default_timeout=60)
     for name, value in query.items():
         at.query_params[name] = value
-    at.run()
-    return at if page == "overview" else at.switch_page(f"app_pages/{page}.py").run()
+    return at.switch_page(f"app_pages/{page}.py").run()
 
 
 def healthy(at: AppTest) -> AppTest:
