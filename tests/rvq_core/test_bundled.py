@@ -10,6 +10,8 @@ from rvq_core import Report, analyze, bundled, load_checkpoint, load_clips
 from rvq_core.bundled import bundled_checkpoints, bundled_clips
 from rvq_core.inspection import inspect
 
+pytestmark = pytest.mark.xdist_group("bundled")  # analysed once, for all tests of it
+
 HELD_OUT = ("humanoid3d_kick", "humanoid3d_jump", "humanoid3d_walk", "humanoid3d_dance_a", "01_03")
 
 
