@@ -1,5 +1,6 @@
 """A set of body parts in the dashboard: one choice in the sidebar, of which pages show one part or all."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,17 +12,20 @@ from dashboard.player import unpack
 from rvq_core import Report, analyze, load_checkpoint, load_clips
 from rvq_core.parts import PartsReport, analyze_parts, load_part_set
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_places")]
+pytestmark = pytest.mark.slow
 
 PAGES = [file.removesuffix(".py") for file, *_ in app.PAGES]
 NAME = "body (body parts)"
 
 
-@pytest.fixture(autouse=True)
-def given(part_set: Path, body_clips: Path, own_places, monkeypatch) -> Path:
-    """The set and its clips are given at start; the bundled checkpoints are of raw features."""
-    monkeypatch.setenv(sources.CHECKPOINTS_VARIABLE, str(part_set.parent))
-    monkeypatch.setenv(sources.CLIPS_VARIABLE, str(body_clips))
+@pytest.fixture(scope="module", autouse=True)
+def given(places_of_a_file, save_body) -> Path:
+    """The set and its clips are given at start, to all tests; the bundled checkpoints are of raw features."""
+    place, patch = places_of_a_file
+    (place / "sets").mkdir()
+    part_set, body_clips = save_body(place / "sets")
+    patch.setenv(sources.CHECKPOINTS_VARIABLE, str(part_set.parent))
+    patch.setenv(sources.CLIPS_VARIABLE, str(body_clips))
     return part_set
 
 
@@ -83,7 +87,7 @@ def test_one_part_is_as_its_own_file_is(given: Path, body_clips: Path):
     assert isinstance(part, Report)
 
 
-def test_a_set_of_other_statistics_is_refused(given: Path, tmp_path: Path):
+def test_a_set_of_other_statistics_is_refused(given: Path):
     from dashboard import data
     from dashboard.settings import Reading
     from rvq_core.errors import SettingsError
@@ -157,12 +161,13 @@ class TestBeside:
     """Where checkpoints are compared, a set stands for its part."""
 
     @pytest.fixture
-    def second(self, given: Path) -> str:
+    def second(self, given: Path) -> Iterator[str]:
         import shutil
 
         shutil.copytree(given, given.parent / "later")
         (given.parent / "later" / "hands.safetensors").unlink()
-        return "later (body parts)"
+        yield "later (body parts)"
+        shutil.rmtree(given.parent / "later")
 
     def test_of_two_sets_the_same_part_is_compared(self, second):
         at = open_page("compare", compare=second, part="lower", checkpoint=NAME)
