@@ -2,7 +2,7 @@
 
 Each takes what lies in a processor's cache once, where a library's calls would go through it five or ten times. All
 arrays are C-contiguous float32, indices int64; shapes: tokens [n, C], codebook [K, C]. What may use them asks
-``compiled.loops_for``.
+``compiled.compiled_loops``.
 """
 
 from __future__ import annotations

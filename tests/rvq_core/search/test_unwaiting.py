@@ -108,6 +108,14 @@ def test_repeats_are_found_without_waiting_too(monkeypatch):
     assert found.tolist() == [False, False, True, False, True, False, True]
 
 
+def test_autocast_rounds_nothing():
+    tokens, codebook = random_data()
+    with torch.autocast("cpu", torch.bfloat16):
+        found, sure = searched(tokens, codebook)
+    assert sure
+    np.testing.assert_array_equal(found, by_float64(tokens, codebook))
+
+
 def test_half_precision_is_searched_in_float32():
     tokens, codebook = (values.to(torch.bfloat16) for values in random_data())
     found, sure = searched(tokens, codebook)
