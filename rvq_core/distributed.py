@@ -40,7 +40,7 @@ def place_among_ranks(rows: Tensor) -> tuple[int, int]:
 
 def rows_of_all_ranks(rows: Tensor, begin: int, numbers: Tensor) -> Tensor:
     """Rows ``numbers`` [K] -> [K, C] of all ranks' rows together; these [n, C] begin at number ``begin``."""
-    if world_size() == 1:
+    if world_size() == 1 or not len(numbers):
         return rows[numbers]
     own = (numbers >= begin) & (numbers < begin + rows.shape[0])
     found = rows.new_zeros((len(numbers), rows.shape[1]))
@@ -51,7 +51,7 @@ def rows_of_all_ranks(rows: Tensor, begin: int, numbers: Tensor) -> Tensor:
 
 def take_from_rank_zero(tensor: Tensor) -> Tensor:
     """Overwrite ``tensor`` by rank 0's values, in place, and return it."""
-    if world_size() > 1:
+    if world_size() > 1 and tensor.numel():
         dist.broadcast(tensor, src=0)
     return tensor
 

@@ -193,8 +193,12 @@ class QuantizeEMAReset(nn.Module):
     def _reset(self, alive: Tensor, means: Tensor, tokens: Tensor) -> Tensor:
         """Codes [K, C]: the means of those ``alive`` [K], tokens of all ranks for the others, which are counted."""
         self._code_resets = self.code_resets.to(alive.device) + ~alive
-        fresh = self._random_tokens(tokens)
-        return torch.where(alive[:, None], means, self.codebook if fresh is None else fresh)
+        if not is_waited_for(alive.device):  # which does not tell how many are dead
+            fresh = self._random_tokens(tokens)
+            return torch.where(alive[:, None], means, self.codebook if fresh is None else fresh)
+        dead = (~alive).nonzero().squeeze(1)
+        fresh = self._random_tokens(tokens, dead)
+        return means.index_copy_(0, dead, self.codebook[dead] if fresh is None else fresh)
 
     def _spread(self, alive: Tensor) -> None:
         """Turn codes away from each other; the sums of those that were not reset go with them."""
@@ -202,25 +206,26 @@ class QuantizeEMAReset(nn.Module):
         self.codebook.copy_(unit_rows(spread) if self.options.cosine else spread)
         self.code_sum.copy_(torch.where(alive[:, None], self.codebook * self.code_count[:, None], self.code_sum))
 
-    def _random_tokens(self, tokens: Tensor) -> Tensor | None:
-        """nb_code tokens of all ranks in random order [K, C], None where there are none.
+    def _random_tokens(self, tokens: Tensor, codes: Tensor | None = None) -> Tensor | None:
+        """Of nb_code tokens of all ranks in random order those for some ``codes`` [m], or all: [m, C].
 
-        Fewer than that are tiled with a little noise. Rank 0 draws both order and noise.
+        Fewer than that are tiled with a little noise. Rank 0 draws both order and noise. None where there are none.
         """
         begin, total = place_among_ranks(tokens)
         if total == 0:
             return None
         if total >= self.nb_code:
-            return rows_of_all_ranks(tokens, begin, self._drawn(total, tokens))
+            return rows_of_all_ranks(tokens, begin, self._drawn(total, tokens, codes))
         copies = total * -(-self.nb_code // total)
         noise = torch.randn(copies, self.code_dim, dtype=tokens.dtype, device=tokens.device)
-        drawn = self._drawn(copies, tokens)
+        drawn = self._drawn(copies, tokens, codes)
         noise = take_from_rank_zero(noise[drawn] * (0.01 / self.code_dim**0.5))
         return self._as_followed(rows_of_all_ranks(tokens, begin, drawn % total) + noise)
 
-    def _drawn(self, total: int, tokens: Tensor) -> Tensor:
-        """nb_code of the numbers below ``total`` in random order [K]."""
-        return take_from_rank_zero(torch.randperm(total, device=tokens.device)[: self.nb_code].contiguous())
+    def _drawn(self, total: int, tokens: Tensor, codes: Tensor | None) -> Tensor:
+        """nb_code of the numbers below ``total`` in random order, of which those for some ``codes`` [m], or all."""
+        drawn = take_from_rank_zero(torch.randperm(total, device=tokens.device)[: self.nb_code].contiguous())
+        return drawn if codes is None else drawn[codes]
 
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Any], prefix: str, local_metadata: Any, strict: bool,
