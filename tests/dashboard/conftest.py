@@ -217,12 +217,6 @@ def save_part_set(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def part_set(tmp_path: Path) -> Path:
-    """A folder ``body`` of three checkpoints of body parts, the hands with fewer quantizers and a longer stride."""
-    return save_part_set(tmp_path / "sets" / "body")
-
-
 def save_body_clips(folder: Path) -> Path:
     """Three clips of the whole body, as BEAT2 writes them."""
     folder.mkdir()
