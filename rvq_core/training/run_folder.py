@@ -104,6 +104,8 @@ class RunFolder:
             for name in names:
                 for file in folder.glob(f".{name}*.*"):
                     file.unlink()
+            for file in folder.glob(".tmp??????"):  # as safetensors calls what it has not written whole
+                file.unlink()
 
 
 def run_folder_of(checkpoint: Path) -> RunFolder | None:

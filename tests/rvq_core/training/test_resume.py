@@ -97,6 +97,8 @@ def test_a_run_that_is_done_stays_as_it_is(stopped):
 def test_what_a_killed_process_left_goes(stopped):
     (stopped / f".{CHECKPOINT}.x1.safetensors").write_bytes(b"half")
     (stopped / "snapshots" / ".000000040.safetensors.x1.safetensors").write_bytes(b"half")
+    for folder in (stopped, stopped / "snapshots"):
+        (folder / ".tmpqQRrhL").write_bytes(b"half")  # of safetensors itself
     assert load_checkpoint(stopped).training["iterations"] == 47  # the folder still holds one checkpoint
     go_on(stopped)
     assert not list(stopped.rglob(".*"))
