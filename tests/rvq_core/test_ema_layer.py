@@ -22,6 +22,7 @@ from quantizers import (
 )
 from torch import Tensor
 
+from rvq_core import ResidualVQ
 from rvq_core.ema_layer import QuantizeEMAReset
 
 # One layer
@@ -183,6 +184,36 @@ def test_a_small_batch_is_tiled_with_noise(step):
     assert not np.array_equal(origin, np.resize(origin[:3], 1200))
 
 
+def test_the_noise_of_tiled_tokens_is_a_hundredth_of_length_one():
+    torch.manual_seed(0)
+    layer = QuantizeEMAReset(2000, 25)
+    tokens = torch.zeros(1, 25)
+    layer.initialise(tokens)
+    lengths = layer.codebook.norm(dim=1)
+    assert 0.0095 < float(lengths.square().mean().sqrt()) < 0.0105  # 0.002 a coordinate
+    assert float(layer.codebook.mean().abs()) < 1e-4
+
+
+def test_a_device_that_is_not_waited_for_learns_the_same(monkeypatch):
+    def learnt() -> list[Tensor]:
+        torch.manual_seed(3)
+        layer = QuantizeEMAReset(30, C, mu=0.5)
+        for count in (40, 40, 3, 40):
+            layer(torch.randn(1, C, count))
+        return [layer.codebook, layer.code_sum, layer.code_count, layer.code_resets]
+
+    waiting = learnt()
+    monkeypatch.setattr("rvq_core.ema_layer.is_waited_for", lambda _: False)
+    assert 30 < int(waiting[3].sum()) < 90
+    assert all(map(torch.equal, learnt(), waiting))
+
+
+def test_a_layer_tells_its_sizes_and_threshold():
+    layer = QuantizeEMAReset(7, 3, mu=0.75)
+    assert repr(layer) == "QuantizeEMAReset(nb_code=7, code_dim=3, mu=0.75)"
+    assert layer.reset_threshold == ResidualVQ(2, nb_code=7, code_dim=3).ema_layers()[0].reset_threshold == 1.0
+
+
 def test_training_perplexity_and_loss_by_hand():
     quantizer = trained()
     x = latents()
@@ -232,6 +263,17 @@ def test_temperature_gives_the_softmax_of_squared_distances(temperature):
     idx = layer.quantize(torch.tensor(token, dtype=torch.float32).expand(20_000, 2), temperature)
     drawn = np.bincount(idx.numpy(), minlength=3) / 20_000
     np.testing.assert_allclose(drawn, weight / weight.sum(), atol=0.014)
+
+
+def test_autocast_does_not_round_what_codes_are_drawn_by():
+    layer = trained(1).layers[0]
+    tokens = latents().transpose(1, 2).reshape(-1, C)
+    drawn = []
+    for rounding in (False, True):
+        torch.manual_seed(8)
+        with torch.autocast("cpu", torch.bfloat16, enabled=rounding):
+            drawn.append(torch.cat([layer.quantize(tokens, 0.5) for _ in range(200)]))
+    assert torch.equal(*drawn)
 
 
 def test_temperature_is_ignored_in_eval():
