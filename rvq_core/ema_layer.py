@@ -122,7 +122,8 @@ class QuantizeEMAReset(nn.Module):
     def search(self, temperature: float | None = None) -> Search:
         """What ``quantize`` does, made ready for many calls; the codebook must not change between them."""
         if self.training and temperature is not None and temperature > 0:
-            return partial(_drawn_codes, codebook=self.codebook, temperature=temperature)
+            precise = self.codebook.to(torch.promote_types(self.codebook.dtype, torch.float32))
+            return partial(_drawn_codes, codebook=precise, temperature=temperature)
         return search_of(self.codebook)
 
     def dequantize(self, idx: Tensor) -> Tensor:
@@ -251,9 +252,8 @@ class QuantizeEMAReset(nn.Module):
 @torch.no_grad()
 def _drawn_codes(tokens: Tensor, lengths: Tensor, codebook: Tensor, temperature: float) -> Tensor:
     del lengths  # which only the nearest code is found by
-    precision = torch.promote_types(codebook.dtype, torch.float32)
     with torch.autocast(tokens.device.type, enabled=False):
-        return gumbel_codes(tokens.to(precision), codebook.to(precision), temperature)
+        return gumbel_codes(tokens.to(codebook.dtype), codebook, temperature)
 
 
 def _checked_mu(mu: float) -> float:
