@@ -1,7 +1,14 @@
-"""Tokens and codebooks that are searched in tests: common ones, and those that are hard to tell apart."""
+"""Tokens and codebooks that are searched in tests, common ones and hard ones, and what is to be found."""
 
+import numpy as np
 import torch
 from torch import Tensor
+
+
+def by_float64(tokens: Tensor, codebook: Tensor) -> np.ndarray:
+    """Brute force: squared differences in float64, the first of equals."""
+    codes = codebook.double().numpy()
+    return np.array([((codes - token) ** 2).sum(axis=1).argmin() for token in tokens.double().numpy()], dtype=np.int64)
 
 
 def random_data() -> tuple[Tensor, Tensor]:

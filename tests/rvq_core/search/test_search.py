@@ -3,6 +3,7 @@ import pytest
 import torch
 from search_data import (
     DATA,
+    by_float64,
     clustered_data,
     far_data,
     few_values,
@@ -27,12 +28,6 @@ def way(request, monkeypatch):
     if request.param == "torch":
         monkeypatch.setattr(search, "compiled_loops", lambda: None)
     return request.param
-
-
-def by_float64(tokens: Tensor, codebook: Tensor) -> np.ndarray:
-    """Brute force: squared differences in float64, the first of equals."""
-    codes = codebook.double().numpy()
-    return np.array([((codes - token) ** 2).sum(axis=1).argmin() for token in tokens.double().numpy()], dtype=np.int64)
 
 
 def assert_exact(tokens: Tensor, codebook: Tensor) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from search_data import clustered_data, far_data, few_values, near_tie_data, one_far_dimension, random_data
+from search_data import by_float64, clustered_data, far_data, few_values, near_tie_data, one_far_dimension, random_data
 from torch import Tensor
 from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
 
@@ -25,10 +25,6 @@ def searched(tokens: Tensor, codebook: Tensor) -> tuple[np.ndarray, bool]:
     found = search(tokens, lengths_of(tokens))
     assert found.dtype == torch.int64
     return found.numpy(), all_sure([search])
-
-
-def by_float64(tokens: Tensor, codebook: Tensor) -> np.ndarray:
-    return ((tokens.double()[:, None] - codebook.double()) ** 2).sum(dim=2).numpy().argmin(axis=1)
 
 
 @pytest.mark.parametrize("chunk", [1 << 22, 700])  # all at once; seven tokens
