@@ -1,6 +1,7 @@
 """The set-up where something is missing: one line that says what to do, and nothing half made left behind."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -82,3 +83,40 @@ def test_the_way_without_make_is_that_of_make(place: Path):
     for word in ("install", "--constraint constraints.txt", "--editable ."):
         assert word in done
         assert word in lines
+
+
+GROUPED = """
+import pytest
+
+@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("group", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("a", "b", "c")])
+def test_one(group, number, worker_id):
+    with open(f"{group}.txt", "a") as file:
+        file.write(f"{worker_id}\\n")
+"""
+
+
+def test_tests_of_a_group_stay_on_one_worker(place: Path):
+    """What a group shares (a server, an analysis) is made once. pytest 9.2.0 spreads groups of pytest-xdist 3.8.0."""
+    *_, words = make(place, "test", "--dry-run").stdout.splitlines()
+    options = shlex.split(words.partition(" -m pytest ")[2])
+    assert "-n" in options
+    (place / "test_grouped.py").write_text(GROUPED, encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *options,
+        "-c",
+        os.devnull,
+        "test_grouped.py",
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for group in "abc":
+        workers = (place / f"{group}.txt").read_text(encoding="utf-8").split()
+        assert len(workers) == 6 and len(set(workers)) == 1, workers
