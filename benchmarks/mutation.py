@@ -47,7 +47,7 @@ QUANTIZER = _tests(
     "test_quantizer", "test_quantizer_indices", "test_quantizer_inputs", "test_quantizer_state", "test_ema_layer",
     "test_quantizer_options", "test_codebook_options",
 )  # fmt: skip
-SEARCH = _tests(*(f"search/test_{name}" for name in ("search", "scores", "products", "loops", "compiled", "unwaiting")))
+SEARCH = _tests(*(f"search/test_{name}" for name in ("search", "scores", "loops", "compiled", "unwaiting")))
 REFUSED = _loading("formats_refused")
 FORMATS = _loading("formats", "formats_refused")
 TARGETS = {
@@ -57,8 +57,7 @@ TARGETS = {
     "search": ("rvq_core/search/__init__.py", SEARCH),
     "by_torch": ("rvq_core/search/by_torch.py", SEARCH),
     "compiled": ("rvq_core/search/compiled.py", [*SEARCH, *_tests("test_residual_pass")]),
-    "loops": ("rvq_core/search/loops.py", SEARCH),
-    "products": ("rvq_core/search/products.py", SEARCH),
+    "loops": ("rvq_core/search/loops.py", _tests("search/test_loops")),
     "scores": ("rvq_core/search/scores.py", SEARCH),
     "unwaiting": ("rvq_core/search/unwaiting.py", SEARCH),
     "usage": ("rvq_core/stats/usage.py", _tests("stats/test_usage")),

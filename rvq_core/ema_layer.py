@@ -26,7 +26,7 @@ from rvq_core.kmeans import kmeans
 from rvq_core.latents import check_latents, lengths_of, look_up, straight_through, to_latents, to_tokens
 from rvq_core.residual_pass import Kept, pass_through
 from rvq_core.search import Search, gumbel_codes, search_of
-from rvq_core.search.scores import is_waited_for
+from rvq_core.workers import is_waited_for
 
 _EMA_BUFFERS = ("code_sum", "code_count", "init")
 
@@ -38,12 +38,12 @@ class HasMu(Protocol):
 
 
 def batch_perplexity(counts: Tensor) -> Tensor:
-    """exp(-sum p ln(p + 1e-7)) of code counts [K]: the number that the field's training logs show. Scalar [].
+    """exp(-sum p ln(p + 1e-7)) of code counts [..., K]: the number that the field's training logs show; [...].
 
     An empty batch gives 1. For the exact perplexity over a corpus see ``rvq_core.stats.usage``.
     """
-    share = counts / counts.sum().clamp(min=1)
-    return torch.exp(-(share * torch.log(share + 1e-7)).sum())
+    share = counts / counts.sum(dim=-1, keepdim=True).clamp(min=1)
+    return torch.exp(-(share * torch.log(share + 1e-7)).sum(dim=-1))
 
 
 class QuantizeEMAReset(nn.Module):

@@ -223,11 +223,10 @@ class ResidualVQ(nn.Module):
         if self.training and not self.shared_codebook:
             steps = zip(layers, passed.inputs, passed.chosen, strict=False)
             return [layer.update_codebook(tokens, idx) for layer, tokens, idx in steps]
-        used = zip(layers, passed.chosen, strict=False)
-        perplexities = [batch_perplexity(layer.count(idx)) for layer, idx in used]
+        counts = [layer.count(idx) for layer, idx in zip(layers, passed.chosen, strict=False)]
         if self.training and passed.inputs:
             layers[0].update_codebook(torch.cat(passed.inputs), torch.cat(passed.chosen))
-        return perplexities
+        return list(batch_perplexity(torch.stack(counts))) if counts else []
 
     def _summarise(self, passed: Passed, perplexities: list[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
         """Means over the layers in use, and ``self.last``."""

@@ -18,9 +18,8 @@ from torch.autograd.function import once_differentiable
 from rvq_core.latents import lengths_of
 from rvq_core.search import Search, all_sure, without_waiting
 from rvq_core.search.compiled import CompiledSearch, Few, pass_few
-from rvq_core.search.scores import is_waited_for
-from rvq_core.workers import side_by_side
-from rvq_core.workspace import borrowed_workspace, workspace
+from rvq_core.workers import is_waited_for, shared_out
+from rvq_core.workspace import workspace
 
 CACHED_NUMBERS = 1 << 19
 """Numbers of the tokens that are under way at once on a CPU: 2 MB of float32."""
@@ -99,12 +98,12 @@ class _UnderWay:
         self.had = [len(tokens)] * n
         if of_each is not None:
             self.had = (of_each[:, None] > torch.arange(n, device=of_each.device)).sum(dim=0).tolist()
-        self.inputs = [torch.empty_like(self.tokens) for _ in range(n if keep_inputs else 0)]
+        self.inputs = [self.tokens, *(torch.empty_like(self.tokens) for _ in range(1, n))] if keep_inputs and n else []
         self.indices = torch.full((len(tokens), n), -1, device=tokens.device)
-        self.total = torch.zeros_like(self.tokens)
+        self.total = torch.empty_like(self.tokens) if n else torch.zeros_like(self.tokens)
         # Where the mean loss pulls each token: N C / 2 times its gradient, were there one layer.
         wanted = torch.is_grad_enabled() and tokens.requires_grad and tokens.numel() > 0
-        self.pull = torch.zeros_like(self.tokens) if wanted else None
+        self.pull = torch.empty_like(self.tokens) if wanted else None
 
     def those_in(self, q: int, rows: Tensor) -> Tensor:
         """Of rows [N, ...] those of the tokens that layer ``q`` had."""
@@ -120,35 +119,29 @@ class _UnderWay:
             return lengths_of(self.tokens[:0]).squeeze(1)
         if any(layer.awaits_tokens for layer in self.layers):
             return self._means([self._through(slice(0, len(self.tokens)), None, temperature)])
+        workers, spans = self._spans(drawn=temperature is not None)
         distinct = {id(layer): layer for layer in self.layers}  # all the same where they share a codebook
-        made = {key: layer.search(temperature) for key, layer in distinct.items()}
+        ready = shared_out(lambda layer: layer.search(temperature), list(distinct.values()), workers)
+        made = dict(zip(distinct, ready, strict=True))
         searches = [made[id(layer)] for layer in self.layers]
         if not is_waited_for(self.tokens.device):
             unwaiting = {key: without_waiting(search) for key, search in made.items()}
-            means = self._spans_through([unwaiting[id(layer)] for layer in self.layers], temperature)
+            squares = self._through(spans[0], [unwaiting[id(layer)] for layer in self.layers], temperature)
             if all_sure(unwaiting.values()):
-                return means
-            self.total.zero_()
-            if self.pull is not None:
-                self.pull.zero_()
-        return self._spans_through(searches, temperature)
-
-    def _spans_through(self, searches: Sequence[Search], temperature: float | None) -> Tensor:
-        """A few tokens after each other, and on a CPU beside each other, through searches that are ready."""
+                return self._means([squares])
         compiled = [search for search in searches if isinstance(search, CompiledSearch)]
         if self.of_each is not None or len(compiled) < len(searches):
             compiled = []
-        workers, spans = self._shared_out(compiled, drawn=temperature is not None)
         inference = torch.is_inference_mode_enabled()
 
         def through(rows: slice) -> Tensor:
-            # Of modes a new thread knows nothing, and it has no memory.
-            with torch.inference_mode(inference), torch.no_grad(), borrowed_workspace():
+            # Of modes another thread knows nothing.
+            with torch.inference_mode(inference), torch.no_grad():
                 if compiled:
                     return self._through_compiled(rows, compiled)
                 return self._through(rows, searches, temperature)
 
-        return self._means([found for _, found in side_by_side(through, spans, workers)])
+        return self._means(shared_out(through, spans, workers))
 
     def _means(self, squares: list[Tensor]) -> Tensor:
         """Twice the mean squares [n] from sums of squares [n] over some of the tokens each."""
@@ -157,22 +150,22 @@ class _UnderWay:
         sums = sums / (halves[0] if self.of_each is None else sums.new_tensor(halves))
         return sums.to(torch.promote_types(self.tokens.dtype, torch.float32))
 
-    def _shared_out(self, compiled: Sequence[CompiledSearch], drawn: bool) -> tuple[int, list[slice]]:
+    def _spans(self, drawn: bool) -> tuple[int, list[slice]]:
         """How many threads take tokens beside each other, and which at once; one where codes are ``drawn`` in order."""
         total, device = len(self.tokens), self.tokens.device.type
         if device != "cpu":
             return 1, [slice(0, total)]
-        at_once = min([CACHED_NUMBERS // self.tokens.shape[1], *(search.at_once for search in compiled)])
         workers = 1 if drawn else max(1, min(torch.get_num_threads(), total // LEAST_EACH))
-        at_once = max(1, min(at_once, -(-total // workers)))
+        at_once = max(1, min(CACHED_NUMBERS // self.tokens.shape[1], -(-total // workers)))
         return workers, [slice(start, start + at_once) for start in range(0, max(1, total), at_once)]
 
     def _through_compiled(self, rows: slice, searches: Sequence[CompiledSearch]) -> Tensor:
         """As ``_through``, where every token has all layers."""
-        tokens = self._own(self.tokens[rows])
+        tokens = self.tokens[rows]
+        left = workspace("residual", len(tokens), tokens.shape[1], tokens)
+        to = [*(given[rows] for given in self.inputs[1:]), left] if self.inputs else [left] * len(searches)
         pull = tokens[:0] if self.pull is None else self.pull[rows]
-        few = Few(tokens, lengths_of(tokens).squeeze(1), self.total[rows], self.indices[rows], pull)
-        return pass_few(few, searches, [given[rows] for given in self.inputs])
+        return pass_few(Few(tokens, to, self.total[rows], self.indices[rows], pull), searches)
 
     def _through(self, span: slice, searches: Sequence[Search] | None, temperature: float | None) -> Tensor:
         """Some tokens through their layers, whose codebooks are filled first where there are no ``searches`` yet.
@@ -180,7 +173,11 @@ class _UnderWay:
         Gives the sums of squares that each layer left of them [n].
         """
         rows: Rows = span
-        residual, lengths = self._own(self.tokens[rows]), lengths_of(self.tokens[rows])
+        given = self.tokens[rows]
+        residual = workspace("residual", len(given), given.shape[1], given).copy_(given)
+        lengths = lengths_of(given)
+        for sums in (self.total, *([] if self.pull is None else [self.pull])):
+            sums[rows] = 0
         squares: list[Tensor] = []
         for q, layer in enumerate(self.layers):
             if self.of_each is not None:
@@ -189,7 +186,7 @@ class _UnderWay:
             if searches is None:
                 layer.initialise(residual)
             search = layer.search(temperature) if searches is None else searches[q]
-            if self.inputs:
+            if self.inputs and q:
                 self.inputs[q][rows] = residual
             idx = self.indices[rows, q] = search(residual, lengths)
             codes = workspace("codes", len(residual), residual.shape[1], residual)
@@ -201,10 +198,6 @@ class _UnderWay:
             if self.pull is not None:
                 _add(self.pull, rows, residual, len(self.tokens) / max(1, self.had[q]))
         return torch.stack(squares)
-
-    def _own(self, tokens: Tensor) -> Tensor:
-        """A copy that may be written to, until this thread's next one."""
-        return workspace("residual", len(tokens), tokens.shape[1], tokens).copy_(tokens)
 
 
 class _MeanCommitment(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""Work shared out to threads, each of which computes alone: results do not depend on how many there are.
+"""Who computes: work shared out to threads, each of which computes alone, so results do not depend on how many.
 
 Matrix products and convolutions round differently with each number of threads that share one of them. So a
 computation gets one thread, and threads beside each other get different clips.
@@ -6,9 +6,11 @@ computation gets one thread, and threads beside each other get different clips.
 
 from __future__ import annotations
 
+import functools
+import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -59,11 +61,51 @@ def in_order(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int
                 future.cancel()
 
 
-def side_by_side(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int) -> Iterator[tuple[Task, Result]]:
-    """``in_order`` where this thread goes on afterwards with as many threads for one computation as before."""
+def shared_out(work: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> list[Result]:
+    """What ``work`` makes of each task, by this thread and ``workers`` - 1 others; for tasks of milliseconds.
+
+    The others stay for the next call, as those do that share torch's own computations. Where they are busy with
+    another one, this thread does it all.
+    """
+    if workers == 1 or len(tasks) == 1:
+        return [work(task) for task in tasks]
+    left = deque(enumerate(tasks))
+    done: dict[int, Result] = {}
+
+    def take() -> None:
+        torch.set_num_threads(1)
+        while True:
+            try:
+                number, task = left.popleft()
+            except IndexError:
+                return
+            done[number] = work(task)
+
     before = torch.get_num_threads()
+    helpers = _helpers(workers - 1)
+    others = [helpers.submit(take) for _ in range(min(workers, len(tasks)) - 1)]
     try:
-        yield from in_order(work, tasks, workers)
+        take()
     finally:
-        if workers > 1:
-            torch.set_num_threads(before)  # what its threads set is in part the whole process's
+        left.clear()  # after an error of this thread
+        begun = [other for other in others if not other.cancel()]
+        wait(begun)
+        torch.set_num_threads(before)  # what others set is in part the whole process's
+    for other in begun:
+        other.result()
+    return [done[number] for number in range(len(tasks))]
+
+
+@functools.cache
+def _helpers(threads: int) -> ThreadPoolExecutor:
+    """Threads that stay: no more than that, though a pool makes one where those that it has have only just ended."""
+    return ThreadPoolExecutor(threads, "helper")
+
+
+if hasattr(os, "register_at_fork"):  # a process that was forked has none of the threads
+    os.register_at_fork(after_in_child=_helpers.cache_clear)
+
+
+def is_waited_for(device: torch.device) -> bool:
+    """Whether this program waits for what a device computes; others go on by themselves, which to ask them ends."""
+    return device.type == "cpu"

@@ -7,8 +7,6 @@ megabytes that takes longer than filling them.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -33,22 +31,6 @@ class _Here(threading.local):
 
 
 _here = _Here()
-_idle: list[_Kept] = []
-
-
-@contextmanager
-def borrowed_workspace() -> Generator[None]:
-    """Memory that another thread may have had before, and the next one gets: for threads that do not live long."""
-    before = _here.kept
-    try:
-        _here.kept = _idle.pop()
-    except IndexError:  # all are in use
-        _here.kept = _Kept()
-    try:
-        yield
-    finally:
-        _idle.append(_here.kept)
-        _here.kept = before
 
 
 def workspace(purpose: str, rows: int, columns: int, like: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rvq_core.search.scores import ScoreError, repeats
+from rvq_core.search.scores import ScoreError, repeats, roundoff_of_factors
 from rvq_core.workspace import workspace
 
 CHUNK_SCORES = 1 << 22
@@ -25,7 +25,7 @@ class TorchSearch:
         half_norms = codebook.square().sum(dim=1).mul_(0.5)
         self._largest = half_norms.max()
         self._half_norms = half_norms.masked_fill_(repeats(codebook, half_norms), torch.inf)
-        self._error = ScoreError.of(codebook)
+        self._error = ScoreError.of(codebook, roundoff_of_factors())
         held = CHUNK_SCORES if codebook.device.type == "cpu" else DEVICE_SCORES
         self.rows_at_once = max(1, held // len(codebook))
 

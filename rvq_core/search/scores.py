@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rvq_core.workers import is_waited_for
+
 NARROWINGS = 3
 """Each squares what is left of the way from the longest code to the ones that matter."""
 
@@ -34,11 +36,10 @@ class ScoreError(NamedTuple):
     underflow: float
 
     @classmethod
-    def of(cls, codebook: Tensor) -> ScoreError:
-        """For codes [K, C] and the present settings of torch."""
+    def of(cls, codebook: Tensor, factors: float) -> ScoreError:
+        """For codes [K, C], of products whose factors are rounded by up to ``factors`` first; see below."""
         terms = codebook.shape[1] + 2
         gamma = terms * _FLOAT32 / (1 - terms * _FLOAT32)
-        factors = _roundoff_of_factors()
         return cls(gamma + factors * (2 + factors), terms * torch.finfo(torch.float32).tiny)
 
     def bound(self, norms: Tensor, half_norms: Tensor) -> Tensor:
@@ -64,11 +65,6 @@ class ScoreError(NamedTuple):
         return margin
 
 
-def is_waited_for(device: torch.device) -> bool:
-    """Whether this program waits for what a device computes; others go on by themselves, which to ask them ends."""
-    return device.type == "cpu"
-
-
 def repeats(codebook: Tensor, half_norms: Tensor) -> Tensor:
     """Which codes [K] (bool) are told to equal an earlier one, and so are never chosen.
 
@@ -86,8 +82,8 @@ def repeats(codebook: Tensor, half_norms: Tensor) -> Tensor:
     return repeats
 
 
-def _roundoff_of_factors() -> float:
-    """To what float32 factors of a matrix product may be rounded, by the settings; 0 where they are not."""
+def roundoff_of_factors() -> float:
+    """By how much torch may round float32 factors of a matrix product, by its settings; 0 where it does not."""
     try:
         precision = torch.get_float32_matmul_precision()
     except RuntimeError:

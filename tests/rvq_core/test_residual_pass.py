@@ -102,7 +102,7 @@ def test_a_device_that_is_not_waited_for_finds_the_same(monkeypatch, sure, ragge
 
 def test_nothing_is_asked_of_a_device_before_all_layers_are_through(monkeypatch):
     # Tensors without values: whatever asks for one fails.
-    monkeypatch.setattr(workspace, "_idle", [])
+    monkeypatch.setattr(workspace, "_here", workspace._Here())
     monkeypatch.setattr(search, "compiled_loops", lambda: None)
     for module in (residual_pass, scores):
         monkeypatch.setattr(module, "is_waited_for", lambda _: False)
@@ -130,20 +130,27 @@ def three_threads(monkeypatch):
 def test_threads_beside_each_other_find_the_same(monkeypatch, three_threads, mode, ragged):
     kept = Kept(Q, of_each() if ragged else None)
     seen = set()
+    together = threading.Barrier(3)
     plain = QuantizeEMAReset.search
 
     def noted(layer, temperature=None):
-        found = plain(layer, temperature)
-        return lambda *given: seen.add(threading.get_ident()) or found(*given)
+        find = plain(layer, temperature)
+
+        def found(*given: Tensor) -> Tensor:
+            together.wait(10)  # each of three has a third of the tokens
+            seen.add(threading.get_ident())
+            return find(*given)
+
+        return found
 
     with monkeypatch.context() as one:
         one.setattr(torch, "get_num_threads", lambda: 1)
         alone = pass_through(tokens().requires_grad_(), layers(), kept, keep_inputs=True)
-    monkeypatch.setattr(QuantizeEMAReset, "search", noted)
-    with mode():
+    with mode(), monkeypatch.context() as three:
+        three.setattr(QuantizeEMAReset, "search", noted)
         x = tokens().requires_grad_()
         passed = pass_through(x, layers(), kept, keep_inputs=True)
-    assert threading.get_ident() not in seen
+    assert len(seen) == 3
     assert torch.equal(passed.indices, alone.indices)
     assert torch.equal(passed.total, alone.total)
     assert all(map(torch.equal, passed.inputs, alone.inputs))

@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from rvq_core.workspace import borrowed_workspace, workspace
+from rvq_core.workspace import workspace
 
 LIKE = torch.zeros(0)
 
@@ -38,34 +38,6 @@ def test_each_thread_has_its_own():
     thread.start()
     thread.join()
     assert mine.eq(3).all()
-
-
-def test_what_one_thread_borrowed_the_next_one_gets(monkeypatch):
-    monkeypatch.setattr("rvq_core.workspace._idle", [])
-    own = workspace("borrowed", 2, 2, LIKE)
-    seen = []
-
-    def work(meanwhile=lambda: None):
-        with borrowed_workspace():
-            seen.append(workspace("borrowed", 2, 2, LIKE).data_ptr())
-            meanwhile()
-
-    for _ in range(2):
-        thread = threading.Thread(target=work)
-        thread.start()
-        thread.join()
-    assert seen[0] == seen[1] != own.data_ptr()
-    work(work)  # while one is in use there is another
-    assert seen[2] == seen[0] != seen[3]
-    assert workspace("borrowed", 2, 2, LIKE).data_ptr() == own.data_ptr()
-
-
-def test_it_is_given_back_by_a_failure_too(monkeypatch):
-    idle = []
-    monkeypatch.setattr("rvq_core.workspace._idle", idle)
-    with pytest.raises(ZeroDivisionError), borrowed_workspace():
-        raise ZeroDivisionError
-    assert len(idle) == 1
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -1,4 +1,5 @@
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,22 @@ def test_loops_and_torch_give_the_same(monkeypatch, training):
         torch.testing.assert_close(one, other)
     for exact in (0, 1, 6):  # sums of codes, indices, codebooks
         assert torch.equal(by_loops[exact], by_torch[exact])
+
+
+@pytest.mark.parametrize("default", [torch.float64, torch.bfloat16])
+def test_what_torch_makes_unasked_does_not_matter(default):
+    """A default type, or device, that a program has set for its own tensors."""
+    wanted = outcome(training=False)
+    made, x = quantizer().eval(), torch.randn(4, 8, 25)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    try:
+        with torch.device("meta"):
+            found = made(x)
+    finally:
+        torch.set_default_dtype(before)
+    for exact in (0, 1):
+        assert torch.equal(found[exact], wanted[exact])
 
 
 def test_float32_on_a_cpu_is_for_loops():
@@ -95,6 +112,33 @@ def test_without_a_working_numba_torch_searches_and_says_so_once():
     assert "To mend it: pip install -U numba" in done.stderr
 
 
+def test_where_numba_is_told_to_compile_nothing_torch_searches():
+    done = run(SEARCH, NUMBA_DISABLE_JIT="1")
+    assert (done.stdout.strip(), done.stderr) == ("[1, 2, 0]", "")
+
+
+OTHER_TILES = """
+import torch
+from rvq_core.search import loops, nearest_codes
+torch.manual_seed(0)
+for codes in (1, 50, 400):
+    tokens, codebook = torch.randn(300, 7), torch.randn(codes, 7)
+    brute = torch.cdist(tokens.double(), codebook.double()).argmin(dim=1)
+    assert torch.equal(nearest_codes(tokens, codebook), brute)
+print(loops.LANES, loops.ROWS, loops.CODES)
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="features of other processors")
+@pytest.mark.parametrize(
+    ("processor", "features", "tile"), [("haswell", "+avx,+avx2,+fma", "8 6 16"), ("nehalem", "+sse4.2", "4 8 12")]
+)
+def test_a_processor_with_less_has_smaller_tiles_and_finds_the_same(processor, features, tile, tmp_path):
+    settings = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = run(OTHER_TILES, **settings)
+    assert (done.stdout.strip(), done.stderr) == (tile, "")
+
+
 def test_compiled_code_is_kept_for_the_next_process_and_made_anew_where_it_is_damaged(tmp_path):
     def searched() -> dict[Path, int]:
         done = run(SEARCH, NUMBA_CACHE_DIR=str(tmp_path))
@@ -102,7 +146,7 @@ def test_compiled_code_is_kept_for_the_next_process_and_made_anew_where_it_is_da
         return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ci]")}
 
     kept = searched()
-    assert len({path.name.split("-")[0] for path in kept}) >= 3
+    assert {path.name.split("-")[0] for path in kept} == {"loops.make_ready", "loops.through_layer"}
     assert searched() == kept
     for path in kept:
         path.write_bytes(path.read_bytes()[:40])
@@ -126,7 +170,14 @@ def test_threads_search_beside_each_other():
     np.testing.assert_array_equal(torch.cat(parts).numpy(), torch.cdist(tokens.double(), codebook.double()).argmin(1))
 
 
-def test_few_tokens_at_once_where_there_are_many_codes():
-    assert (
-        compiled.CompiledSearch(torch.randn(3, 2), compiled.compiled_loops()).at_once == compiled.CACHED_PRODUCTS // 3
-    )
+def test_few_scores_are_held_where_there_are_many_codes(monkeypatch):
+    """Of as many tokens as have so many scores; of those of one tile where there are more codes than that."""
+    seen = []
+    plain = compiled.workspace
+    monkeypatch.setattr(compiled, "workspace", lambda *shape: seen.append(shape[1:3]) or plain(*shape))
+    loops = compiled.compiled_loops()
+    for codes in (5, compiled.HELD_SCORES):
+        find = compiled.CompiledSearch(torch.randn(codes, 2), loops)
+        assert find(torch.zeros(3, 2), torch.zeros(3, 1)).shape == (3,)
+    few = -(-5 // loops.CODES) * loops.CODES
+    assert seen == [(compiled.HELD_SCORES // few // loops.ROWS * loops.ROWS, few), (loops.ROWS, compiled.HELD_SCORES)]

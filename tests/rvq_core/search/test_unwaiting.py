@@ -117,8 +117,3 @@ def test_half_precision_is_searched_in_float32():
     found, sure = searched(tokens, codebook)
     assert sure
     np.testing.assert_array_equal(found, nearest_codes(tokens.float(), codebook.float()).numpy())
-
-
-def test_a_cpu_is_waited_for_and_a_gpu_is_not():
-    assert scores.is_waited_for(torch.device("cpu"))
-    assert not any(scores.is_waited_for(torch.device(name)) for name in ("cuda", "mps"))
