@@ -26,11 +26,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numba
 import pytest
 import torch
 from in_place import InPlace
 from mutants import Mutant, mutants_of, sample
+from numba.core import config as numba_config
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,6 +48,7 @@ QUANTIZER = _tests(
     "test_quantizer_options", "test_codebook_options",
 )  # fmt: skip
 SEARCH = _tests(*(f"search/test_{name}" for name in ("search", "scores", "loops", "compiled", "unwaiting")))
+LOOPS = "rvq_core/search/loops.py"
 REFUSED = _loading("formats_refused")
 FORMATS = _loading("formats", "formats_refused")
 TARGETS = {
@@ -57,7 +58,7 @@ TARGETS = {
     "search": ("rvq_core/search/__init__.py", SEARCH),
     "by_torch": ("rvq_core/search/by_torch.py", SEARCH),
     "compiled": ("rvq_core/search/compiled.py", [*SEARCH, *_tests("test_residual_pass")]),
-    "loops": ("rvq_core/search/loops.py", _tests("search/test_loops")),
+    "loops": (LOOPS, _tests("search/test_loops")),
     "scores": ("rvq_core/search/scores.py", SEARCH),
     "unwaiting": ("rvq_core/search/unwaiting.py", SEARCH),
     "usage": ("rvq_core/stats/usage.py", _tests("stats/test_usage")),
@@ -141,7 +142,7 @@ def killed_in_place(path: str, words: list[str], mutants: list[Mutant]) -> set[i
 
     def work() -> bool:
         os.close(reading)
-        compile_nothing(path)
+        numba_told("DISABLE_JIT", path == LOOPS)  # a fault put into a loop reaches what is in Python
         trial = InPlace(ROOT / path, mutants, in_process, lambda number: os.write(writing, b"%d\n" % number))
         return pytest.main(words, plugins=[trial]) == 0
 
@@ -158,20 +159,21 @@ def killed_in_place(path: str, words: list[str], mutants: list[Mutant]) -> set[i
 
 def passes(path: str, mutant: Mutant | None, words: list[str], patience: float) -> bool:
     """Whether all tests pass, in a process of its own that imports the mutant (None: the module as it is)."""
+    with tempfile.TemporaryDirectory() as compiled:
 
-    def work() -> bool:
-        compile_nothing(path)
-        if mutant is not None:
-            sys.meta_path.insert(0, _Mutated(path, mutant.tree))
-        return pytest.main(words) == 0
+        def work() -> bool:
+            if path == LOOPS:
+                numba_told("CACHE_DIR", compiled)  # what is kept beside the file is the module's as it is
+            if mutant is not None:
+                sys.meta_path.insert(0, _Mutated(path, mutant.tree))
+            return pytest.main(words) == 0
 
-    return in_process(work, patience)
+        return in_process(work, patience)
 
 
-def compile_nothing(path: str) -> None:
-    """Leave the loops to Python, where it is they that are tried."""
-    if path == TARGETS["loops"][0]:
-        numba.config.DISABLE_JIT = True  # pyright: ignore[reportAttributeAccessIssue] - numba's settings are made when it is imported
+def numba_told(name: str, value: object) -> None:
+    """One of numba's settings, which are made when it is imported."""
+    setattr(numba_config, name, value)
 
 
 def in_process(work: Callable[[], bool], patience: float, meanwhile: Callable[[], None] = lambda: None) -> bool:

@@ -62,7 +62,7 @@ def serving(
     port = _free_port()
     environment = os.environ | {
         CHECKPOINTS_VARIABLE: str(checkpoints), CLIPS_VARIABLE: str(clips), "XDG_CACHE_HOME": str(folder / "cache"),
-        "HOME": str(folder), "NUMBA_CACHE_DIR": str(folder / "numba"), **(variables or {}),
+        "HOME": str(folder), **(variables or {}),
     }  # fmt: skip
     for variable in ("PYTHONWARNINGS", STORE_VARIABLE):
         environment.pop(variable, None)

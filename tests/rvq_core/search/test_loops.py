@@ -262,14 +262,15 @@ def test_a_total_begins_with_zero_as_any_sum_of_codes_does(run):
     assert not np.signbit(total).any()
 
 
-def test_codes_are_laid_out_side_by_side(run):
-    _, codebook = data(7)
+@pytest.mark.parametrize("codes", [2, K])
+def test_codes_are_laid_out_side_by_side(run, codes):
+    codebook = data(7)[1][:codes] / 10
     panels, half_norms, longest = ready(run, codebook)
-    np.testing.assert_array_equal(panels.swapaxes(1, 2).reshape(-1, C)[:K], codebook)
-    assert not panels.swapaxes(1, 2).reshape(-1, C)[K:].any()
+    np.testing.assert_array_equal(panels.swapaxes(1, 2).reshape(-1, C)[:codes], codebook)
+    assert not panels.swapaxes(1, 2).reshape(-1, C)[codes:].any()
     squares = (codebook.astype(np.float64) ** 2).sum(axis=1)
-    np.testing.assert_allclose(half_norms[:K], squares / 2, rtol=1e-6)
-    assert np.isinf(half_norms[K:]).all() and len(half_norms) > K
+    np.testing.assert_allclose(half_norms[:codes], squares / 2, rtol=1e-6)
+    assert np.isinf(half_norms[codes:]).all() and len(half_norms) > codes
     assert longest == pytest.approx(np.sqrt(squares.max()), rel=1e-6)
 
 
