@@ -11,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import torch
@@ -64,8 +64,8 @@ def in_order(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int
 def shared_out(work: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> list[Result]:
     """What ``work`` makes of each task, by this thread and ``workers`` - 1 others; for tasks of milliseconds.
 
-    The others stay for the next call, as those do that share torch's own computations. Where they are busy with
-    another one, this thread does it all.
+    The others stay for the next call, as those do that share torch's own computations. Where there are none to be had,
+    or they are busy with another call, this thread does it all.
     """
     if workers == 1 or len(tasks) == 1:
         return [work(task) for task in tasks]
@@ -79,18 +79,26 @@ def shared_out(work: Callable[[Task], Result], tasks: Sequence[Task], workers: i
                 number, task = left.popleft()
             except IndexError:
                 return
-            done[number] = work(task)
+            try:
+                done[number] = work(task)
+            except BaseException:
+                left.clear()  # nobody goes on
+                raise
 
     before = torch.get_num_threads()
-    helpers = _helpers(workers - 1)
-    others = [helpers.submit(take) for _ in range(min(workers, len(tasks)) - 1)]
+    others: list[Future[None]] = []
     try:
+        with suppress(RuntimeError):  # no further thread: the program ends, or has as many as it may have
+            for _ in range(min(workers, len(tasks)) - 1):
+                others.append(_helpers(workers - 1).submit(take))
         take()
     finally:
-        left.clear()  # after an error of this thread
+        left.clear()
         begun = [other for other in others if not other.cancel()]
-        wait(begun)
-        torch.set_num_threads(before)  # what others set is in part the whole process's
+        try:
+            wait(begun)
+        finally:
+            torch.set_num_threads(before)  # what others set is in part the whole process's
     for other in begun:
         other.result()
     return [done[number] for number in range(len(tasks))]

@@ -48,6 +48,6 @@ def workspace(purpose: str, rows: int, columns: int, like: Tensor) -> Tensor:
     with torch.inference_mode(False):  # so that it can be written to in both modes
         held = kept.buffers.get(key)
         if held is None or held.numel() < rows * columns:
-            held = kept.buffers[key] = torch.empty(rows * columns, dtype=like.dtype)
+            held = kept.buffers[key] = torch.empty(rows * columns, dtype=like.dtype, device="cpu")
         last = kept.last[key] = held[: rows * columns].view(rows, columns)
     return last

@@ -1,8 +1,9 @@
 """Exact nearest-code search: which row of a codebook is closest (L2) to each token.
 
-One matrix product per chunk of tokens gives the scores (``scores.py``). Float32 rounding can swap codes that lie almost
+A product of each token with each code gives the scores (``scores.py``). Float32 rounding can swap codes that lie almost
 equally far, so where two scores are closer than the rounding bound, float64 differences decide. Equal distances go to
-the lowest index. Float32 on a CPU is searched by compiled loops, anything else by torch's functions.
+the lowest index. Float32 on a CPU is searched by compiled loops (``loops.py``), a tile of products at a time, anything
+else by torch's functions (``by_torch.py``), a product of matrices for each chunk of tokens.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ Search = Callable[[Tensor, Tensor], Tensor]
 def nearest_codes(tokens: Tensor, codebook: Tensor) -> Tensor:
     """Index of the code nearest to each token.
 
-    ``tokens`` [N, C] and ``codebook`` [K, C], of a size whose squares are finite -> [N] int64. The lowest index wins a
-    tie. Nothing is written to.
+    ``tokens`` [N, C] and ``codebook`` [K, C], of a size whose squares are finite, those of the longest code not too
+    small for the precision either -> [N] int64. The lowest index wins a tie. Nothing is written to.
     """
     return search_of(codebook)(tokens, lengths_of(tokens))
 

@@ -54,17 +54,33 @@ class Few(NamedTuple):
     pull: Tensor
 
 
+class _Ready(NamedTuple):
+    """What ``loops.through_layer`` needs of a codebook, in its order."""
+
+    codes: Any
+    panels: Any
+    half_norms: Any
+    longest: float
+    relative: float
+    underflow: float
+
+
 class CompiledSearch:
-    """A float32 codebook [K, C] on a CPU made ready for any number of searches; it must not change meanwhile."""
+    """A float32 codebook [K, C] on a CPU made ready for any number of searches; it must not change meanwhile.
+
+    Loops check no bounds: sizes are looked at here.
+    """
 
     @torch.no_grad()
     def __init__(self, codebook: Tensor, loops: ModuleType) -> None:
+        if len(codebook) == 0:
+            raise ValueError(f"a codebook must be [K, C] with at least one code, got {list(codebook.shape)}")
         codes = codebook.detach().contiguous().numpy()
         # Torch's memory begins where cache lines do, numpy's does not.
         panels = codebook.new_empty((-(-len(codes) // loops.CODES), codes.shape[1], loops.CODES)).numpy()
         half_norms = codebook.new_empty(len(panels) * loops.CODES).numpy()
         longest = loops.make_ready(codes, panels, half_norms)
-        self._ready = codes, panels, half_norms, longest, *ScoreError.of(codebook, factors=0.0)
+        self._ready = _Ready(codes, panels, half_norms, longest, *ScoreError.of(codebook, factors=0.0))
         self._rows = loops.ROWS * max(1, HELD_SCORES // (loops.ROWS * len(half_norms)))
         self._through_layer = loops.through_layer
 
@@ -73,15 +89,18 @@ class CompiledSearch:
         """Tokens [N, C], and their lengths [N, 1], which are not needed -> indices [N] int64, the first of equals."""
         del lengths
         chosen = tokens.new_zeros((len(tokens), 1), dtype=torch.int64)
-        vectors = tokens.detach().contiguous().numpy()
+        vectors = tokens.detach().to(torch.float32).contiguous().numpy()
         nothing = vectors[:0]
         self.through_layer(vectors, chosen.numpy(), 0, nothing, nothing, nothing)
         return chosen.squeeze(1)
 
     def through_layer(self, tokens: Any, chosen: Any, q: int, left: Any, total: Any, pull: Any) -> float:
-        """Take tokens through this layer; see ``loops.through_layer``."""
-        scores = workspace("scores", self._rows, len(self._ready[2]), _FLOAT32).numpy()
-        return self._through_layer(*self._ready, scores, tokens, chosen, q, left, total, pull)
+        """Take tokens through this layer; see ``loops.through_layer``. Raises ValueError where they do not fit."""
+        ready = self._ready
+        if tokens.shape[1] != ready.codes.shape[1]:
+            raise ValueError(f"tokens must be [N, {ready.codes.shape[1]}], as the codes, got {list(tokens.shape)}")
+        scores = workspace("scores", self._rows, len(ready.half_norms), _FLOAT32).numpy()
+        return self._through_layer(*ready, scores, tokens, chosen, q, left, total, pull)
 
 
 @torch.no_grad()

@@ -4,7 +4,8 @@ A product of matrices in a library must write all products of tokens and codes t
 reads them again. Here they are taken a tile at a time, some tokens with some codes, whose sums stay in a processor's
 vector registers, and are looked at while they are in a cache. Python has no words for vector registers: three functions
 tell LLVM itself, by numba's ``intrinsic``. All that is compiled into each other stands in this file, since numba finds
-out by a file's age whether what it kept on disk still holds.
+out by a file's age whether what it kept on disk still holds. Nothing checks bounds: ``compiled.CompiledSearch`` alone
+calls these loops, and sees to it that all sizes fit.
 
 All arrays are C-contiguous float32, indices int64; shapes: tokens [n, C], codebook [K, C]. What may use them asks
 ``compiled.compiled_loops``.
@@ -16,12 +17,12 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import llvmlite.binding
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, config
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -47,9 +48,8 @@ def tile_shape(features: set[str]) -> TileShape:
 def _features() -> set[str]:
     """What this processor has, as far as numba makes use of it."""
     told: str | None = config.CPU_FEATURES  # pyright: ignore[reportAttributeAccessIssue] - made on import
-    if told is not None:
-        return {word[1:] for word in told.split(",") if word.startswith("+")}
-    return {name for name, has in llvmlite.binding.get_host_cpu_features().items() if has}
+    words = (get_host_cpu_features() if told is None else told).split(",")
+    return {word[1:] for word in words if word.startswith("+")}
 
 
 LANES, ROWS, _VECTORS = tile_shape(_features())
@@ -58,7 +58,10 @@ CODES = LANES * _VECTORS
 """Codes of a tile; ``ROWS`` are its tokens."""
 
 _GROUP = 4
-"""Panels of codes whose lowest scores are kept together, lane by lane: where those are too high, none is looked at."""
+"""Panels whose scores have lows together: lane l of group g is the least of codes g * _GROUP * CODES + l + LANES * i.
+
+Where it is too high none of these is looked at.
+"""
 
 # Sums may be taken in any order, and a product be added before it is rounded; all else is as it is written.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
@@ -67,10 +70,7 @@ _inlined = numba.njit(inline="always", **_OPTIONS)
 
 
 def _compiled(signature: str) -> Callable[[Callable[..., Any]], Any]:
-    """Compiled when this module is imported, and kept on disk where there is a place for it.
-
-    That is beside this file, or in the user's cache, or in NUMBA_CACHE_DIR.
-    """
+    """Compiled when this module is imported, and kept beside this file, in the user's cache or in NUMBA_CACHE_DIR."""
 
     def compiled(function: Callable[..., Any]) -> Any:
         try:
@@ -82,7 +82,7 @@ def _compiled(signature: str) -> Callable[[Callable[..., Any]], Any]:
 
 
 class _Words:
-    """What the code of an intrinsic is made of: arrays by their place among its arguments, vectors, and numbers."""
+    """Words for LLVM, of which an intrinsic's code is made: arrays by their place among arguments, vectors, numbers."""
 
     vector = ir.VectorType(ir.FloatType(), LANES)
 
@@ -141,7 +141,7 @@ def tile(
 
     They go to the columns of ``scores`` [m, P * CODES] that are the panel's, from a ``row`` on, and into ``lows`` [m,
     groups * LANES] at the ``group`` where they are lower than what is there. Where there are fewer tokens left, the
-    last one stands for those that lack. ``half_norms`` [P * CODES]. Nothing tells where arrays are too small.
+    last one stands for those that lack. ``half_norms`` [P * CODES].
     """
     del typing, first, panel, row, group
     place = types.intp

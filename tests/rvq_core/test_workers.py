@@ -115,6 +115,29 @@ class TestSharedOut:
         assert len(ended) == 1
         assert shared_out(lambda number: number, range(4), 2) == [0, 1, 2, 3]
 
+    def test_after_an_error_nobody_goes_on(self):
+        together, done = threading.Barrier(2), []
+
+        def work(number: int) -> None:
+            if number < 2:
+                together.wait(10)
+            if number == 1:
+                raise ValueError("no")
+            time.sleep(0.1)
+            done.append(number)
+
+        with pytest.raises(ValueError, match="no"):
+            shared_out(work, range(40), 2)
+        assert done == [0]
+
+    def test_without_further_threads_this_one_does_it_all(self, monkeypatch):
+        pool = ThreadPoolExecutor(1)
+        pool.shutdown()
+        monkeypatch.setattr("rvq_core.workers._helpers", lambda _: pool)
+        assert shared_out(lambda number: (number, threading.get_ident()), range(3), 2) == [
+            (number, threading.get_ident()) for number in range(3)
+        ]
+
     def test_a_forked_process_has_threads_of_its_own(self):
         shared_out(lambda number: number, range(4), 2)
         receive, send = multiprocessing.Pipe(duplex=False)

@@ -49,3 +49,8 @@ def test_inference_mode_and_the_other_take_turns(first):
 
 def test_another_device_keeps_its_own_memory():
     assert workspace("device", 2, 3, torch.zeros(0, device="meta")).is_meta
+
+
+def test_a_default_device_does_not_matter():
+    with torch.device("meta"):
+        assert workspace("default", 2, 3, LIKE).device.type == "cpu"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rvq_core import ResidualVQ, search
+from rvq_core import ResidualVQ, search, workspace
 from rvq_core.search import compiled, search_of
 from rvq_core.search.by_torch import TorchSearch
 
@@ -47,9 +47,10 @@ def test_loops_and_torch_give_the_same(monkeypatch, training):
 
 
 @pytest.mark.parametrize("default", [torch.float64, torch.bfloat16])
-def test_what_torch_makes_unasked_does_not_matter(default):
+def test_what_torch_makes_unasked_does_not_matter(monkeypatch, default):
     """A default type, or device, that a program has set for its own tensors."""
     wanted = outcome(training=False)
+    monkeypatch.setattr(workspace, "_here", workspace._Here())  # nothing is there yet
     made, x = quantizer().eval(), torch.randn(4, 8, 25)
     before = torch.get_default_dtype()
     torch.set_default_dtype(default)
@@ -168,6 +169,29 @@ def test_threads_search_beside_each_other():
     with ThreadPoolExecutor(4) as pool:
         parts = list(pool.map(lambda part: find(part, part.norm(dim=1, keepdim=True)), tokens.split(97)))
     np.testing.assert_array_equal(torch.cat(parts).numpy(), torch.cdist(tokens.double(), codebook.double()).argmin(1))
+
+
+@pytest.mark.parametrize("width", [1, 3, 5, 4_000_000])
+def test_tokens_that_are_not_as_wide_as_the_codes_are_refused(width):
+    codebook = torch.randn(6, 4)
+    with pytest.raises(ValueError, match=rf"tokens must be \[N, 4\], as the codes, got \[2, {width}\]"):
+        search.nearest_codes(torch.randn(2, width), codebook)
+    with pytest.raises(ValueError, match="as the codes"):
+        made = quantizer().eval()
+        made.layers[1].codebook = torch.randn(40, 7)
+        made(torch.randn(1, 8, 5))
+
+
+def test_a_codebook_without_codes_is_refused():
+    with pytest.raises(ValueError, match=r"at least one code, got \[0, 4\]"):
+        search.nearest_codes(torch.randn(2, 4), torch.randn(0, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_tokens_of_another_precision_are_taken_as_the_codes_are(dtype):
+    tokens, codebook = torch.randn(30, 4).to(dtype), torch.randn(9, 4)
+    brute = torch.cdist(tokens.double(), codebook.double()).argmin(dim=1)
+    assert torch.equal(search.nearest_codes(tokens, codebook), brute)
 
 
 def test_few_scores_are_held_where_there_are_many_codes(monkeypatch):
