@@ -144,8 +144,7 @@ def tile(
     last one stands for those that lack. ``half_norms`` [P * CODES].
     """
     del typing, first, panel, row, group
-    place = types.intp
-    return types.void(tokens, place, panels, place, half_norms, scores, place, lows, place), _tile
+    return types.void(tokens, types.intp, panels, types.intp, half_norms, scores, types.intp, lows, types.intp), _tile
 
 
 def _tile(*given: Any) -> Any:
