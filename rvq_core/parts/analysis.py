@@ -76,10 +76,9 @@ def analyze_parts(
             command=command,
         )
     rows = pd.DataFrame([row for one in measured for row in one.rows], columns=list(ErrorRow._fields))
+    settings = {"device": body.device.type, "max_frames": max_frames, "seed": seed, "error_clips": error_clips}
     manifest = _manifest(body, fitted, [*left_out, *refused], command)
-    manifest["settings"] = {
-        "device": body.device.type, "max_frames": max_frames, "seed": seed, "error_clips": error_clips
-    }  # fmt: skip
+    manifest["settings"] = settings
     manifest["warnings"] = [*warned, *grouped.warnings, *_warnings_of(parts)]
     manifest["notes"] += [*part_set.notes, *subset_notes("Only a random subset was", all_fitted, fitted)]
     manifest["notes"] += subset_notes("Errors: only a random subset was", fitted, decoded)
