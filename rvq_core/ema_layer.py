@@ -43,7 +43,8 @@ def batch_perplexity(counts: Tensor) -> Tensor:
     An empty batch gives 1. For the exact perplexity over a corpus see ``rvq_core.stats.usage``.
     """
     share = counts / counts.sum(dim=-1, keepdim=True).clamp(min=1)
-    return torch.exp(-(share * torch.log(share + 1e-7)).sum(dim=-1))
+    # Not by torch.log: after a fork it waits for threads that only the parent has.
+    return torch.exp(-torch.special.xlogy(share, share + 1e-7).sum(dim=-1))
 
 
 class QuantizeEMAReset(nn.Module):

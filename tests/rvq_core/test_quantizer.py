@@ -1,6 +1,10 @@
 """The quantizer: what a forward gives, with which layers, and what it is made of."""
 
 import math
+import os
+import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -265,6 +269,35 @@ def test_random_dropout_is_drawn_once_a_forward():
 
 
 # Construction
+
+
+FORKED = """
+import os, torch
+from rvq_core import ResidualVQ
+torch.set_num_threads(2)
+x = torch.randn(8, 16, 64)
+made = ResidualVQ(6, nb_code=300, code_dim=16, quantize_dropout_prob=0.0)
+made(x)
+made.eval()(x)
+torch.rand(1_000_000).log().exp()  # by threads that a forked process does not have
+child = os.fork()
+if child == 0:
+    made(x[:, :, :10])
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_process_that_was_forked_quantizes_too():
+    """As the workers of a data loader are."""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            assert process.communicate(timeout=60)[0] == "7\n"
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # and what it forked
 
 
 def test_mu_comes_from_args_or_by_name():
