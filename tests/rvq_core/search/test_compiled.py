@@ -194,6 +194,20 @@ def test_tokens_of_another_precision_are_taken_as_the_codes_are(dtype):
     assert torch.equal(search.nearest_codes(tokens, codebook), brute)
 
 
+def test_what_torch_rounds_does_not_widen_a_margin_of_ours(monkeypatch):
+    plain, seen = compiled.compiled_loops().through_layer, []
+    monkeypatch.setattr(
+        compiled.compiled_loops(), "through_layer", lambda *given: seen.append(given[4]) or plain(*given)
+    )
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        search.nearest_codes(torch.randn(3, 30), torch.randn(5, 30))
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert seen == [pytest.approx(32 * 2.0**-24, rel=1e-4, abs=0)]
+
+
 def test_few_scores_are_held_where_there_are_many_codes(monkeypatch):
     """Of as many tokens as have so many scores; of those of one tile where there are more codes than that."""
     seen = []

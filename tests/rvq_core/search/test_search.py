@@ -145,6 +145,20 @@ def test_exact_where_a_library_is_told_to_round(monkeypatch, name, data):
     assert_exact(*data())
 
 
+@pytest.mark.parametrize("data", [many_dimensions, near_tie_data])
+def test_exact_where_products_are_cast(data):
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_exact(*data())
+
+
+def test_16_mb_of_scores_are_held_on_a_cpu_and_256_on_a_gpu():
+    for device, megabytes in (("cpu", 16), ("meta", 256)):
+        search = by_torch.TorchSearch(torch.zeros(1024, 2, device=device))
+        assert search.rows_at_once * 1024 * 4 == megabytes << 20
+        assert by_torch.TorchSearch(torch.zeros(1, 2, device=device)).rows_at_once * 4 == megabytes << 20
+    assert by_torch.TorchSearch(torch.zeros((1 << 22) + 1, 1)).rows_at_once == 1
+
+
 def test_codes_that_are_tokens_of_the_batch():
     # As after initialisation: a third of the tokens leaves nothing, or a rounding error, to a layer of such codes.
     tokens = torch.randn(300, 16)
