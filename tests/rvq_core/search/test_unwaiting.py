@@ -39,6 +39,34 @@ def test_it_is_exact_where_it_is_sure(monkeypatch, data, chunk):
     np.testing.assert_array_equal(found, by_float64(tokens, codebook))
 
 
+# Room for 64 tokens of few and an eighth of many, one of which has to be none that lies between codes.
+@pytest.mark.parametrize(
+    ("tokens", "near", "sure"), [(200, 63, True), (200, 64, False), (1600, 199, True), (1600, 200, False)]
+)
+def test_room_for_one_token_in_eight_or_64(tokens, near, sure):
+    codebook = torch.tensor([[1.0, 0], [-1.0, 0], [0, 9.0]])
+    given = torch.tensor([[0.9, 0.1]]).repeat(tokens, 1)
+    given[:near] = 0
+    found, told = searched(given, codebook)
+    assert told is sure
+    assert found.tolist() == [0] * tokens
+
+
+@pytest.mark.parametrize(("between", "sure"), [(7, True), (8, False)])
+def test_room_for_eight_codes_of_which_one_has_to_be_too_far(between, sure):
+    codebook = torch.cat([torch.eye(10)[:between], 9 * torch.eye(10)[between:]])
+    found, told = searched(torch.zeros(2, 10), codebook)
+    assert told is sure
+    assert not sure or found.tolist() == [0, 0]
+
+
+def test_exact_where_products_are_cast():
+    tokens, codebook = random_data()
+    with torch.autocast("cpu", torch.bfloat16):
+        found, _ = searched(tokens[:60], codebook)
+    np.testing.assert_array_equal(found, by_float64(tokens[:60], codebook))
+
+
 def test_float32_alone_would_err():
     tokens, codebook = near_tie_data()
     alone = (codebook.square().sum(1) / 2 - tokens @ codebook.t()).argmin(1).numpy()
