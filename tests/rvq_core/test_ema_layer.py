@@ -23,7 +23,7 @@ from quantizers import (
 from torch import Tensor
 
 from rvq_core import ResidualVQ
-from rvq_core.ema_layer import QuantizeEMAReset
+from rvq_core.ema_layer import QuantizeEMAReset, batch_perplexity
 
 # One layer
 
@@ -230,6 +230,17 @@ def test_perplexity_counts_equally_used_codes():
     quantizer.layers[0].codebook.copy_(torch.arange(4.0)[:, None])
     assert quantizer(torch.arange(4.0)[None, None])[3].item() == pytest.approx(4, rel=1e-5)
     assert quantizer(torch.ones(1, 1, 9))[3].item() == pytest.approx(1, rel=1e-5)
+
+
+def test_the_published_perplexity_in_float64():
+    """exp(-sum p ln(p + 1e-7)); of so many codes that 1e-7 counts, and of one token, and of none."""
+    counts = np.array([np.ones(100_000), np.r_[np.arange(99_999.0), 0]])
+    share = counts / counts.sum(axis=1, keepdims=True)
+    wanted = np.exp(-(share * np.log(share + 1e-7)).sum(axis=1))
+    np.testing.assert_allclose(batch_perplexity(torch.from_numpy(counts)).numpy(), wanted, rtol=1e-12)
+    assert wanted[0] < 99_100
+    assert batch_perplexity(torch.tensor([0.0, 1.0, 0.0])).item() == pytest.approx(1, rel=1e-6)
+    assert batch_perplexity(torch.zeros(3)).item() == 1
 
 
 # Temperature
