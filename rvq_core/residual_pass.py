@@ -117,8 +117,9 @@ class _UnderWay:
         """
         if not self.layers:
             return lengths_of(self.tokens[:0]).squeeze(1)
+        everything = slice(0, len(self.tokens))
         if any(layer.awaits_tokens for layer in self.layers):
-            return self._means([self._through(slice(0, len(self.tokens)), None, temperature)])
+            return self._means([self._through(everything, None, temperature)])
         workers, spans = self._spans(drawn=temperature is not None)
         distinct = {id(layer): layer for layer in self.layers}  # all the same where they share a codebook
         ready = shared_out(lambda layer: layer.search(temperature), list(distinct.values()), workers)
@@ -126,7 +127,7 @@ class _UnderWay:
         searches = [made[id(layer)] for layer in self.layers]
         if not is_waited_for(self.tokens.device):
             unwaiting = {key: without_waiting(search) for key, search in made.items()}
-            squares = self._through(spans[0], [unwaiting[id(layer)] for layer in self.layers], temperature)
+            squares = self._through(everything, [unwaiting[id(layer)] for layer in self.layers], temperature)
             if all_sure(unwaiting.values()):
                 return self._means([squares])
         compiled = [search for search in searches if isinstance(search, CompiledSearch)]
@@ -152,8 +153,8 @@ class _UnderWay:
 
     def _spans(self, drawn: bool) -> tuple[int, list[slice]]:
         """How many threads take tokens beside each other, and which at once; one where codes are ``drawn`` in order."""
-        total, device = len(self.tokens), self.tokens.device.type
-        if device != "cpu":
+        total = len(self.tokens)
+        if not is_waited_for(self.tokens.device):
             return 1, [slice(0, total)]
         workers = 1 if drawn else max(1, min(torch.get_num_threads(), total // LEAST_EACH))
         at_once = max(1, min(CACHED_NUMBERS // self.tokens.shape[1], -(-total // workers)))
