@@ -1,4 +1,7 @@
-"""Tokens and codebooks that are searched in tests, common ones and hard ones, and what is to be found."""
+"""Tokens and codebooks that are searched in tests, common ones and hard ones, what is to be found, and settings."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -9,6 +12,17 @@ def by_float64(tokens: Tensor, codebook: Tensor) -> np.ndarray:
     """Brute force: squared differences in float64, the first of equals."""
     codes = codebook.double().numpy()
     return np.array([((codes - token) ** 2).sum(axis=1).argmin() for token in tokens.double().numpy()], dtype=np.int64)
+
+
+@contextmanager
+def products_in(precision: str) -> Iterator[None]:
+    """In the block torch may round factors of products, as ``torch.set_float32_matmul_precision`` tells."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def random_data() -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@ import numba
 import numpy as np
 import pytest
 import torch
-from search_data import far_data, many_dimensions, one_far_dimension, random_data
+from search_data import far_data, many_dimensions, one_far_dimension, products_in, random_data
 
 from rvq_core.search import loops, scores
 from rvq_core.search.scores import ScoreError, roundoff_of_factors
@@ -29,12 +29,8 @@ def test_factors_that_may_be_rounded_add_to_it(precision, bits):
     codebook = torch.randn(4, 30)
     gamma = 32 * 2.0**-24 / (1 - 32 * 2.0**-24)
     rounded = 0.0 if bits is None else (1 + 2.0**-bits) ** 2 - 1
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
-    try:
+    with products_in(precision):
         error = ScoreError.of(codebook, roundoff_of_factors())
-    finally:
-        torch.set_float32_matmul_precision(before)
     assert error.relative == pytest.approx(gamma + rounded, rel=1e-12, abs=0)
     assert error.underflow == pytest.approx(32 * 2.0**-126, rel=1e-12, abs=0)
 

@@ -10,6 +10,7 @@ from search_data import (
     many_dimensions,
     near_tie_data,
     one_far_dimension,
+    products_in,
     random_data,
     tiny_data,
 )
@@ -81,12 +82,8 @@ def test_hard_data_is_hard():
 @pytest.mark.parametrize("precision", ["high", "medium"])
 @pytest.mark.parametrize("data", [many_dimensions, few_values, near_tie_data])
 def test_exact_where_torch_may_round_the_factors_of_a_product(precision, data):
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
-    try:
+    with products_in(precision):
         assert_exact(*data())
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def test_exact_where_backends_are_set_apart(monkeypatch):
@@ -95,13 +92,9 @@ def test_exact_where_backends_are_set_apart(monkeypatch):
         raise RuntimeError("mix of the legacy and new APIs")
 
     tokens, codebook = many_dimensions()
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    monkeypatch.setattr(torch, "get_float32_matmul_precision", refuse)
-    try:
+    with products_in("medium"):
+        monkeypatch.setattr(torch, "get_float32_matmul_precision", refuse)
         assert_exact(tokens, codebook)
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def test_equal_codes_go_to_the_first():
