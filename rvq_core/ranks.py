@@ -110,13 +110,28 @@ class Ranks:
                 ) from error  # fmt: skip
             raise
         # Not where the block fails: others would hear that this rank is gone before it has told why.
-        dist.destroy_process_group()
+        _end_group(device)
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         try:
             return question()
         except RuntimeError as error:  # torch's DistError: the store has gone with the process that kept it
             raise OtherRankError from error
+
+
+def _end_group(device: str) -> None:
+    """End the process group, of which nothing else must be held.
+
+    Its threads are waited for, and each may wait for Python's lock to free the tensor that it was given last. So
+    whoever frees the group must not hold that lock: torch frees a backend that way that Python holds, and whole groups
+    from 2.8 on; what averages gradients (DistributedDataParallel) it frees with the lock.
+    """
+    import torch
+    import torch.distributed as dist
+
+    backend = dist.group.WORLD._get_backend(torch.device(device))  # pyright: ignore[reportOptionalMemberAccess] - it is there
+    dist.destroy_process_group()
+    del backend
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from rvq_core.errors import SettingsError
 from rvq_core.loading.formats.native import save_native
 from rvq_core.ranks import Ranks, rank_device
 from rvq_core.tokens import choose_device
-from rvq_core.training.corpus import split_corpus
+from rvq_core.training.corpus import Corpus, split_corpus
 from rvq_core.training.records import Records
 from rvq_core.training.run import Run
 from rvq_core.training.run_folder import RunFolder
@@ -50,16 +50,28 @@ def train(
     corpus = split_corpus(clips, settings)
     folder = RunFolder(out)
     with ranks.process_group(place.type):
-        run = Run.begun(corpus, settings, ranks, place)
-        records = Records(run, command)
-        _begin(folder, run, records)
-        try:
-            _loop(run, records, folder, quiet)
-        except KeyboardInterrupt:
-            if ranks.first:
-                _write_checkpoint(folder, run, records)
-            raise
+        _train(folder, corpus, settings, ranks, place, command, quiet)
     return folder.checkpoint
+
+
+def _train(
+    folder: RunFolder, corpus: Corpus, settings: TrainSettings, ranks: Ranks, place: torch.device,
+    command: str, quiet: bool,
+) -> None:  # fmt: skip
+    """The whole run. It is gone when this returns, which it must be before its process group ends.
+
+    Else the group's threads are waited for while what averages gradients is freed, by a thread that holds Python's
+    lock; and they may want that lock to free a tensor: a run that is done would not end.
+    """
+    run = Run.begun(corpus, settings, ranks, place)
+    records = Records(run, command)
+    _begin(folder, run, records)
+    try:
+        _loop(run, records, folder, quiet)
+    except KeyboardInterrupt:
+        if ranks.first:
+            _write_checkpoint(folder, run, records)
+        raise
 
 
 def _begin(folder: RunFolder, run: Run, records: Records) -> None:

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 import torch
 from forked import begin, fork_context
+from torch.distributed import PrefixStore, TCPStore
 
 from rvq_core.clips.clip import Clip
+from rvq_core.ranks import Ranks
 from rvq_core.training import TrainSettings, train
 from rvq_core.training.run import Run
 
@@ -103,6 +105,16 @@ class Trainings:
         process = begin(self._context, _run, *self._arguments, ready, reached)
         assert ready.wait(60)
         return process, reached
+
+
+def run_again_and_again(rank: int, port: int, place: Path, count: int) -> None:
+    """As one of two ranks, which meet at ``port``, ``count`` runs of two steps."""
+    torch.set_num_threads(1)
+    store = TCPStore("127.0.0.1", port, 2, is_master=rank == 0)
+    settings = settings_of(iterations=2, evaluate_every=2, snapshot_every=0)
+    for number in range(count):
+        ranks = Ranks(PrefixStore(str(number), store), rank, 2)
+        train(random_walks(), place / str(number), settings, quiet=True, device="cpu", ranks=ranks)
 
 
 FAULTY = """
