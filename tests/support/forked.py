@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
@@ -51,16 +53,24 @@ def completed(
         process = begin(fork_context(), _told_to, told, cwd, dict(environment), target, arguments)
         process.join(timeout)
         if process.exitcode is None:
-            process.kill()
-            process.join()
+            _end_with_all_that_it_began(process)
             raise subprocess.TimeoutExpired(str(target), timeout, *(path.read_bytes() for path in told))
         out, err = (path.read_text(encoding="utf-8") for path in told)
     return subprocess.CompletedProcess([str(target), *map(str, arguments)], process.exitcode, out, err)
 
 
+def _end_with_all_that_it_began(process: BaseProcess) -> None:
+    assert process.pid is not None
+    with suppress(ProcessLookupError):  # it is not the first of a group yet, nor has it begun anything
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()
+
+
 def _told_to(
     told: list[Path], cwd: Path, environment: dict[str, str], target: Callable[..., object], arguments: tuple[Any, ...]
 ) -> None:
+    os.setsid()
     for number, path in enumerate(told, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     os.chdir(cwd)
