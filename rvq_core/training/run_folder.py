@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from rvq_core.errors import SettingsError
 from rvq_core.files import written_whole
@@ -19,6 +22,11 @@ CHECKPOINT = "checkpoint.safetensors"
 SETTINGS = "settings.json"
 HISTORY = "history.parquet"
 STATE = "training.state"
+LOCK = ".training.lock"
+"""Held by the process that trains; the system frees it with the process, whatever ended that."""
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
+"""What a disk answers that has no locks, as some that machines share: there nobody is kept out."""
 
 
 class RunFolder:
@@ -29,24 +37,31 @@ class RunFolder:
         self.checkpoint = path / CHECKPOINT
         self.history = path / HISTORY
         self.state = path / STATE
+        self._lock = FileLock(path / LOCK)
 
     def begin(self, settings: TrainSettings, beside: Mapping[str, object]) -> State | None:
         """Make the folder, or find the state of the run that was stopped in it.
 
-        ``beside`` the settings these plain values must be those of then. Raises SettingsError for a folder of other
-        files, and for another run.
+        No other process may do so until ``close``. ``beside`` the settings these plain values must be those of then.
+        Raises SettingsError for a folder of other files, for another run, and where another process trains in it.
         """
+        if not self.state.is_file():
+            self._refuse_other_files()
+            self.path.mkdir(parents=True, exist_ok=True)
+        self._take()
         if self.state.is_file():
             state = read_state(self.state)
             self._refuse_another(state, settings, beside)
             self._remove_unfinished()
             return state
-        self._refuse_other_files()
-        self.path.mkdir(parents=True, exist_ok=True)
         self._remove_unfinished()
         with written_whole(self.path / SETTINGS) as temporary:
             temporary.write_text(json.dumps(settings.to_dict(), indent=2) + "\n", encoding="utf-8")
         return None
+
+    def close(self) -> None:
+        """Let other processes train in the folder."""
+        self._lock.release()
 
     def write_state(
         self, state: State, settings: TrainSettings, beside: Mapping[str, object], rows: Sequence[dict[str, Any]]
@@ -74,6 +89,18 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    def _take(self) -> None:
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout as error:
+            raise SettingsError(
+                str(self.path), expected="a run that no other process goes on with", found="one that does",
+                do="wait until it is done, or choose another --out",
+            ) from error  # fmt: skip
+        except (OSError, NotImplementedError) as error:  # the second by filelock, for a system without locks
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise
+
     def _refuse_another(self, state: State, settings: TrainSettings, beside: Mapping[str, object]) -> None:
         earlier = TrainSettings().changed(state.told["settings"], str(self.state))
         now = _named(settings) | dict(beside)
@@ -92,7 +119,9 @@ class RunFolder:
             )  # fmt: skip
         if not self.path.exists():
             return
-        if not self.path.is_dir() or (any(self.path.iterdir()) and not (self.path / SETTINGS).is_file()):
+        if not self.path.is_dir() or (
+            any(not file.name.startswith(".") for file in self.path.iterdir()) and not (self.path / SETTINGS).is_file()
+        ):
             raise SettingsError(
                 str(self.path), expected="an empty folder or an earlier run", found="other files",
                 do="choose another --out",

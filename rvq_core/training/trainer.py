@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def train(
     seed, clips, machine and number of threads give the same weights. KeyboardInterrupt (raised again) leaves a
     checkpoint of what was reached. With ``ranks`` each process of them calls this with the same clips and takes its
     part of every step; the first one writes. Returns the checkpoint's path. Raises SettingsError where ``out`` holds
-    other files or another run, ClipError for clips that cannot be trained on, LostRankError where a rank has ended.
+    other files or another run, or another process trains there, ClipError for clips that cannot be trained on,
+    LostRankError where a rank has ended.
     """
     ranks = Ranks() if ranks is None else ranks
     place = choose_device(rank_device(device))
@@ -65,13 +67,14 @@ def _train(
     """
     run = Run.begun(corpus, settings, ranks, place)
     records = Records(run, command)
-    _begin(folder, run, records)
-    try:
-        _loop(run, records, folder, quiet)
-    except KeyboardInterrupt:
-        if ranks.first:
-            _write_checkpoint(folder, run, records)
-        raise
+    with closing(folder):
+        _begin(folder, run, records)
+        try:
+            _loop(run, records, folder, quiet)
+        except KeyboardInterrupt:
+            if ranks.first:
+                _write_checkpoint(folder, run, records)
+            raise
 
 
 def _begin(folder: RunFolder, run: Run, records: Records) -> None:

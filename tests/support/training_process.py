@@ -100,6 +100,21 @@ class Trainings:
         assert process.exitcode == -signal.SIGKILL, "it ended by itself"
         return reached.value
 
+    @contextmanager
+    def under_way(self) -> Generator[BaseProcess]:
+        """A run that is stopped after its first steps, until it is sent SIGCONT; it is gone after the block."""
+        process, reached = self._started()
+        try:
+            end = time.monotonic() + 60
+            while not reached.value and process.is_alive() and time.monotonic() < end:
+                time.sleep(0.0005)
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGSTOP)
+            yield process
+        finally:
+            process.kill()
+            process.join()
+
     def _started(self) -> tuple[BaseProcess, Any]:
         ready, reached = self._context.Event(), self._context.RawValue("q", 0)
         process = begin(self._context, _run, *self._arguments, ready, reached)

@@ -1,12 +1,17 @@
 """A run that is killed, whenever that is, goes on as if nothing had been."""
 
+import errno
 import json
+import os
+import signal
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 from killed import fork_only
 from training_process import Trainings, random_walks, settings_of, stopped_at
 
@@ -15,7 +20,7 @@ from rvq_core.errors import CheckpointError, SettingsError
 from rvq_core.training import train
 from rvq_core.training.corpus import split_corpus
 from rvq_core.training.run import Run
-from rvq_core.training.run_folder import CHECKPOINT, HISTORY, SETTINGS, STATE
+from rvq_core.training.run_folder import CHECKPOINT, HISTORY, LOCK, SETTINGS, STATE
 from rvq_core.training.snapshots import SNAPSHOTS, snapshots_of
 from rvq_core.training.state_file import read_state
 
@@ -154,6 +159,44 @@ class TestRefusals:
         found = "a tensor 'model.other'" if more else "none"
         with pytest.raises(CheckpointError, match=f"{STATE}: expected .*found {found}"):
             run.restore(state, stopped / STATE)
+
+
+@fork_only
+class TestTwoProcesses:
+    """On one folder: the second would write its own state beside the first one's checkpoint."""
+
+    def test_the_second_is_refused_and_the_first_goes_on(self, tmp_path):
+        settings = settings_of()
+        with Trainings(tmp_path / "run", settings).under_way() as first:
+            with pytest.raises(SettingsError, match="expected a run that no other process goes on with, found one"):
+                train(random_walks(), tmp_path / "run", settings, quiet=True)
+            os.kill(first.pid, signal.SIGCONT)
+            first.join(120)
+            assert first.exitcode == 0
+        before = content(tmp_path / "run")
+        train(random_walks(), tmp_path / "run", settings, quiet=True)  # which is done
+        assert content(tmp_path / "run") == before
+
+    def test_a_disk_without_locks_keeps_nobody_out(self, tmp_path):
+        for error in (OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock")):
+            with mock.patch.object(FileLock, "acquire", side_effect=error):
+                train(random_walks(), tmp_path / type(error).__name__, settings_of(iterations=10), quiet=True)
+
+    def test_a_lock_that_fails_otherwise_is_told(self, tmp_path):
+        broken = OSError(errno.EIO, "Input/output error")
+        with mock.patch.object(FileLock, "acquire", side_effect=broken), pytest.raises(OSError, match="Input/output"):
+            train(random_walks(), tmp_path / "run", settings_of(), quiet=True)
+
+
+def test_before_the_first_file_too(tmp_path):
+    """Killed as it had made the folder: what lies in it is hidden."""
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / LOCK).touch()
+    (out / f".{SETTINGS}.ab12.json").write_text("{")
+    train(random_walks(), out, settings_of(iterations=10), quiet=True)
+    assert (out / CHECKPOINT).is_file()
+    assert not (out / f".{SETTINGS}.ab12.json").exists()
 
 
 def test_before_the_first_state_a_folder_may_begin_anew(tmp_path):
