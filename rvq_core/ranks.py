@@ -146,8 +146,12 @@ def ranks_of_torchrun() -> Generator[Ranks]:
     ranks = Ranks(*_met())
     try:
         yield ranks
-    except (OtherRankError, KeyboardInterrupt):
+    except OtherRankError:
         raise
+    except KeyboardInterrupt:  # of all of them, where torchrun is stopped
+        if ranks.first:
+            raise
+        raise OtherRankError from None
     except BaseException as error:
         if not ranks.tell_failed():
             raise OtherRankError from error
