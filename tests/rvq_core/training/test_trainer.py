@@ -16,7 +16,7 @@ from rvq_core.training.batches import Batch, fit_normalizer, mirrored
 from rvq_core.training.corpus import split_corpus
 from rvq_core.training.records import Records
 from rvq_core.training.run import Run
-from rvq_core.training.run_folder import CHECKPOINT, HISTORY, SETTINGS, STATE
+from rvq_core.training.run_folder import CHECKPOINT, HISTORY, LOCK, SETTINGS, STATE
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_an_interrupted_run_leaves_a_checkpoint_that_opens(train, clips, small, 
     assert checkpoint.training["iterations"] == (3 if stage == "step" else 10)
     assert sum(checkpoint.training["code_counts"]["train"][0]) > 0
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(
-        [CHECKPOINT, SETTINGS, STATE] + ([HISTORY] if stage == "evaluate" else [])
+        [CHECKPOINT, LOCK, SETTINGS, STATE] + ([HISTORY] if stage == "evaluate" else [])
     )
 
 
