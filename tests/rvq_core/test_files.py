@@ -3,6 +3,7 @@ import os
 import stat
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -57,6 +58,17 @@ def test_folders_change_places(tmp_path: Path):
     if not exchange(tmp_path / "a", tmp_path / "b"):
         pytest.skip("this disk exchanges no names")
     assert (tmp_path / "a" / "b").exists() and (tmp_path / "b" / "a").exists()
+
+
+@swaps
+@pytest.mark.parametrize("error", [None, OSError("no such library")])
+def test_a_system_without_the_call_changes_nothing(tmp_path: Path, error):
+    for name in ("a", "b"):
+        (tmp_path / name).touch()
+    found = mock.Mock(side_effect=error, return_value=mock.Mock(spec=[]))
+    with mock.patch("ctypes.CDLL", found):
+        assert not exchange(tmp_path / "a", tmp_path / "b")
+    found.assert_called_once()
 
 
 def test_where_one_is_missing_nothing_changes(tmp_path: Path):

@@ -1,9 +1,11 @@
 import json
+from unittest import mock
 
 import pytest
 from commands import assert_one_line
 
-from rvq_core import Report
+from rvq_core import Report, load_checkpoint
+from rvq_core.training.run import Run
 
 
 class TestTrain:
@@ -35,6 +37,24 @@ class TestTrain:
         facts = json.loads(run_cli("inspect", tmp_path / "run" / "checkpoint.safetensors", "--json")[1])
         assert facts["training"]["held_out_clips"] == ["c0", "c2"]
         assert facts["training"]["train_clips"] == ["c1"]
+
+    def test_stopped_it_tells_what_was_kept_and_the_same_command_goes_on(self, run_cli, write_clips, tmp_path):
+        line = ("train", write_clips(3), "--out", tmp_path / "run", *self.SMALL, *self.SMALLER[:-1], "6")
+        with mock.patch.object(Run, "step", side_effect=KeyboardInterrupt):
+            code, text, err = run_cli(*line)
+        checkpoint = tmp_path / "run" / "checkpoint.safetensors"
+        assert (code, text) == (130, "")
+        assert err == f"rvq-lens: kept what was reached: {checkpoint}\nrvq-lens: stopped\n"
+        assert load_checkpoint(checkpoint).training["iterations"] == 0
+        assert run_cli(*line) == (0, f"checkpoint: {checkpoint}\n", "")
+        assert load_checkpoint(checkpoint).training["iterations"] == 6
+
+    def test_clips_that_are_left_out_are_told(self, run_cli, write_clips, tmp_path):
+        folder = write_clips(2)
+        (folder / "broken.npz").write_bytes(b"nothing")
+        code, _, err = run_cli("train", folder, "--out", tmp_path / "run", *self.SMALL, *self.SMALLER)
+        assert code == 0
+        assert_one_line(err, "broken.npz", "left out")
 
     @pytest.mark.parametrize(
         ("more", "parts"),
