@@ -1,5 +1,11 @@
 """The errors that a user can meet: one line that says what was expected, what was found, and what to do."""
 
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
 LONGEST_PART = 600
 """Characters of each part of an error: what a file holds may be of any length."""
 
@@ -43,6 +49,17 @@ class SettingsError(RVQLensError):
 
 class LostRankError(RVQLensError):
     """Of several processes that compute together one has ended."""
+
+
+Kind = TypeVar("Kind", bound=RVQLensError)
+
+
+def unreadable(path: Path, error: OSError, kind: type[Kind]) -> Kind:
+    """The error of ``kind`` for a file or a folder that is there and that the system will not open."""
+    what = "folder" if os.path.isdir(path) else "file"  # noqa: PTH112 - pathlib's own raises below a closed folder
+    closed = isinstance(error, PermissionError)
+    do = "check its permissions" if closed else "check the path, and the disk that it lies on"
+    return kind(str(path), expected=f"a readable {what}", found=error.strerror or str(error), do=do)
 
 
 class OtherRankError(Exception):

@@ -17,6 +17,10 @@ SLOWEST_FPS, FASTEST_FPS = 0.5, 100_000.0
 """Frames a second: a few poses that last for weeks would become billions of frames at a checkpoint's rate."""
 
 
+RATE_BY_HAND = "give the frame rate in Python: load_clips(..., fps=30)"
+"""What to do where a file tells no frame rate, or a wrong one, and cannot be corrected."""
+
+
 def shown(path: Path, field: str = "") -> str:
     """Name a file, and a field in it, for an error message."""
     return f"{path}: {field}" if field else str(path)
@@ -58,12 +62,11 @@ def nominal_fps(fps: float) -> float:
     return float(round(fps)) if round(fps) > 0 and abs(fps - round(fps)) <= 1e-4 * fps else float(fps)
 
 
-def check_fps(fps: float, where: str) -> float:
-    """Return ``fps`` if motion can have been recorded at it; raises ``ClipError`` otherwise."""
+def check_fps(fps: float, where: str, do: str = "give another") -> float:
+    """Return ``fps`` if motion can have been recorded at it; raises ``ClipError``, which says what to ``do``."""
     if not SLOWEST_FPS <= fps <= FASTEST_FPS:
         raise ClipError(
-            where, expected=f"a frame rate above 0, of {SLOWEST_FPS:g} to {FASTEST_FPS:,.0f}", found=f"{fps:g}",
-            do="correct it, or give the frame rate with fps",
+            where, expected=f"a frame rate above 0, of {SLOWEST_FPS:g} to {FASTEST_FPS:,.0f}", found=f"{fps:g}", do=do
         )  # fmt: skip
     return float(fps)
 

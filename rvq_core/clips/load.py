@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ from rvq_core.clips.pt import read_pt
 from rvq_core.clips.representations import get_representation
 from rvq_core.clips.shelf import Shelf
 from rvq_core.clips.split import choose, missing_note, read_split
-from rvq_core.errors import ClipError
+from rvq_core.errors import ClipError, unreadable
 from rvq_core.files import leads_into
 
 Paths = str | Path | Iterable[str | Path]
@@ -110,10 +111,10 @@ def load_clips(
     """Read the clips of a file, a folder (with its subfolders), or several of both.
 
     ``representation`` says what the features mean where the number of columns does not; ``fps`` counts for files that
-    do not name a frame rate. ``bone_map`` helps with skeletons whose bones have names of their own: a TOML or JSON
-    file, or a mapping, with entries such as ``left_hip = "LeftUpLeg"`` (SMPL-X joint = source bone, empty to leave
-    the joint at rest); it counts before the names that are known. ``split`` is a list of names, one a line: only
-    files of these names are read.
+    name no frame rate, or one that cannot be. ``bone_map`` helps with skeletons whose bones have names of their own: a
+    TOML or JSON file, or a mapping, with entries such as ``left_hip = "LeftUpLeg"`` (SMPL-X joint = source bone, empty
+    to leave the joint at rest); it counts before the names that are known. ``split`` is a list of names, one a line:
+    only files of these names are read.
 
     Raises ``ClipError`` where no clip can be read, so for one bad file given alone; a bad file among good ones is
     left out with a warning. Raises ``SettingsError`` where the bone map is none.
@@ -165,8 +166,11 @@ def read_clips(
 def list_files(paths: Paths, split: str | Path | None) -> tuple[list[Path], list[Path], tuple[str, ...]]:
     """The paths given, the files to read behind them, and warnings of what was asked for and is not there."""
     given = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
-    files, told = _of_split(_list_files(given), split)
-    return given, files, (*_missing_paths(given), *told)
+    found, closed = _list_files(given)
+    if not found and closed:
+        raise closed[0]
+    files, told = _of_split(found, split)
+    return given, files, (*_missing_paths(given), *map(str, closed), *told)
 
 
 def _refuse_leading_out(path: Path, given: Sequence[Path]) -> None:
@@ -191,26 +195,42 @@ def _of_split(files: list[Path], split: str | Path | None) -> tuple[list[Path], 
 
 def _missing_paths(given: list[Path]) -> tuple[str, ...]:
     """A path that is not there is a slip of the one who typed it, so it is said once more than of a bad file."""
-    missing = [str(path) for path in given if not path.exists()]
+    missing = [str(path) for path in given if not _true_or_closed(path.exists)]
     return (f"not there, so in none of the figures: {', '.join(missing)}",) if missing else ()
 
 
-def _list_files(given: list[Path]) -> list[Path]:
-    """List the files to read, each once: named ones as they stand, folders searched and sorted."""
+def _list_files(given: list[Path]) -> tuple[list[Path], list[ClipError]]:
+    """The files to read, each once (named ones as they stand, folders searched and sorted); folders that are closed."""
     files: dict[Path, Path] = {}
+    closed: list[ClipError] = []
     for path in given:
-        found = sorted(_in_folder(path), key=lambda p: p.as_posix()) if path.is_dir() else [path]
+        searched = os.path.isdir(path)  # noqa: PTH112 - pathlib's own raises in a folder that is closed
+        found = sorted(_in_folder(path, closed), key=lambda p: p.as_posix()) if searched else [path]
         for file in found:
             files.setdefault(file.resolve(), file)
-    return list(files.values())
+    return list(files.values()), closed
 
 
-def _in_folder(folder: Path) -> Iterable[Path]:
-    for path in folder.rglob("*"):
-        reader = _reader(path)
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if reader is not None and not hidden and path.is_file() and not reader.passed_over(path):
-            yield path
+def _in_folder(folder: Path, closed: list[ClipError]) -> Iterable[Path]:
+    """The motion files of a folder; to ``closed`` goes an error for each folder that cannot be listed."""
+
+    def note(error: OSError) -> None:
+        closed.append(unreadable(Path(error.filename), error, ClipError))
+
+    for inside, folders, names in os.walk(folder, onerror=note):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(inside, name) for name in names if not name.startswith(".")):
+            reader = _reader(path)
+            if reader is not None and _true_or_closed(path.is_file) and not reader.passed_over(path):
+                yield path
+
+
+def _true_or_closed(ask: Callable[[], bool]) -> bool:
+    """What the system answers, and True where it may not tell: who then opens the file is told."""
+    try:
+        return ask()
+    except PermissionError:
+        return True
 
 
 def _reader(path: Path) -> Reader | None:
@@ -225,8 +245,7 @@ def read_file(
     bone_map: Mapping[str, str] | None = None,
 ) -> list[Clip]:
     """The clips of one file. Raises ClipError."""
-    if not path.exists():
-        raise ClipError(str(path), expected="a file or a folder", found="nothing there", do="check the path")
+    _refuse_unreadable(path)
     reader = _reader(path)
     if reader is None:
         raise ClipError(
@@ -238,6 +257,17 @@ def read_file(
     found = reader.read(path, representation=representation, fps=fps, bone_map=bone_map)
     clips = [found] if isinstance(found, Clip) else found
     return clips if representation is None else [_as_representation(clip, representation, path) for clip in clips]
+
+
+def _refuse_unreadable(path: Path) -> None:
+    """Raise ClipError where the system does not open a file, before a reader takes that for a fault of its content."""
+    try:
+        with path.open("rb"):
+            return
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a null character in the name
+        raise ClipError(str(path), expected="a file or a folder", found="nothing there", do="check the path") from error
+    except OSError as error:
+        raise unreadable(path, error, ClipError) from error
 
 
 def _extensions() -> str:

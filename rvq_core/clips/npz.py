@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from rvq_core.clips.arrays import clips_of_array
-from rvq_core.clips.checks import as_frames, check_fps, shown
+from rvq_core.clips.checks import RATE_BY_HAND, as_frames, check_fps, shown
 from rvq_core.clips.clip import Clip
 from rvq_core.clips.motion import SmplxMotion
 from rvq_core.clips.smplx import JOINTS, SMPLH_IN_SMPLX, canonical_skeleton
@@ -38,16 +39,17 @@ def read_npz(
     """Read `poses` (T, 165 or 156 axis-angle values), `trans` (T, 3) and the frame rate, as a smplx_rot6d clip.
 
     An archive without poses that holds one array (or one named `features`, `motion`, `data`) is taken as features
-    are, with the frame rate that it names. ``fps`` counts where the file names none. Only these arrays are read, and
-    no pickle ever.
+    are, with the frame rate that it names. ``fps`` counts where the file names none, or (a note says so) one that
+    cannot be. Only these arrays are read, and no pickle ever.
     """
     arrays = _read_arrays(path)
     if "poses" not in arrays:
         key = next(name for name in arrays if name not in _FPS_KEYS + _FEATURE_FPS_KEYS)
-        rate = _named_fps(arrays, path)
-        return clips_of_array(
-            arrays[key], path, shown(path, key), representation=representation, fps=fps if rate is None else rate
-        )
+        rate, notes = _named_fps(arrays, path, fps)
+        rate = fps if rate is None else rate
+        found = clips_of_array(arrays[key], path, shown(path, key), representation=representation, fps=rate)
+        clips = [replace(clip, notes=(*notes, *clip.notes)) for clip in (found if isinstance(found, list) else [found])]
+        return clips if isinstance(found, list) else clips[0]
     return _from_poses(arrays, path, fps)
 
 
@@ -57,8 +59,9 @@ def _from_poses(arrays: dict[str, NDArray[np.generic]], path: Path, fps: float |
     if "trans" in arrays:
         trans = as_frames(arrays["trans"], shown(path, "trans"), columns=(3,))
         _check_length(trans, poses, path)
-    rate = _frame_rate(arrays, path, fps)
-    rotations, notes = _smplx_rotations(poses)
+    rate, notes = _frame_rate(arrays, path, fps)
+    rotations, posed = _smplx_rotations(poses)
+    notes = (*notes, *posed)
     if poses.shape[1] == 156 or _AMASS_KEYS & arrays.keys():
         rotations, trans = _to_y_up(rotations, trans)
         notes = (*notes, "turned from z up to y up")
@@ -128,33 +131,40 @@ def _check_length(trans: NDArray[np.float64], poses: NDArray[np.float64], path: 
         )
 
 
-def _frame_rate(arrays: dict[str, NDArray[np.generic]], path: Path, fps: float | None) -> float:
-    named = _named_fps(arrays, path)
+def _frame_rate(arrays: dict[str, NDArray[np.generic]], path: Path, fps: float | None) -> tuple[float, tuple[str, ...]]:
+    named, notes = _named_fps(arrays, path, fps)
     if named is not None:
-        return named
+        return named, notes
     if fps is None:
         raise ClipError(
             str(path),
             expected=f"a frame rate in {' or '.join(_FPS_KEYS)}",
             found="neither",
-            do="give the frame rate with fps",
+            do=f"save it in the file under this name, or {RATE_BY_HAND}",
         )
-    return check_fps(fps, "fps")
+    return check_fps(fps, "fps"), ()
 
 
-def _named_fps(arrays: dict[str, NDArray[np.generic]], path: Path) -> float | None:
-    for key in (*_FPS_KEYS, *_FEATURE_FPS_KEYS):
-        if key in arrays:
-            value = arrays[key]
-            if value.size != 1 or not np.issubdtype(value.dtype, np.number):
-                raise ClipError(
-                    shown(path, key),
-                    expected="one number",
-                    found=f"{value.dtype} x {value.size}",
-                    do="save a single number",
-                )
-            return check_fps(float(value.reshape(()).astype(np.float64)), shown(path, key))
-    return None
+def _named_fps(
+    arrays: dict[str, NDArray[np.generic]], path: Path, fps: float | None
+) -> tuple[float | None, tuple[str, ...]]:
+    """The frame rate that the file names, None where it names none, and notes; ``fps`` where that cannot be one."""
+    key = next((key for key in (*_FPS_KEYS, *_FEATURE_FPS_KEYS) if key in arrays), None)
+    if key is None:
+        return None, ()
+    try:
+        return _checked_fps(arrays[key], shown(path, key)), ()
+    except ClipError as error:
+        if fps is None:
+            raise
+        return check_fps(fps, "fps"), (f"{fps:g} frames a second as given: {key} of the file is {error.found}",)
+
+
+def _checked_fps(value: NDArray[np.generic], where: str) -> float:
+    do = f"correct this entry of the file, or {RATE_BY_HAND}"
+    if value.size != 1 or not np.issubdtype(value.dtype, np.number):
+        raise ClipError(where, expected="one number", found=f"{value.dtype} x {value.size}", do=do)
+    return check_fps(float(value.reshape(()).astype(np.float64)), where, do)
 
 
 def _smplx_rotations(poses: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[str, ...]]:

@@ -20,7 +20,7 @@ from typing import IO, Any, cast
 import torch
 from safetensors import SafetensorError, safe_open
 
-from rvq_core.errors import CheckpointError
+from rvq_core.errors import CheckpointError, unreadable
 from rvq_core.files import sha256_of
 from rvq_core.limits import TENSORS, refuse_beyond
 
@@ -110,9 +110,7 @@ def read_file(path: Path) -> RawFile:
         content, metadata = _read_by_kind(file, start)
         return RawFile(path=file, name=_name(path), sha256=sha256_of(file), content=content, metadata=metadata)
     except OSError as error:
-        raise CheckpointError(
-            str(path), expected="a readable file", found=error.strerror or str(error), do="check its permissions"
-        ) from error
+        raise unreadable(path, error, CheckpointError) from error
 
 
 def read_object(file: Path) -> object:
@@ -121,9 +119,7 @@ def read_object(file: Path) -> object:
         with file.open("rb") as opened:
             start = opened.read(512)
     except OSError as error:
-        raise CheckpointError(
-            str(file), expected="a readable file", found=error.strerror or str(error), do="check its permissions"
-        ) from error
+        raise unreadable(file, error, CheckpointError) from error
     if start.startswith((b"PK", _LEGACY_MAGIC)):
         _refuse_what_could_harm(file, start)
         return _load_weights_only(file)

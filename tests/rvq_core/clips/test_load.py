@@ -1,7 +1,9 @@
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,6 +108,58 @@ def test_an_empty_folder_says_so(tmp_path):
 def test_a_path_that_is_not_there_says_so(tmp_path):
     with pytest.raises(ClipError, match=r"missing\.npz: expected a file or a folder, found nothing there"):
         load_clips(tmp_path / "missing.npz")
+
+
+@pytest.fixture
+def close(monkeypatch):
+    """Close files and folders to this process: root, who may run the tests, is never refused."""
+    closed = set()
+
+    def guarded(call):
+        def refuse(path, *args, **kwargs):
+            if Path(path) in closed:
+                raise PermissionError(13, "Permission denied", str(path))
+            return call(path, *args, **kwargs)
+
+        return refuse
+
+    monkeypatch.setattr(Path, "open", guarded(Path.open))
+    monkeypatch.setattr(os, "scandir", guarded(os.scandir))
+    return closed.add
+
+
+@pytest.mark.parametrize("name", ["clip.npz", "clip.npy", "clip.bvh", "clip.txt", "clip.amc", "clip.pt"])
+def test_a_file_that_is_closed_says_so(tmp_path, close, name):
+    path = tmp_path / name
+    path.write_bytes(b"of any kind")
+    close(path)
+    expected = rf"{name}: expected a readable file, found Permission denied; check its permissions$"
+    with pytest.raises(ClipError, match=expected):
+        load_clips(path)
+
+
+def test_a_folder_that_is_closed_says_so(folder, close):
+    close(folder / "b")
+    told = f"{folder / 'b'}: expected a readable folder, found Permission denied; check its permissions"
+    found = read_clips(folder)
+    assert (len(found.clips), found.left_out, found.warnings) == (2, [], (told,))
+    with pytest.raises(ClipError, match=f"^{re.escape(told)}$"):
+        load_clips(folder / "b")
+    close(folder)
+    with pytest.raises(ClipError, match=f"^{re.escape(str(folder))}: expected a readable folder"):
+        load_clips(folder)
+
+
+def test_files_that_may_not_be_looked_at_are_left_out_and_told(folder, monkeypatch):
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)  # as in a folder that may be listed and not entered
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(
+        ClipError, match=r"3 files and none readable; .* found Permission denied; check its permissions"
+    ):
+        load_clips(folder)
 
 
 def test_a_path_that_is_not_there_among_others_is_told_twice(folder, tmp_path):

@@ -3,6 +3,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from rvq_core.clips.load import load_clips
 from rvq_core.clips.npz import read_npz
 from rvq_core.clips.representations import SMPLX_ROT6D
 from rvq_core.clips.smplx import JOINT_NAMES
@@ -115,6 +116,35 @@ def test_what_does_not_fit_is_named(write_npz, arrays, message):
 def test_a_frame_rate_given_counts_where_the_file_has_none(write_npz):
     assert read_npz(write_npz(mocap_frame_rate=None), fps=25).fps == 25
     assert read_npz(write_npz(), fps=25).fps == 30
+
+
+@pytest.mark.parametrize(
+    ("named", "told"), [(0, "0"), (-3.0, "-3"), (np.nan, "nan"), (np.inf, "inf"), ([30, 30], "int64 x 2")]
+)
+def test_a_frame_rate_given_counts_before_one_that_cannot_be(write_npz, named, told):
+    path = write_npz(mocap_frame_rate=np.array(named))
+    clip = read_npz(path, fps=25)
+    assert (clip.fps, clip.notes) == (25, (f"25 frames a second as given: mocap_frame_rate of the file is {told}",))
+    with pytest.raises(ClipError, match=r"^fps: expected a frame rate above 0, .* found -1; give another$"):
+        read_npz(path, fps=-1)
+    features = write_npz(poses=None, trans=None, mocap_frame_rate=None, features=np.ones((9, 263)), fps=np.array(named))
+    clip = read_npz(features, fps=25)
+    assert (clip.fps, clip.notes) == (25, (f"25 frames a second as given: fps of the file is {told}",))
+    latents = write_npz(poses=None, trans=None, mocap_frame_rate=None, data=np.ones((2, 8, 5)), fps=np.array(named))
+    assert [(each.fps, each.notes[0][:20]) for each in read_npz(latents, fps=25)] == 2 * [(25, "25 frames a second a")]
+
+
+def test_what_to_do_without_a_frame_rate_can_be_done(write_npz):
+    path = write_npz(mocap_frame_rate=None)
+    with pytest.raises(
+        ClipError, match=r"found neither; .*under this name, or .* Python: load_clips\(\.\.\., fps=30\)$"
+    ):
+        load_clips(path)
+    assert load_clips(path, fps=30)[0].fps == 30
+    path = write_npz(mocap_frame_rate=np.array(0))
+    with pytest.raises(ClipError, match=r"correct this entry of the file, or .* Python: load_clips\(\.\.\., fps=30\)$"):
+        load_clips(path)
+    assert load_clips(path, fps=30)[0].fps == 30
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"text", b"\x80\x04]"])
