@@ -9,8 +9,10 @@ import plotly.graph_objects as go
 
 from dashboard.figures.reconstruction import axis_name
 from dashboard.figures.theme import (
+    CLEAR,
     GREY,
     POINT_SCALE,
+    TOOLBAR,
     USAGE_SCALE,
     hover,
     laid_out,
@@ -176,7 +178,8 @@ def parallel_coordinates(table: pd.DataFrame) -> go.Figure:
         height=420,
         margin={"l": max(70, 8 * longest), "r": 70, "t": 80, "b": 24},
         font={"size": 13},
-        paper_bgcolor="rgba(0,0,0,0)",
+        paper_bgcolor=CLEAR,
+        modebar=TOOLBAR,
     )
     return figure
 

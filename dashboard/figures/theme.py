@@ -35,6 +35,16 @@ MAX_FINE_DECADES = 4
 CONFIG = {"displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
 """Options of the chart's own toolbar: the camera saves a vector image."""
 
+CLEAR = "rgba(0,0,0,0)"
+TOOLBAR = {"bgcolor": CLEAR, "color": GREY, "activecolor": BLUE}
+"""Colours of that toolbar: Plotly's own are a dark bar where the paper has no colour."""
+
+TOOLBAR_ROOM = 28
+"""Pixels at the top of a figure that the toolbar appears in, above the legend."""
+
+LINE = 1.3
+"""Height of a line of Plotly's texts, in sizes of its font."""
+
 FEW_TICKS, MOST_EVEN = 2, 5
 """Under so many ticks within its limits a logarithmic axis has up to so many round numbers evenly apart instead."""
 
@@ -51,13 +61,16 @@ def layer_dash(layer: int) -> str:
 
 def laid_out(figure: go.Figure, *, x: str, y: str, height: int = 380, legend: bool = True) -> go.Figure:
     """Give ``figure`` the common layout, with the axis titles ``x`` and ``y`` (units in them)."""
+    # A row without text above the entries, however many lines these take, is where the toolbar appears.
+    spacer = {"text": "\N{NO-BREAK SPACE}", "side": "top", "font": {"size": TOOLBAR_ROOM / LINE}}
     figure.update_layout(
         height=height,
-        margin={"l": 8, "r": 16, "t": 40 if legend else 16, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
+        margin={"l": 8, "r": 16, "t": 16 + TOOLBAR_ROOM if legend else TOOLBAR_ROOM, "b": 8},
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        modebar=TOOLBAR,
         showlegend=legend,
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0, "title": {"text": ""}},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0, "title": spacer},
         hoverlabel={"align": "left"},
         font={"size": 13},
         bargap=0.35,

@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dashboard.figures.theme import hover, laid_out, layer_colour, layer_dash, number_ticks
+from dashboard.figures.theme import TOOLBAR_ROOM, hover, laid_out, layer_colour, layer_dash, number_ticks
 
 ITERATION = "training iteration"
 UNITS = {
@@ -62,7 +62,7 @@ def losses_over_training(table: pd.DataFrame, names: list[str]) -> go.Figure:
     runs = list(dict.fromkeys(table["run"]))
     figure = make_subplots(rows, columns, subplot_titles=names, horizontal_spacing=0.1, vertical_spacing=0.4 / rows)
     laid_out(figure, x=ITERATION, y="", height=80 + 230 * rows, legend=len(runs) > 1)
-    figure.update_layout(margin={"t": 70 if len(runs) > 1 else 40}, legend={"y": 1.1})
+    figure.update_layout(margin={"t": TOOLBAR_ROOM + (50 if len(runs) > 1 else 28)}, legend={"y": 1.1})
     figure.update_annotations(font={"size": 14}, yshift=4)
     for place, name in enumerate(names):
         row, column = place // columns + 1, place % columns + 1

@@ -283,6 +283,8 @@ def server(tmp_path_factory) -> Iterator[str]:
     place = tmp_path_factory.mktemp("server")
     with serve(place, save_two_checkpoints(place / "checkpoints"), save_three_clips(place / "clips")) as address:
         yield address
+    told = (place / "server.log").read_text()
+    assert "Stack (most recent call last)" not in told, told
 
 
 def use_places(place: Path, monkeypatch: pytest.MonkeyPatch, checkpoints: Path, clips: Path) -> None:

@@ -30,6 +30,18 @@ ALONE = """plot => {
 USED = """() => [...document.querySelectorAll('.js-plotly-plot')].some(
     plot => plot._fullData?.some(trace => trace.name?.includes('seen')))"""
 
+UNDER_TOOLBARS = """() => [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => {
+    const bar = plot.querySelector('.modebar').getBoundingClientRect();
+    const texts = plot.querySelectorAll('.legendtext, .annotation-text, .xtick text, .ytick text');
+    return [...texts].filter(text => {
+        const box = text.getBoundingClientRect();
+        return box.left < bar.right && box.right > bar.left && box.top < bar.bottom && box.bottom > bar.top;
+    }).map(text => text.textContent);
+})"""
+"""Texts of charts that their toolbars, which appear under the pointer, would hide."""
+BEHIND_TOOLBARS = """() => [...document.querySelectorAll('.js-plotly-plot .modebar-group')].map(
+    group => getComputedStyle(group).backgroundColor)"""
+
 
 def choose_checkpoint(page, name: str) -> None:
     page.get_by_test_id("stSelectbox").filter(has_text="Checkpoint").locator("input").click()
@@ -42,6 +54,8 @@ def test_all_pages_draw_without_complaint(server, page):
         go_to(page, title)
         settle(page, 0 if title in WITHOUT_CHARTS else None)
         check(page)
+        assert page.evaluate(UNDER_TOOLBARS) == [], title
+        assert set(page.evaluate(BEHIND_TOOLBARS)) <= {"rgba(0, 0, 0, 0)"}, title
     # Nothing wider than the window: no sideways scrolling at 1280 pixels.
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
