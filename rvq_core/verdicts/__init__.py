@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from rvq_core.report import Report
-from rvq_core.verdicts.error_rules import ERROR_RULES
+from rvq_core.verdicts.error_rules import ERROR_RULES, features_off_scale
 from rvq_core.verdicts.facts import Facts
 from rvq_core.verdicts.findings import SEVERITIES, Finding
 from rvq_core.verdicts.layer_rules import LAYER_RULES
 from rvq_core.verdicts.thresholds import Thresholds
 from rvq_core.verdicts.usage_rules import USAGE_RULES
 
-RULES = (*USAGE_RULES, *ERROR_RULES, *LAYER_RULES)
-"""Every rule, those of equal severity in the order in which they are told."""
+RULES = (features_off_scale, *USAGE_RULES, *ERROR_RULES, *LAYER_RULES)
+"""Every rule, those of equal severity in the order in which they are told: first what makes the others void."""
 
 __all__ = ["RULES", "SEVERITIES", "Finding", "Thresholds", "findings_of", "verdicts"]
 

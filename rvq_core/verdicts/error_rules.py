@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from rvq_core.verdicts.facts import Facts
 from rvq_core.verdicts.findings import Finding, layers_in_words
 
 Values = NDArray[np.float64]
+
+ONE_CLIP = "one clip tells no interval of that"
 
 FEATURE_SIZE = re.compile(r"root mean square of ([0-9.e+-]+)")
 
@@ -37,66 +40,84 @@ def features_off_scale(facts: Facts) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+class Gains(NamedTuple):
+    """What each layer takes off the error [Q], with its paired interval over clips; None where one clip tells none."""
+
+    mean: Values
+    low: Values | None
+    high: Values | None
+
+    def bounds(self, q: int) -> tuple[float | None, float | None]:
+        """Of layer ``q`` (from 0)."""
+        if self.low is None or self.high is None:
+            return None, None
+        return float(self.low[q]), float(self.high[q])
+
+
 def last_layers_buy_nothing(facts: Facts) -> Iterator[Finding]:
     """The last layers take nothing off the error that the choice of clips would not explain."""
-    if facts.metric is None:
+    gains = None if facts.metric is None else _gains(facts, facts.metric)
+    if facts.metric is None or gains is None:
         return
-    gains = _gains(facts, facts.metric)
-    if gains is None:
-        return
-    gain, low, high = gains
-    buys = np.flatnonzero(low > 0)
+    gain, one_clip = gains.mean, gains.low is None
+    # One clip tells no interval: only a gain that is none can be called so.
+    buys = np.flatnonzero((gain if gains.low is None else gains.low) > 0)
     first = int(buys[-1]) + 2 if len(buys) else 1
     layers = tuple(range(first, len(gain) + 1))
     if not layers:
         return
-    total = float(gain[first - 1 :].sum())
+    low, high = gains.bounds(first - 1)
+    changed = f"{-float(gain[first - 1 :].sum()):+.3g}{_unit(facts.metric)}"
     yield Finding(
         rule="last_layers_buy_nothing",
-        severity="warning",
+        severity="note" if one_clip else "warning",
         layers=layers,
-        finding=f"Nothing measurable is bought by {layers_in_words(layers, len(gain))}: together they change "
-        f"the {_named(facts.metric)} by {-total:+.3g}{_unit(facts.metric)}, and each gain's interval includes 0 or "
-        "lies below.",
+        finding=f"Nothing measurable is bought by {layers_in_words(layers, len(gain))}: "
+        f"{'together they change' if len(layers) > 1 else 'it changes'} the {_named(facts.metric)} by {changed}, and "
+        + (ONE_CLIP if one_clip else "each gain's interval includes 0 or lies below") + ".",
         value=float(gain[first - 1]),
         threshold=0.0,
-        low=float(low[first - 1]),
-        high=float(high[first - 1]),
+        low=low,
+        high=high,
         measured_on=_on_clips(facts),
         cause="The residual left is noise to the decoder, or the decoder has learned to do without these layers "
-        "(quantize dropout high, few codes in use).",
-        advice=f"Try {first - 1} quantizers" + (", less quantize dropout," if first > 1 else "") + " or a decoder that "
-        "can use the detail; compare at equal bits.",
-        caveat="With other clips the gain may show: the interval is over these.",
-    )
+        "(quantize dropout high, few codes in use)." if first > 1 else
+        "The decoder does not hear the codes, or these clips are nothing like what it was trained on.",
+        advice=f"Try {first - 1} quantizer{'s' * (first > 2)}, less quantize dropout, or a decoder that can use the "
+        "detail; compare at equal bits." if first > 1 else
+        "Look at a clip and at the normalisation first: a model whose codes change nothing is not about them.",
+        caveat="Other clips may show the gain." if one_clip else "With other clips the gain may show: the interval is "
+        "over these.",
+    )  # fmt: skip
 
 
 def worse_layer(facts: Facts) -> Iterator[Finding]:
     """A layer that adds error instead of taking it off."""
     for metric in dict.fromkeys(name for name in (facts.metric, "feature_mse") if name is not None):
         gains = _gains(facts, metric)
-        mean = None if gains is None else gains[0]
-        if mean is None or gains is None or not (mean < 0).any():
+        if gains is None or not (gains.mean < 0).any():
             continue
+        mean = gains.mean
         layers = tuple(int(q) + 1 for q in np.flatnonzero(mean < 0))
         worst = int(mean.argmin())
-        sure = bool(gains[2][worst] < 0)
+        low, high = gains.bounds(worst)
+        sure = high is not None and high < 0
+        explained = f"{'more than' if sure else 'within what'} the choice of clips explains"
         yield Finding(
             rule="worse_layer",
             severity="warning" if sure else "note",
             layers=layers,
             finding=f"The {_named(metric)} rises with {layers_in_words(layers, len(mean))}: "
-            f"by {-mean[worst]:.3g}{_unit(metric)} at layer {worst + 1}, "
-            f"{'more than' if sure else 'within what'} the choice of clips explains.",
+            f"by {-mean[worst]:.3g}{_unit(metric)} at layer {worst + 1}, {ONE_CLIP if high is None else explained}.",
             value=float(mean[worst]),
             threshold=0.0,
-            low=float(gains[1][worst]),
-            high=float(gains[2][worst]),
+            low=low,
+            high=high,
             measured_on=_on_clips(facts),
             cause="Each layer brings the latent nearer, not the motion: on clips unlike the training the decoder may "
             "read a nearer latent worse.",
             advice="Look at the clips for which it rises; held-out clips alone point to overfitting of the decoder.",
-        )  # fmt: skip
+        )
 
 
 def held_out_gap(facts: Facts) -> Iterator[Finding]:
@@ -173,8 +194,7 @@ def quantizer_is_no_bottleneck(facts: Facts) -> Iterator[Finding]:
     )
 
 
-def _gains(facts: Facts, metric: str) -> tuple[Values, Values, Values] | None:
-    """What each layer takes off the error [Q], with bounds of its paired interval; NaN bounds for one clip."""
+def _gains(facts: Facts, metric: str) -> Gains | None:
     wide, weights = facts.errors(metric)
     if wide.empty:
         return None
@@ -183,9 +203,8 @@ def _gains(facts: Facts, metric: str) -> tuple[Values, Values, Values] | None:
     interval = bootstrap_interval(by_clip, weights, int(facts.report.manifest["settings"]["seed"]))
     mean = np.asarray(weighted_mean(by_clip, weights), dtype=np.float64)
     if interval is None:
-        # One clip tells no interval: only a gain that is none can be called so.
-        return mean, np.where(mean > 0, mean, np.nan), np.full(len(mean), np.nan)
-    return mean, np.asarray(interval[0], dtype=np.float64), np.asarray(interval[1], dtype=np.float64)
+        return Gains(mean, None, None)
+    return Gains(mean, np.asarray(interval[0], dtype=np.float64), np.asarray(interval[1], dtype=np.float64))
 
 
 def _ratio(values: Values, weights: Values, split: list[NDArray[np.bool_]]) -> float:
@@ -219,11 +238,10 @@ def _unit(metric: str) -> str:
 
 def _on_clips(facts: Facts) -> str:
     clips = facts.report.manifest["clips"]
-    return f"{clips['count']} clips, {clips['frames']:,} frames"
+    return f"{clips['count']} clip{'s' * (clips['count'] != 1)}, {clips['frames']:,} frames"
 
 
 ERROR_RULES: Sequence[Callable[[Facts], Iterator[Finding]]] = (
-    features_off_scale,
     last_layers_buy_nothing,
     held_out_gap,
     worse_layer,

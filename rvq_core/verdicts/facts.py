@@ -149,6 +149,11 @@ class Facts:
         """Whether the checkpoint says that it was trained without reset."""
         return self.config.get("reset_threshold") == 0
 
+    @property
+    def follows_by_ema(self) -> bool:
+        """Whether codes follow their tokens by EMA, and not a gradient, as loading notes of some."""
+        return not any("trained by gradient" in note for note in self.report.manifest["checkpoint"]["notes"])
+
     @cached_property
     def views(self) -> int:
         """How often the stored training counts hold each motion: mirrored, and in several headings.

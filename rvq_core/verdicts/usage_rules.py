@@ -13,6 +13,14 @@ ALIKE = "Tokens of one clip are alike, so they show fewer codes than as many ind
 FEW = "Few tokens: more clips may show more codes."
 SHARED = "The codebook is shared: codes that this layer leaves may be used by others, so they are not dead."
 
+REVIVE = (
+    "Reset codes whose EMA count falls below 1 (with enough tokens a batch to fill them), initialise from a batch, "
+    "lower mu so that codes follow sooner"
+)
+REVIVE_BY_GRADIENT = (
+    "Initialise from a batch, set codes that no token chose for some time onto tokens, or let codes follow by EMA"
+)
+
 
 def collapsed_layer(facts: Facts) -> Iterator[Finding]:
     """Perplexity far below that of even use in as many tokens."""
@@ -39,9 +47,8 @@ def collapsed_layer(facts: Facts) -> Iterator[Finding]:
             measured_on=worst.measured_on,
             cause="Codes that lose their tokens early never win them back: no reset of dead codes, an initialisation "
             "far from the latents, or residuals so small that one code serves them all.",
-            advice="Reset codes whose EMA count falls below 1 (with enough tokens a batch to fill them), initialise "
-            "from a batch, lower mu so that codes follow sooner, check the normalisation of the features, and try "
-            "fewer quantizers or a smaller codebook for these layers.",
+            advice=f"{REVIVE if facts.follows_by_ema else REVIVE_BY_GRADIENT}, check the normalisation of the "
+            "features, and try fewer quantizers or a smaller codebook for these layers.",
             caveat="" if worst.stored else ALIKE,
         )
 
@@ -77,8 +84,9 @@ def unseen_codes(facts: Facts) -> Iterator[Finding]:
             measured_on=worst.measured_on,
             cause="Dead codes that are not reset, or reset onto noise that no latent comes near; a codebook larger "
             "than the motion needs." if worst.stored else "Dead codes, or clips that show only part of the motion.",
-            advice="Switch on the reset of dead codes, or raise the tokens per batch so that a code reaches the reset "
-            "threshold; else halve the codebook size and compare the reconstruction.",
+            advice=("Switch on the reset of dead codes, or raise the tokens per batch so that a code reaches the reset "
+            "threshold" if facts.follows_by_ema else REVIVE_BY_GRADIENT)
+            + "; else halve the codebook size and compare the reconstruction.",
             caveat=f"Unseen in {worst.tokens:,} tokens is not proof: a code's true share may be up to "
             f"{min(1.0, 3 / worst.tokens):.2g}." + ("" if worst.stored else " " + ALIKE)
             + (" " + SHARED if facts.config.get("shared_codebook") else ""),
@@ -269,8 +277,8 @@ def shared_codebook(facts: Facts) -> Iterator[Finding]:
 
 
 def ema_not_stored(facts: Facts) -> Iterator[Finding]:
-    """The file holds no EMA counts."""
-    if facts.ema_counts is None:
+    """The file holds no EMA counts, though its codes follow by EMA."""
+    if facts.ema_counts is None and facts.follows_by_ema:
         yield Finding(
             rule="ema_not_stored",
             severity="note",

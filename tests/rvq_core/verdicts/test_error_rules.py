@@ -50,6 +50,16 @@ class TestLastLayersBuyNothing:
         assert "last_layers_buy_nothing" not in rules([100, 60, 59, 20], clips=1)
         found = rules([100, 60, 61, 20], clips=1)["last_layers_buy_nothing"]
         assert (found["layers"], found["low"], found["high"]) == ([2], None, None)
+        assert found["severity"] == "note"
+        assert "it changes the MPJPE by" in found["finding"]
+        assert found["finding"].endswith("one clip tells no interval of that.")
+        assert "Try 1 quantizer," in found["advice"]
+        assert found["measured_on"].startswith("1 clip,")
+
+    def test_where_no_layer_buys_anything_none_is_no_advice(self):
+        found = rules([40, 41, 42, 20], clips=1)["last_layers_buy_nothing"]
+        assert found["layers"] == [1, 2]
+        assert "0 quantizers" not in found["advice"]
 
 
 class TestWorseLayer:
@@ -62,6 +72,11 @@ class TestWorseLayer:
     def test_a_rise_within_chance_is_a_note(self):
         found = rules([100, 50, 51, 20, 10], noise=2)["worse_layer"]
         assert (found["severity"], found["layers"]) == ("note", [2])
+
+    def test_one_clip_explains_nothing(self):
+        found = rules([100, 50, 60, 40, 20], clips=1)["worse_layer"]
+        assert (found["severity"], found["low"], found["high"]) == ("note", None, None)
+        assert found["finding"].endswith("at layer 2, one clip tells no interval of that.")
 
     def test_a_falling_curve_is_nothing(self):
         assert "worse_layer" not in rules(GOOD, metric="feature_mse")

@@ -134,6 +134,30 @@ class TestEma:
         assert "ema_not_stored" not in rules(make_report(clips(K), K, ema=counts(K)))
 
 
+class TestCodebooksThatFollowAGradient:
+    """As of EMAGE: what is advised of EMA counts and of their reset is not for them."""
+
+    def found(self, note: str) -> dict:
+        report = make_report(clips(1, 1), K)
+        report.manifest["checkpoint"]["notes"] = [note]
+        return rules(report)
+
+    def test_nothing_is_said_of_ema(self):
+        found = self.found("its codebook is trained by gradient, not by EMA")
+        assert {"collapsed_layer", "unseen_codes"} <= set(found)
+        assert "ema_not_stored" not in found
+        for rule in ("collapsed_layer", "unseen_codes"):
+            assert "by gradient" not in found[rule]["advice"]
+            assert "EMA count" not in found[rule]["advice"]
+            assert "reset" not in found[rule]["advice"].lower()
+
+    def test_others_are_told_of_the_reset(self):
+        found = self.found("another note")
+        assert "ema_not_stored" in found
+        assert "EMA count" in found["collapsed_layer"]["advice"]
+        assert "reset of dead codes" in found["unseen_codes"]["advice"]
+
+
 class TestTooLargeForData:
     CORPUS = "3 clips and their mirror images, each in 8 headings"
 

@@ -72,6 +72,15 @@ def test_layers_in_words(layers, last, words):
     assert layers_in_words(layers, last) == words
 
 
+def test_what_makes_the_others_void_comes_first():
+    """Features off scale: no other figure is about the checkpoint then, however severe it is."""
+    clips = [np.zeros((5000, 2), dtype=np.int64)] * 4
+    warned = "Normalised features have a root mean square of 7.5: they should be near 1."
+    found = verdicts(make_report(clips, 64, warnings=[warned]))
+    assert [one["rule"] for one in found[:2]] == ["features_off_scale", "collapsed_layer"]
+    assert {one["severity"] for one in found[:2]} == {"severe"}
+
+
 def test_rules_have_names_of_their_own():
     assert len({rule.__name__ for rule in RULES}) == len(RULES)
     documented = (Path(__file__).resolve().parents[3] / "docs" / "verdicts.md").read_text()
