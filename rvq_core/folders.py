@@ -1,10 +1,14 @@
-"""Writing whole folders: all of it or nothing, an earlier one of the same kind replaced, any other left alone."""
+"""Writing whole folders: all of it or nothing, an earlier one of the same kind replaced, any other left alone.
+
+What the user has put into an earlier one stays in its place.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +19,14 @@ from rvq_core.files import exchange
 
 @dataclass(frozen=True, slots=True)
 class FolderKind:
-    """A kind of folder: its name in messages, and how one that was written earlier is known."""
+    """A kind of folder: its name in messages, and how one that was written earlier is known.
+
+    ``written_in`` gives the files of one, as paths in it, that were written with it: all others are the user's.
+    """
 
     name: str
     is_one: Callable[[Path], bool]
+    written_in: Callable[[Path], Collection[Path]]
 
     def refuse_foreign(self, target: Path) -> None:
         """Raise ReportError unless ``target`` is absent, empty, or an earlier one; the current folder is never one."""
@@ -76,6 +84,8 @@ def written_folder(folder: Path, kind: FolderKind) -> Generator[Path]:
     try:
         temporary.chmod(0o755)
         yield temporary
+        if target.exists() and any(target.iterdir()):
+            _keep_others(target, kind.written_in(target), temporary)
         _put_in_place(temporary, target)
     except OSError as error:
         raise ReportError(
@@ -84,6 +94,24 @@ def written_folder(folder: Path, kind: FolderKind) -> Generator[Path]:
         ) from error  # fmt: skip
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All files of a folder and of those in it, and links, as paths in it."""
+    return [path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+
+
+def _keep_others(folder: Path, written: Collection[Path], temporary: Path) -> None:
+    """Give the finished folder what the user has put into the earlier one, unless something of that name is new."""
+    for path in {*files_in(folder)}.difference(written):
+        to = temporary / path
+        if to.exists():
+            continue
+        to.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(folder / path, to, follow_symlinks=False)
+        except (OSError, NotImplementedError):  # a disk without links
+            shutil.copy2(folder / path, to, follow_symlinks=False)
 
 
 def _put_in_place(temporary: Path, target: Path) -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rvq_core.errors import ReportError, RVQLensError
-from rvq_core.folders import FolderKind, written_folder
+from rvq_core.folders import FolderKind, files_in, written_folder
 from rvq_core.limits import SETTINGS, bounded_text, refuse_unpacking, unpacked_size
 from rvq_core.report_shape import COLUMNS, REPORT, check_manifest, check_table, check_whole
 from rvq_core.stats.reconstruction import overall
@@ -67,7 +67,8 @@ class Report:
     def save(self, folder: str | Path) -> Path:
         """Write the report as a folder, whole or not at all.
 
-        An earlier report there is replaced; any other folder that is not empty is refused (ReportError).
+        An earlier report there is replaced, and other files in it stay; any other folder that is not empty is refused
+        (ReportError).
         """
         with written_folder(Path(folder), KIND) as temporary:
             self.write_into(temporary)
@@ -124,7 +125,12 @@ def _is_report(folder: Path) -> bool:
     return isinstance(manifest, dict) and "rvq_lens" in manifest
 
 
-KIND = FolderKind("report", _is_report)
+def _written_in(folder: Path) -> list[Path]:
+    """Tables, tokens and manifests, of body parts too."""
+    return [path for path in files_in(folder) if path.suffix == ".parquet" or path.name in (MANIFEST, TOKENS)]
+
+
+KIND = FolderKind("report", _is_report, _written_in)
 """Reports and comparisons replace each other, and no other folder."""
 
 

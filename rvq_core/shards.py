@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rvq_core.errors import ReportError
 from rvq_core.files import written_whole
-from rvq_core.folders import FolderKind
+from rvq_core.folders import FolderKind, files_in
 from rvq_core.ranks import Ranks
 
 VERSION = 1
@@ -119,4 +119,4 @@ def _content(mark: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-KIND = FolderKind("folder of shards", lambda folder: "rvq_lens_shards" in _content(folder / _MARK))
+KIND = FolderKind("folder of shards", lambda folder: "rvq_lens_shards" in _content(folder / _MARK), files_in)

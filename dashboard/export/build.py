@@ -92,7 +92,10 @@ def export_files(
 
 
 def write_export(files: Files, folder: Path) -> Path:
-    """Write the files as a folder, whole or not at all; an earlier export is replaced, any other folder refused."""
+    """Write the files as a folder, whole or not at all; an earlier export is replaced, any other folder refused.
+
+    Other files in an earlier export stay.
+    """
     with written_folder(folder, KIND) as temporary:
         for name, content in files.items():
             path = temporary / name
@@ -160,13 +163,18 @@ def _manifest(
     }
 
 
-def _is_export(folder: Path) -> bool:
-    """Whether an earlier export lies there: other tools write a manifest.json too, and their folders must stay."""
+def _content(folder: Path) -> dict[str, Any]:
+    """The manifest of an earlier export; empty where none lies there: other tools write a manifest.json too."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(manifest, dict) and KEY in manifest
+        return {}
+    return manifest if isinstance(manifest, dict) and KEY in manifest else {}
 
 
-KIND = FolderKind("export", _is_export)
+def _written_in(folder: Path) -> set[Path]:
+    files = _content(folder).get("files")
+    return {Path(MANIFEST), *(Path(str(name)) for name in (files if isinstance(files, list) else []))}
+
+
+KIND = FolderKind("export", lambda folder: bool(_content(folder)), _written_in)

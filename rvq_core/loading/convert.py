@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rvq_core.autoencoder import RVQVAE
 from rvq_core.errors import CheckpointError
-from rvq_core.loading.checkpoint import Checkpoint
+from rvq_core.loading import Checkpoint, load_checkpoint
 from rvq_core.loading.formats.native import NativeHeader, save_native
 
 
@@ -14,7 +14,8 @@ def convert(checkpoint: Checkpoint, out: Path) -> None:
     """Write ``checkpoint`` as a native ``.safetensors``: the same tokens, its codebooks as they act.
 
     Notes, origin and sha256 of the source are kept under ``training.converted``. Raises CheckpointError where the file
-    holds no model of the convolutional family, or ``out`` is not a new ``.safetensors`` name.
+    holds no model of the convolutional family, or ``out`` is not a new ``.safetensors`` name, nor what became of the
+    same source earlier.
     """
     if out.suffix != ".safetensors":
         raise CheckpointError(
@@ -22,6 +23,11 @@ def convert(checkpoint: Checkpoint, out: Path) -> None:
         )
     if out.exists() and out.samefile(checkpoint.path):
         raise CheckpointError(str(out), expected="a new file", found="the checkpoint itself", do="choose another name")
+    if out.exists() and not _is_made_of(checkpoint, out):
+        raise CheckpointError(
+            str(out), expected="a new file, or this checkpoint as it was converted before", found="another file",
+            do="choose another name, or move that file away",
+        )  # fmt: skip
     if not isinstance(checkpoint.model, RVQVAE) or checkpoint.config is None:
         raise CheckpointError(
             str(checkpoint.path), expected="a model of the convolutional family, which the native format holds",
@@ -32,3 +38,11 @@ def convert(checkpoint: Checkpoint, out: Path) -> None:
     training = checkpoint.training | ({} if checkpoint.format == "rvq-lens" else {"converted": origin})
     header = NativeHeader(checkpoint.config, checkpoint.representation, checkpoint.fps, training)
     save_native(out, checkpoint.model, checkpoint.normalizer, header)
+
+
+def _is_made_of(checkpoint: Checkpoint, out: Path) -> bool:
+    try:
+        origin = load_checkpoint(out).training.get("converted")
+    except CheckpointError:
+        return False
+    return isinstance(origin, dict) and origin.get("sha256") == checkpoint.sha256

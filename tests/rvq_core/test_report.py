@@ -3,6 +3,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -170,6 +171,24 @@ def test_an_earlier_report_is_replaced_whole(report, tiny, make_clip, tmp_path):
     analyze(tiny, [make_clip("c")], device="cpu", command="second").save(target)
     assert Report.load(target).manifest["command"] == "second"
     assert not (target / "projections" / "umap.parquet").exists()
+    assert leftovers(target) == []
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_what_a_user_put_into_an_earlier_report_stays(report, tmp_path, monkeypatch, links):
+    if not links:
+        monkeypatch.setattr(os, "link", mock.Mock(side_effect=OSError("Operation not supported")))
+    target = report.save(tmp_path / "out")
+    (target / "mine" / "deep").mkdir(parents=True)
+    (target / "mine" / "deep" / "figure.tex").write_text("mine")
+    (target / "projections" / "notes.txt").write_text("mine too")
+    (target / "link").symlink_to("nowhere")
+    (target / "layers.parquet").write_bytes(b"edited")
+    report.save(target)
+    assert (target / "mine" / "deep" / "figure.tex").read_text() == "mine"
+    assert (target / "projections" / "notes.txt").read_text() == "mine too"
+    assert (target / "link").readlink() == Path("nowhere")
+    assert len(Report.load(target).layers) == len(report.layers)
     assert leftovers(target) == []
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dashboard.export import build
-from dashboard.export.build import Choice, export_files, write_export, zipped
+from dashboard.export.build import KEY, MANIFEST, SCHEMA, Choice, export_files, write_export, zipped
 from rvq_core.errors import ReportError, SettingsError
 
 SMALL = Choice(("svg", "csv", "tex", "md"), ("perplexity", "error"))
@@ -96,6 +96,19 @@ class TestFolder:
         with pytest.raises(ReportError, match="an empty folder or an earlier export, found a folder with other"):
             write_export({"manifest.json": b"{}"}, tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == [name]
+
+    def test_a_paper_in_an_earlier_export_stays(self, tmp_path):
+        out = write_export({MANIFEST: self.manifest("tables/a.tex", "figures/old.pdf"), "tables/a.tex": b"1",
+                            "figures/old.pdf": b"1"}, tmp_path / "out")  # fmt: skip
+        (out / "main.tex").write_text("mine")
+        (out / "figures" / "drawn_by_hand.pdf").write_text("mine")
+        write_export({MANIFEST: self.manifest("tables/a.tex"), "tables/a.tex": b"2"}, out)
+        assert (out / "main.tex").read_text() == "mine"
+        assert (out / "tables" / "a.tex").read_bytes() == b"2"
+        assert [path.name for path in (out / "figures").iterdir()] == ["drawn_by_hand.pdf"]
+
+    def manifest(self, *files: str) -> bytes:
+        return json.dumps({KEY: SCHEMA, "files": files}).encode()
 
     def test_nothing_is_half_written_on_a_full_disk(self, report, tmp_path, monkeypatch):
         written = Path.write_bytes

@@ -51,6 +51,21 @@ def test_codebooks_alone_are_refused(tmp_path: Path):
     assert not (tmp_path / "out.safetensors").exists()
 
 
+def test_another_file_is_not_written_over_and_an_earlier_conversion_is(foreign: Path, tmp_path: Path, capsys):
+    out = tmp_path / "native.safetensors"
+    assert run(["convert", str(foreign), str(out), "--activation", "silu"]) == 0
+    assert run(["convert", str(foreign), str(out)]) == 0
+    assert load_checkpoint(out).config.activation == "relu"
+    capsys.readouterr()
+    torch.save({"net": torch.load(foreign)["net"] | {"more": torch.zeros(1)}}, tmp_path / "other.pth")
+    for content in (out.read_bytes(), b"a text"):
+        out.write_bytes(content)
+        assert run(["convert", str(tmp_path / "other.pth"), str(out)]) == 2
+        told = capsys.readouterr().err
+        assert "expected a new file, or this checkpoint as it was converted before, found another file" in told
+        assert out.read_bytes() == content
+
+
 def test_another_ending_and_the_file_itself_are_refused(foreign: Path, tmp_path: Path, capsys):
     assert run(["convert", str(foreign), str(tmp_path / "out.pth")]) == 2
     assert "expected a name that ends in .safetensors" in capsys.readouterr().err
