@@ -28,6 +28,7 @@ NOT_RUN = {
     "make run": MAKES, "make run PORT=8600": MAKES, "make test": MAKES, "make docs": MAKES, "make install": MAKES,
     "make coverage": MAKES,
     "python -m rvq_core": SERVES,
+    "rvq-lens train new_joint_vecs --out runs/hml --set input_dim=263 --set fps=20": ELSEWHERE,
     "rvq-lens dash --checkpoints DIR --clips DIR --port N": SERVES,
     "rvq-lens dash --checkpoints FOLDER --clips FOLDER": SERVES,
     "python checkpoints/lay_out_sources.py DOWNLOADS --out corpus": ELSEWHERE,

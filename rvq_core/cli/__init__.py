@@ -10,8 +10,11 @@ import argparse
 import os
 import re
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import NoReturn
 
 from rvq_core import __version__
@@ -30,10 +33,14 @@ DEBUG = "RVQ_LENS_DEBUG"
 WAITING = "OMP_WAIT_POLICY"
 """How torch's threads wait for each other; read when torch is imported, by the commands."""
 
+_INTERRUPTED = threading.Event()
+
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit with its code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     # Beside a training run threads that wait busily take each other's turn: 20 s for an analysis of 3 s, measured.
     os.environ.setdefault(WAITING, "passive")
     sys.exit(run(arguments))
@@ -54,8 +61,7 @@ def run(arguments: list[str]) -> int:
     except RVQLensError as error:
         return _complain(str(error), error)
     except KeyboardInterrupt:
-        print("rvq-lens: stopped", file=sys.stderr)
-        return STOPPED
+        return _stopped()
     except BrokenPipeError:
         # The reader of our output has gone; what is still buffered must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,10 +76,22 @@ def run(arguments: list[str]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}expected a file that works, found {error.strerror or error}; check the path", error)
     except Exception as error:
+        if _INTERRUPTED.is_set():  # a library that was being imported has made something else of it
+            return _stopped()
         if isinstance(error, RuntimeError) and re.search("allocate memory|out of memory", str(error)):
             return _complain(NO_MEMORY, error)  # torch's own, of the processor and of a GPU
         kind = type(error).__name__
         return _complain(f"a fault of rvq-lens ({kind}: {error}); set {DEBUG}=1, run again and report it", error)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _INTERRUPTED.set()
+    signal.default_int_handler(number, frame)
+
+
+def _stopped() -> int:
+    print("rvq-lens: stopped", file=sys.stderr)
+    return STOPPED
 
 
 def _complain(line: str, error: BaseException) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
         settings = settings.changed(_settings_from_flags(options), "rvq-lens train")
         clips = read_clips_of(options)
         if ranks.first:
-            _tell(clips)
+            _tell(clips, settings.fps)
         line, quiet = options.command_line, options.quiet
         try:
             path = train(
@@ -63,12 +64,21 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _tell(clips: ClipSet) -> None:
-    """Say on stderr which clips were left out, and what was read with doubts."""
+def _tell(clips: ClipSet, fps: float) -> None:
+    """Say on stderr which clips were left out, what was read with doubts, and which will be resampled to ``fps``."""
     for path, reason in clips.left_out:
         tell_left_out(str(path), reason)
     for told in clips.warnings:
         print(f"rvq-lens: {told}", file=sys.stderr)
+    others = Counter(clip.fps for clip in clips.clips if clip.fps != fps)
+    if others:
+        (most, _), count = others.most_common(1)[0], others.total()
+        whose = f"{count} of {len(clips.clips)} clips" if count < len(clips.clips) else "all clips"
+        at = f"{most:g} fps" + (" and other rates" if len(others) > 1 else "")
+        print(
+            f"rvq-lens: {whose} are resampled from {at} to {fps:g} fps; --set fps={most:g} trains at that rate",
+            file=sys.stderr,
+        )
 
 
 def _settings_from_flags(options: argparse.Namespace) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _refuse_unlike(clips: Sequence[Clip], settings: TrainSettings, part: BodyPar
     if width != settings.model.input_dim:
         raise SettingsError(
             "model config: input_dim", expected=str(width), found=str(settings.model.input_dim),
-            do="set input_dim to the clips' number of columns, or leave it to --part",
+            do=f"add --set input_dim={width}, the columns of these clips",
         )  # fmt: skip
 
 

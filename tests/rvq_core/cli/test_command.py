@@ -1,11 +1,14 @@
 import os
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from commands import ROOT, assert_one_line, command
 
 from rvq_core import __version__, cli
+from rvq_core.cli import inspect
 
 
 class TestTheCommandItself:
@@ -63,6 +66,24 @@ class TestTheCommandItself:
         code, text, err = run_cli("analyze", make_checkpoint(), write_clips(1), "--out", tmp_path / "out")
         assert (code, text, err) == (130, "", "rvq-lens: stopped\n")
         assert not (tmp_path / "out").exists()
+
+    def test_ctrl_c_that_a_library_made_something_else_of_is_told_as_such(self, capsys, monkeypatch):
+        def importing(options):
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                raise RecursionError("maximum recursion depth exceeded") from None
+
+        monkeypatch.setattr(inspect, "run", importing)
+        monkeypatch.setattr(cli, "_INTERRUPTED", threading.Event())
+        before = signal.getsignal(signal.SIGINT)
+        try:
+            with pytest.raises(SystemExit) as ended:
+                cli.main(["inspect", "x"])
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert ended.value.code == 130
+        assert capsys.readouterr().err == "rvq-lens: stopped\n"
 
     @pytest.mark.parametrize(
         ("error", "part"),

@@ -1,6 +1,7 @@
 import json
 from unittest import mock
 
+import numpy as np
 import pytest
 from commands import assert_one_line
 
@@ -55,6 +56,31 @@ class TestTrain:
         code, _, err = run_cli("train", folder, "--out", tmp_path / "run", *self.SMALL, *self.SMALLER)
         assert code == 0
         assert_one_line(err, "broken.npz", "left out")
+
+    def test_clips_of_another_rate_are_told_with_what_to_set(self, run_cli, write_clip, tmp_path):
+        for name, fps in (("a", 20.0), ("b", 20.0), ("c", 60.0)):
+            folder = write_clip(name, 60, fps=fps).parent
+        line = ("train", folder, *self.SMALL, *self.SMALLER)
+        code, _, err = run_cli(*line, "--out", tmp_path / "run")
+        assert code == 0
+        assert err == (
+            "rvq-lens: all clips are resampled from 20 fps and other rates to 30 fps; "
+            "--set fps=20 trains at that rate\n"
+        )
+        code, _, err = run_cli(*line, "--out", tmp_path / "at_20", "--set", "fps=20")
+        assert code == 0
+        assert err.startswith("rvq-lens: 1 of 3 clips are resampled from 60 fps to 20 fps;")
+        assert load_checkpoint(tmp_path / "at_20" / "checkpoint.safetensors").fps == 20
+
+    def test_another_width_is_told_with_what_to_set(self, run_cli, tmp_path):
+        (tmp_path / "clips").mkdir()
+        features = np.random.default_rng(0).normal(size=(40, 263)).astype(np.float32)
+        np.save(tmp_path / "clips" / "a.npy", features)
+        line = ("train", tmp_path / "clips", "--out", tmp_path / "run", *self.SMALL, *self.SMALLER)
+        code, _, err = run_cli(*line, "--set", "fps=20")
+        assert code == 2
+        assert_one_line(err, "input_dim", "expected 263, found 330", "add --set input_dim=263")
+        assert run_cli(*line, "--set", "fps=20", "--set", "input_dim=263")[0] == 0
 
     @pytest.mark.parametrize(
         ("more", "parts"),
