@@ -58,9 +58,11 @@ class TestFolder:
     def test_an_earlier_one_is_replaced_and_nothing_else(self, tmp_path):
         comparison = compare([made("a"), made("b")])
         comparison.save(tmp_path / "out")
-        (tmp_path / "out" / "old.txt").touch()
+        (tmp_path / "out" / "old.parquet").touch()
+        (tmp_path / "out" / "mine.txt").touch()
         comparison.save(tmp_path / "out")
-        assert not (tmp_path / "out" / "old.txt").exists()
+        assert not (tmp_path / "out" / "old.parquet").exists()
+        assert (tmp_path / "out" / "mine.txt").exists()
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "thesis.tex").touch()
         with pytest.raises(ReportError, match="other files"):
