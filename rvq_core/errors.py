@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,6 +50,12 @@ class SettingsError(RVQLensError):
 
 class LostRankError(RVQLensError):
     """Of several processes that compute together one has ended."""
+
+
+def some_of(names: Iterable[str], most: int = 6) -> str:
+    """Names for a message: the first of them, and how many more there are."""
+    shown = list(names)
+    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
 
 
 Kind = TypeVar("Kind", bound=RVQLensError)

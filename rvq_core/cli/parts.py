@@ -24,7 +24,10 @@ def is_part_set(path: Path) -> bool:
         return False
     from rvq_core.parts import checkpoint_files
 
-    return len(checkpoint_files(path)) > 1
+    try:
+        return len(checkpoint_files(path)) > 1
+    except PermissionError:
+        return False  # who then opens it as one checkpoint is told
 
 
 def open_part_set(options: argparse.Namespace) -> PartSet:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 
 from rvq_core.clips.hierarchy import Hierarchy
 from rvq_core.clips.smplx import JOINT_NAMES
-from rvq_core.errors import ClipError, SettingsError
+from rvq_core.errors import ClipError, SettingsError, some_of
 from rvq_core.limits import SETTINGS, bounded_text
 
 # For each joint the names that bones have in CMU's files (ASF and cgspeed's BVH), Mixamo, MotionBuilder, 3ds Max
@@ -127,8 +127,7 @@ def _check_essential(hierarchy: Hierarchy, where: str, found: Mapping[str, int])
 
 
 def _listed(names: Iterable[str]) -> str:
-    names = [name[:40] for name in names]
-    return ", ".join(names[:80]) + (f" and {len(names) - 80} more" if len(names) > 80 else "")
+    return some_of((name[:40] for name in names), 80)
 
 
 def _by_names(hierarchy: Hierarchy, named: Mapping[str, int]) -> dict[str, int]:

@@ -47,7 +47,8 @@ def _plain_tensor(path: Path) -> tuple[str, Tensor]:
         return key, tensor
     except CheckpointError as error:
         # What is wrong with the file is the same; what was looked for is not a checkpoint.
-        raise ClipError(error.where, expected=error.expected, found=error.found, do="save tensors alone") from error
+        expected = "a tensor that torch.save wrote" if error.expected.startswith("a checkpoint") else error.expected
+        raise ClipError(error.where, expected=expected, found=error.found, do="save tensors alone") from error
 
 
 def _tensor(path: Path, content: object) -> tuple[str, Tensor]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rvq_core.errors import some_of
 from rvq_core.report import Report
 from rvq_core.stats.layer_use import LayerUse, layer_use
 from rvq_core.stats.metrics import CURVES, METRICS
@@ -151,13 +152,13 @@ def shared_clips(subjects: Sequence[Subject]) -> tuple[list[str], list[Refusal]]
         missing = [name for name in baseline.clips if name not in subject.clips]
         more = [name for name in subject.clips if name not in baseline.clips]
         if missing:
-            refused.append(Refusal(subject.name, f"clips {_list(missing)}", "not in this checkpoint's report"))
+            refused.append(Refusal(subject.name, f"clips {some_of(missing)}", "not in this checkpoint's report"))
         if more:
-            refused.append(Refusal(subject.name, f"clips {_list(more)}", f"not in the report of {baseline.name}"))
+            refused.append(Refusal(subject.name, f"clips {some_of(more)}", f"not in the report of {baseline.name}"))
         other = [name for name in shared if name in subject.clips and not _same_length(name, baseline, subject)]
         if other:
             reason = "clips of this name differ in length: not the same motion, or cut by max_frames"
-            refused.append(Refusal(subject.name, f"clips {_list(other)}", reason))
+            refused.append(Refusal(subject.name, f"clips {some_of(other)}", reason))
         shared = [name for name in shared if name in subject.clips and name not in other]
     return shared, refused
 
@@ -225,7 +226,3 @@ def _rates(subject: Subject) -> object:
 
 def _told(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

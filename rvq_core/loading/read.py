@@ -20,12 +20,19 @@ from typing import IO, Any, cast
 import torch
 from safetensors import SafetensorError, safe_open
 
-from rvq_core.errors import CheckpointError, unreadable
+from rvq_core.errors import CheckpointError, some_of, unreadable
 from rvq_core.files import sha256_of
 from rvq_core.limits import TENSORS, refuse_beyond
+from rvq_core.loading.other_kinds import refuse_other_archive, refuse_other_kind
 
 FOLDER_FILES = ("model.safetensors", "model/net_best_fid.tar", "model/latest.tar", "net_best_fid.pth", "net_last.pth")
 """Weights files looked for, in this order, where a folder is given."""
+
+FOLDERS_INSIDE = ("checkpoints", "model")
+"""Folders inside it that are looked into where it holds none itself."""
+
+ENDINGS = (".safetensors", ".pth", ".pt", ".tar", ".ckpt", ".bin")
+"""How the names of weights files end."""
 
 LARGEST_EXPANSION = 4.0
 """How many times its size a checkpoint may unpack to; torch itself stores tensors uncompressed."""
@@ -136,21 +143,29 @@ def _name(path: Path) -> str:
 def _weights_file(path: Path) -> Path:
     if not path.is_dir():
         return path
-    found = [path / name for name in FOLDER_FILES if (path / name).is_file()]
-    if not found:
-        kinds = (".safetensors", ".pth", ".tar", ".ckpt", ".bin", ".pt")
-        found = sorted(file for file in path.iterdir() if file.suffix in kinds and _shown(file))
-        if len(found) != 1:
-            shown = ", ".join(file.name for file in found[:6]) if found else "no weights file"
-            raise CheckpointError(
-                str(path), expected="a folder with one checkpoint", found=shown, do="name the file inside it"
-            )
+    known = next((path / name for name in FOLDER_FILES if (path / name).is_file()), None)
+    if known is not None:
+        return known
+    found = weights_in(path) or weights_inside(path)
+    if len(found) != 1:
+        shown = some_of(file.relative_to(path).as_posix() for file in found) or "no weights file"
+        raise CheckpointError(
+            str(path), expected="a folder with one checkpoint", found=shown, do="name the file inside it"
+        )
     return found[0]
 
 
-def _shown(file: Path) -> bool:
-    """Whether it is a file that somebody finished: what is being written has a hidden name."""
-    return file.is_file() and not file.name.startswith(".")
+def weights_in(folder: Path) -> list[Path]:
+    """Weights files of any name in a folder; what is being written has a hidden one."""
+    return sorted(
+        file for file in folder.iterdir() if file.suffix in ENDINGS and not file.name.startswith(".") and file.is_file()
+    )
+
+
+def weights_inside(folder: Path) -> list[Path]:
+    """Weights files in the ``FOLDERS_INSIDE`` a folder."""
+    inside = [folder / name for name in FOLDERS_INSIDE]
+    return [file for each in inside if each.is_dir() for file in weights_in(each)]
 
 
 def _read_by_kind(file: Path, start: bytes) -> tuple[Mapping[str, Any], dict[str, str]]:
@@ -158,7 +173,7 @@ def _read_by_kind(file: Path, start: bytes) -> tuple[Mapping[str, Any], dict[str
     if not start:
         raise CheckpointError(str(file), expected="a checkpoint file", found="an empty file", do="copy it again")
     if start[8:9] == b"{":
-        return _read_safetensors(file)
+        return _read_safetensors(file, start)
     if start.startswith((b"PK", _LEGACY_MAGIC)):
         _refuse_what_could_harm(file, start)
         return _read_torch(file), {}
@@ -176,10 +191,10 @@ def _read_by_kind(file: Path, start: bytes) -> tuple[Mapping[str, Any], dict[str
         raise CheckpointError(
             str(file), expected="a checkpoint file", found="a Git LFS pointer", do="fetch the file with: git lfs pull"
         )
-    return _read_safetensors(file)
+    return _read_safetensors(file, start)
 
 
-def _read_safetensors(file: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
+def _read_safetensors(file: Path, start: bytes) -> tuple[Mapping[str, Any], dict[str, str]]:
     try:
         with safe_open(file, framework="pt") as opened:
             keys = opened.keys()
@@ -187,6 +202,7 @@ def _read_safetensors(file: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
             tensors = {key: opened.get_tensor(key) for key in keys}
             return tensors, dict(opened.metadata() or {})
     except SafetensorError as error:
+        refuse_other_kind(file, start)
         raise CheckpointError(
             str(file), expected="a .safetensors file or one written by torch.save",
             found=f"a file that is neither ({error})",
@@ -210,6 +226,7 @@ def _refuse_archive(file: Path) -> None:
             entries = archive.infolist()
     except Exception as error:  # zipfile raises what it happens to meet in a damaged archive
         raise _damaged(file, error) from error
+    refuse_other_archive(file, [entry.filename for entry in entries])
     unpacked = sum(entry.file_size for entry in entries)
     if unpacked > LARGEST_EXPANSION * file.stat().st_size + (1 << 20):
         raise CheckpointError(

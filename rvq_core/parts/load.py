@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rvq_core.clips.representations import PART_JOINTS, guess_representation
-from rvq_core.errors import CheckpointError
+from rvq_core.errors import CheckpointError, some_of
 from rvq_core.loading import Checkpoint, load_checkpoint
-from rvq_core.loading.read import FOLDER_FILES
-
-ENDINGS = (".safetensors", ".pth", ".pt", ".tar", ".ckpt", ".bin")
+from rvq_core.loading.read import FOLDER_FILES, weights_in, weights_inside
 
 PARTS: Mapping[str, str] = {
     "upper": "smplx_rot6d_upper",
@@ -75,8 +73,7 @@ def checkpoint_files(folder: Path) -> list[Path]:
     """
     if any((folder / name).is_file() for name in FOLDER_FILES):
         return []
-    files = sorted(path for path in folder.iterdir() if path.suffix in ENDINGS and path.is_file())
-    return files or sorted(path for path in folder.iterdir() if path.is_dir() and _holds_weights(path))
+    return weights_in(folder) or sorted(path for path in folder.iterdir() if path.is_dir() and _holds_weights(path))
 
 
 def parts_named(folder: Path) -> tuple[str, ...]:
@@ -109,6 +106,7 @@ def load_part_set(
     where = ", ".join(map(str, given)) if named else str(paths)
     parts: dict[str, Checkpoint] = {}
     notes: list[str] = []
+    unopened: list[CheckpointError] = []
     for path in given:
         try:
             checkpoint = load_checkpoint(
@@ -118,10 +116,11 @@ def load_part_set(
             if named:
                 raise
             notes.append(f"left aside {path.name}: {error}")
+            unopened.append(error)
             continue
         part = part_of(checkpoint)
         if part is None:
-            notes.append(f"left aside {path.name}: {_columns(checkpoint)} are no part's rotations alone")
+            notes.append(f"left aside {path.name}: no model of one body part ({_columns(checkpoint)})")
         elif part in parts:
             raise CheckpointError(
                 where,
@@ -132,7 +131,7 @@ def load_part_set(
         else:
             parts[part] = checkpoint
     if len(parts) < 2:
-        raise _no_set(where, parts, notes, given)
+        raise _no_set(where, parts, unopened, given)
     name = Path(paths).resolve().name if isinstance(paths, str | Path) else " + ".join(c.name for c in parts.values())
     folder = Path(paths) if isinstance(paths, str | Path) else given[0].parent
     return PartSet(name, folder, {part: parts[part] for part in PARTS if part in parts}, tuple(notes))
@@ -147,20 +146,26 @@ def part_of(checkpoint: Checkpoint) -> str | None:
 
 
 def _holds_weights(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in FOLDER_FILES) or any(
-        path.suffix in ENDINGS for path in folder.iterdir()
-    )
+    known = any((folder / name).is_file() for name in FOLDER_FILES)
+    return known or bool(weights_in(folder) or weights_inside(folder))
 
 
 def _columns(checkpoint: Checkpoint) -> str:
-    return "codebooks alone" if checkpoint.config is None else f"its {checkpoint.config.input_dim} columns"
+    return "codebooks only" if checkpoint.config is None else f"{checkpoint.config.input_dim} columns"
 
 
-def _no_set(where: str, parts: Mapping[str, Checkpoint], notes: list[str], given: list[Path]) -> CheckpointError:
-    found = f"{len(parts)} of {len(given)} files ({', '.join(path.name for path in given[:6])})" if given else "no file"
+def _no_set(
+    where: str, parts: Mapping[str, Checkpoint], unopened: list[CheckpointError], given: list[Path]
+) -> CheckpointError:
+    what = "file" if unopened else "checkpoint"
+    found = f"{len(given)} {what}{'s' * (len(given) > 1)} ({some_of(path.name for path in given)})" if given else "none"
+    if parts:
+        found += f", of which only {next(iter(parts.values())).path.name} is of one body part"
+    if unopened:
+        found += f", of which {len(unopened)} cannot be opened ({unopened[0]})"
     return CheckpointError(
         where,
-        expected="one checkpoint, or those of two or more body parts (78, 180 or 54 columns)",
-        found=f"{found} of a part" + (f"; {notes[0]}" if notes else ""),
-        do="name the one file that is meant, or put the checkpoints of the parts into one folder",
+        expected="one checkpoint, or one for each of two or more body parts",
+        found=found,
+        do="name one of them" if len(given) > 1 else "name the checkpoints of the other parts too",
     )

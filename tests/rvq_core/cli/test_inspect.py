@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 from commands import assert_one_line
 
@@ -23,3 +24,12 @@ class TestInspect:
         code, text, err = run_cli("inspect", tmp_path)
         assert (code, text) == (2, "")
         assert_one_line(err, str(tmp_path), "a folder")
+
+    def test_a_folder_that_may_not_be_listed(self, run_cli, tmp_path, monkeypatch):
+        def refuse(folder):
+            raise PermissionError(13, "Permission denied", str(folder))
+
+        monkeypatch.setattr(Path, "iterdir", refuse)  # root, who may run the tests, is never refused
+        code, text, err = run_cli("inspect", tmp_path)
+        assert (code, text) == (2, "")
+        assert_one_line(err, f"{tmp_path}: expected a readable folder, found Permission denied; check its permissions")

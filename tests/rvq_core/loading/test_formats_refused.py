@@ -18,7 +18,7 @@ from rvq_core.errors import CheckpointError
         (b"", "an empty file"),
         (b"<!DOCTYPE html><html><body>404</body></html>", "web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
-        (b"not a checkpoint at all, just some text that goes on", "neither"),
+        (b"not a checkpoint at all, just some text that goes on", "found a text that begins with"),
         (b"PK\x03\x04" + b"\0" * 100, "damaged"),
     ],
 )

@@ -52,7 +52,29 @@ def test_a_folder_with_several_or_none_names_some(tmp_path: Path):
     for number in range(8):
         saved(tmp_path / f"{number}.pt", {})
         if number:
-            assert refused(tmp_path).found == ", ".join(f"{n}.pt" for n in range(min(number + 1, 6)))
+            more = f" and {number - 5} more" * (number > 5)
+            assert refused(tmp_path).found == ", ".join(f"{n}.pt" for n in range(min(number + 1, 6))) + more
+
+
+@pytest.mark.parametrize("inside", ["checkpoints", "model"])
+def test_a_folder_s_one_checkpoint_may_lie_one_level_down(tmp_path: Path, inside: str):
+    run = tmp_path / "run"
+    file = saved(run / inside / "epoch=99.ckpt", {"a": 1})
+    saved(run / "elsewhere" / "other.ckpt", {})
+    (run / inside / "log.txt").write_text("of no use")
+    raw = read_file(run)
+    assert (raw.path, raw.name) == (file, "run")
+    saved(run / inside / "last.ckpt", {})
+    told = refused(run)
+    assert told.found == f"{inside}/epoch=99.ckpt, {inside}/last.ckpt" and told.do == "name the file inside it"
+    own = saved(run / "mine.pth", {})
+    assert read_file(run).path == own
+
+
+def test_two_folders_inside_with_a_checkpoint_each_are_not_chosen_between(tmp_path: Path):
+    for inside in ("model", "checkpoints"):
+        saved(tmp_path / inside / "a.ckpt", {})
+    assert refused(tmp_path).found == "checkpoints/a.ckpt, model/a.ckpt"
 
 
 @pytest.mark.parametrize(("file", "name"), [("net.pth", "net"), ("net.pth.tar", "net"), ("a.b.pt", "a.b"), ("x", "x")])

@@ -22,7 +22,7 @@ def part_writer(make_checkpoint, place: Path):
         path = make_checkpoint(
             name or part, input_dim=6 * len(NUMBERS[part]), representation=f"smplx_rot6d_{part}", **settings
         )
-        (place / folder).mkdir(exist_ok=True)
+        (place / folder).mkdir(parents=True, exist_ok=True)
         return path.rename(place / folder / path.name)
 
     return write
@@ -62,7 +62,7 @@ class TestLoading:
         assert list(found.parts) == ["upper", "hands", "lower"]
         assert len(found.notes) == 2
         assert "left aside broken.pth: " in found.notes[0]
-        assert found.notes[1] == "left aside whole.safetensors: its 330 columns are no part's rotations alone"
+        assert found.notes[1] == "left aside whole.safetensors: no model of one body part (330 columns)"
 
     def test_folders_with_a_checkpoint_each(self, write_part, tmp_path):
         (tmp_path / "vq").mkdir()
@@ -120,8 +120,39 @@ class TestLoading:
     def test_fewer_than_two_parts_are_none(self, write_part, make_checkpoint):
         folder = write_part("upper").parent
         make_checkpoint("whole").rename(folder / "whole.safetensors")
-        with pytest.raises(CheckpointError, match=r"two or more body parts .*, found 1 of 2 files .*330 columns"):
+        found = (
+            r"found 2 checkpoints \(upper\.saf\S* whole\.saf\S*, of which only upper\.safetensors is of one body part"
+        )
+        with pytest.raises(CheckpointError, match=rf"two or more body parts, {found}; name one of them$"):
             load_part_set(folder)
+        with pytest.raises(
+            CheckpointError, match=r"1 checkpoint \(upper.*; name the checkpoints of the other parts too$"
+        ):
+            load_part_set([folder / "upper.safetensors"])
+
+    def test_checkpoints_of_the_whole_body_are_no_set_and_told_by_name(self, make_checkpoint, tmp_path):
+        (tmp_path / "several").mkdir()
+        for number in range(8):
+            make_checkpoint("whole").rename(tmp_path / f"several/{number}.safetensors")
+        with pytest.raises(CheckpointError) as told:
+            load_part_set(tmp_path / "several")
+        names = ", ".join(f"{number}.safetensors" for number in range(6))
+        assert told.value.found == f"8 checkpoints ({names} and 2 more)"
+        assert told.value.do == "name one of them"
+
+    def test_one_that_cannot_be_opened_is_told(self, make_checkpoint, tmp_path):
+        (tmp_path / "two").mkdir()
+        make_checkpoint("whole").rename(tmp_path / "two/a.safetensors")
+        (tmp_path / "two/b.pth").touch()
+        with pytest.raises(CheckpointError) as told:
+            load_part_set(tmp_path / "two")
+        assert told.value.found.startswith("2 files (a.safetensors, b.pth), of which 1 cannot be opened (")
+        assert "found an empty file" in told.value.found
+
+    def test_folders_of_parts_whose_weights_lie_one_level_down(self, write_part, tmp_path):
+        for part in ("upper", "lower"):
+            write_part(part, f"vq/{part}/checkpoints", "last")
+        assert list(load_part_set(tmp_path / "vq").parts) == ["upper", "lower"]
 
     def test_a_file_that_is_named_must_open(self, folder, tmp_path):
         with pytest.raises(CheckpointError, match=r"gone\.safetensors"):
