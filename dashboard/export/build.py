@@ -16,9 +16,10 @@ import plotly.graph_objects as go
 
 import rvq_core
 from dashboard.export.html import html_report
+from dashboard.export.latex.table import latex
 from dashboard.export.registry import FigureEntry
 from dashboard.export.sources import Source, figures_of, measured_on, name_of, provenance, tables_of
-from dashboard.export.text_table import latex, markdown, text_table
+from dashboard.export.text_table import markdown, text_table
 from dashboard.paper import FORMATS as DRAWN
 from dashboard.paper import PRESETS, figure_files
 from rvq_core.errors import SettingsError
@@ -38,12 +39,16 @@ Files = dict[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What to export: formats, names of figures (None: the main ones), size, and whether titles are drawn."""
+    """What to export: formats, names of figures (None: the main ones), size, and whether titles are drawn.
+
+    ``label`` stands before the names of LaTeX labels, as ``tab:LABEL-layers``, so that several exports fit one paper.
+    """
 
     formats: tuple[str, ...] = FORMATS
     figures: tuple[str, ...] | None = None
     preset: str = "single"
     titles: bool = False
+    label: str = ""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for what there is not."""
@@ -141,7 +146,7 @@ def _table_files(source: Source, choice: Choice) -> Iterator[tuple[str, bytes]]:
         if "md" in choice.formats:
             yield f"{entry.name}.md", markdown(printed).encode()
         if "tex" in choice.formats:
-            yield f"{entry.name}.tex", latex(printed, entry.name).encode()
+            yield f"{entry.name}.tex", latex(printed, "-".join(filter(None, (choice.label, entry.name)))).encode()
 
 
 def _csv(table: pd.DataFrame) -> bytes:

@@ -176,13 +176,13 @@ def _unit(unit: str) -> str:
 
 def _error_columns(comparison: Comparison) -> Sequence[Column]:
     return (
-        Column("metric", "Metric", called=partial(metric_name, canonical=is_canonical(comparison))),
-        Column("unit", "Unit", called=_unit),
-        Column("checkpoint", "Checkpoint"),
+        Column("metric", "Metric", called=partial(metric_name, canonical=is_canonical(comparison)), section=True),
+        Column("unit", "Unit", called=_unit, section=True),
+        Column("checkpoint", "Checkpoint", key=True),
         Column("n_active", "Quantizers", whole=True),
         Column("value", "Error", best="min", among="metric"),
         Column("delta", "Difference", "low", "high"),
-        Column("words", "In words"),
+        Column("words", "In words", in_paper=False),
     )
 
 
@@ -193,12 +193,18 @@ def _layers(comparison: Comparison) -> pd.DataFrame | None:
 
 
 LAYERS = (
-    Column("checkpoint", "Checkpoint"),
-    Column("layer", "Layer", whole=True),
+    Column("checkpoint", "Checkpoint", section=True),
+    Column("layer", "Layer", whole=True, key=True),
     Column("value", "Value"),
     Column("baseline", "Baseline"),
     Column("delta", "Difference", "low", "high"),
-    Column("words", "In words"),
+    Column("words", "In words", in_paper=False),
+)
+
+SETTINGS = (
+    Column("setting", "Setting", key=True),
+    Column("checkpoint", "Checkpoint", across=True),
+    Column("value", "Value"),
 )
 
 
@@ -207,7 +213,7 @@ COMPARISON_TABLES: tuple[TableEntry[Comparison], ...] = (
     TableEntry("perplexity", "Perplexity of each layer", _layers, lambda _: LAYERS),
     TableEntry(
         "config", "Settings that differ", lambda comparison: comparison.tables["config"],
-        lambda _: (Column("setting", "Setting"), Column("checkpoint", "Checkpoint"), Column("value", "Value")),
+        lambda _: SETTINGS,
     ),
 )  # fmt: skip
 """Every table of a comparison."""

@@ -79,10 +79,10 @@ def _full(report: PartsReport) -> pd.DataFrame:
 
 
 ERROR_COLUMNS: Sequence[Column] = (
-    Column("part", "Part"),
-    Column("posed", "Posed"),
-    Column("metric", "Metric"),
-    Column("unit", "Unit"),
+    Column("part", "Part", key=True),
+    Column("posed", "Posed", key=True),
+    Column("metric", "Metric", section=True),
+    Column("unit", "Unit", section=True),
     Column("value", "Error", "low", "high"),
     Column("reference", "Unquantised"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic
@@ -11,7 +12,8 @@ import pandas as pd
 from dashboard import words
 from dashboard.export.registry import Source
 from dashboard.export.text_table import Column
-from dashboard.figures.reconstruction import axis_name
+from dashboard.figures.reconstruction import axis_name, metric_name
+from dashboard.figures.theme import superscript
 from rvq_core.report import Report
 from rvq_core.stats.metrics import UNITS
 
@@ -29,7 +31,7 @@ class TableEntry(Generic[Source]):
 
 
 LAYER_COLUMNS = (
-    Column("layer", "Layer", whole=True),
+    Column("layer", "Layer", whole=True, key=True),
     Column("codes", "Codes", whole=True),
     Column("tokens", "Tokens", whole=True),
     Column("perplexity", "Perplexity", "perplexity_low", "perplexity_high", best="max"),
@@ -38,8 +40,8 @@ LAYER_COLUMNS = (
     Column("duplicates", "Duplicates", whole=True),
     Column("top1_share", "Top code (%)", percent=True),
     Column("residual_energy", "Variance left (%)", percent=True),
-    Column("train_perplexity", "Perplexity, training", best="max"),
-    Column("held_out_perplexity", "Perplexity, held out", best="max"),
+    Column("train_perplexity", "Perplexity, training", best="max", paper="PPL, training", note="PPL: perplexity."),
+    Column("held_out_perplexity", "Perplexity, held out", best="max", paper="PPL, held out", note="PPL: perplexity."),
 )
 
 
@@ -59,15 +61,37 @@ def _error_columns(report: Report) -> list[Column]:
     units = report.overall.drop_duplicates("metric").set_index("metric")["unit"]
     canonical = words.is_canonical(report.clips)
     return [
-        Column("quantizers", "Quantizers"),
+        Column("quantizers", "Quantizers", key=True),
         *(
             Column(
-                metric, axis_name(metric, str(units[metric]), canonical), f"{metric}_low", f"{metric}_high", best="min"
+                metric, axis_name(metric, str(units[metric]), canonical), f"{metric}_low", f"{metric}_high", best="min",
+                paper=_short(metric, str(units[metric])), note=_note(metric, canonical),
             )
             for metric in UNITS
             if metric in units
         ),
-    ]
+    ]  # fmt: skip
+
+
+SHORT = {
+    "velocity_error": "velocity",
+    "acceleration_error": "acceleration",
+    "rotation_error": "rotation",
+    "foot_skating_original": "skating, original",
+}
+"""Metrics in the narrow columns of a paper, whose caption says that they are errors."""
+
+
+def _short(metric: str, unit: str) -> str:
+    name = SHORT.get(metric, metric_name(metric))
+    return name if unit == "1" else f"{name} ({superscript(unit)})"
+
+
+def _note(metric: str, canonical: bool) -> str | None:
+    """What the short name leaves out."""
+    if metric == "feature_mse":
+        return "Feature MSE is of normalised features."
+    return "MPJPE is that of the canonical skeleton." if canonical and metric.startswith("mpjpe") else None
 
 
 def _clips(report: Report) -> pd.DataFrame:
@@ -77,11 +101,11 @@ def _clips(report: Report) -> pd.DataFrame:
 
 def _clip_columns(report: Report) -> list[Column]:
     return [
-        Column("clip", "Clip"),
+        Column("clip", "Clip", key=True),
         Column("frames", "Frames", whole=True),
-        Column("tokens", "Tokens", whole=True),
+        Column("tokens", "Tokens", whole=True, in_paper=False),
         Column("held_out", "In training"),
-        *(Column(column.name, column.heading) for column in _error_columns(report)[1:]),
+        *(dataclasses.replace(each, low=None, high=None, best=None) for each in _error_columns(report)[1:]),
     ]
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
+import unicodedata
 from collections import Counter
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +50,8 @@ def run(options: argparse.Namespace) -> int:
     if options.out is None:
         raise SettingsError("rvq-lens export", expected="--out DIR", found="none", do="say where the files go")
     folders = _folders(options.reports, options.out)
-    choices = [_choice(source, options) for source in sources]
+    labels = _labels(folders) if len(folders) > 1 else [""]
+    choices = [_choice(source, options, label) for source, label in zip(sources, labels, strict=True)]
     for folder in folders:
         KIND.refuse_unwritable(folder)
     for source, more, choice, folder in zip(sources, further, choices, folders, strict=True):
@@ -72,7 +76,17 @@ def _folders(reports: list[Path], out: Path) -> list[Path]:
     return [out / name for name in names]
 
 
-def _choice(source: Source, options: argparse.Namespace) -> Choice:
+def _labels(folders: list[Path]) -> list[str]:
+    """What tells the LaTeX labels of several exports apart: the folders' names in letters, digits and hyphens."""
+    labels: list[str] = []
+    for folder in folders:
+        plain = unicodedata.normalize("NFKD", folder.name).encode("ascii", "ignore").decode()
+        name = re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-") or "report"
+        labels.append(next(each for n in count(1) if (each := name if n == 1 else f"{name}-{n}") not in labels))
+    return labels
+
+
+def _choice(source: Source, options: argparse.Namespace, label: str) -> Choice:
     from dashboard.export.build import FORMATS, Choice
     from dashboard.export.sources import figures_of
 
@@ -82,7 +96,7 @@ def _choice(source: Source, options: argparse.Namespace) -> Choice:
     elif figures is not None:
         figures_of(source, figures)  # a wrong name is told before the first export is written
     formats = FORMATS if options.formats is None else _listed(options.formats)
-    return Choice(formats, figures, options.preset, options.titles)
+    return Choice(formats, figures, options.preset, options.titles, label)
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ import reports
 
 from dashboard.export.build import Choice, export_files
 from dashboard.export.comparisons import comparison_figures
+from dashboard.export.latex.table import latex
 from dashboard.export.sources import figures_of, read_source, tables_of
-from dashboard.export.text_table import latex, text_table
+from dashboard.export.text_table import text_table
 from dashboard.paper.draw import draw
 from dashboard.paper.style import PRESETS, drawing
 from rvq_core.compare import Comparison, compare
@@ -115,7 +116,15 @@ def test_the_table_of_errors_holds_the_baseline_and_marks_the_best_of_each_metri
     assert [row[at] for row in text.best] == (table["value"] == table["value"].min()).tolist()
     assert text.cells[0][text.headings.index("In words")] == "baseline"
     assert text.cells[0][text.headings.index("Metric")] == "feature MSE"
-    assert "$-$" in latex(text, "errors")
+    written = latex(text, "errors")
+    assert "$-$" in written and r"\emph{feature MSE}" in written
+
+
+def test_in_latex_settings_that_differ_have_a_column_a_checkpoint(sweep):
+    ((entry, table),) = [each for each in tables_of(sweep) if each[0].name == "config"]
+    lines = latex(text_table(table, entry.columns(sweep), "c"), "config").splitlines()
+    assert r"Setting & k8 & k16 & k32 \\" in lines
+    assert r"nb\_code & 8 & 16 & 32 \\" in lines
 
 
 def test_names_are_unique(comparison):

@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 import pytest
+from latex_pages import CLASSES, complaints, log_of
 
 from dashboard.export.build import Choice, export_files
 from dashboard.export.parts import parts_figures
@@ -67,3 +68,10 @@ def test_a_folder_is_exported_with_all_its_checkpoints(report, tmp_path):
     assert f"{frames} frames" in manifest["figures"][0]["caption"]
     for verdict in report.manifest["verdicts"]:
         assert f"</span> {verdict['part']}: <b>" in page
+
+
+@pytest.mark.parametrize("options", CLASSES)
+def test_its_tables_fit_a_page_of_article(report, options, tmp_path):
+    files = export_files(report, Choice(("tex",), ()), "x")
+    texts = [content.decode() for name, content in files.items() if name.endswith(".tex")]
+    assert complaints(log_of("Text.\n\n" + "\n".join(texts), tmp_path, options)) == []

@@ -1,15 +1,10 @@
-import os
-import re
-import shutil
-import subprocess
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from dashboard.export.digits import decimals, with_interval
 from dashboard.export.tables import REPORT_TABLES
-from dashboard.export.text_table import Column, latex, markdown, text_table
+from dashboard.export.text_table import Column, markdown, text_table
 
 COLUMNS = (
     Column("name", "Name"),
@@ -74,37 +69,13 @@ def test_columns_that_hold_nothing_are_left_out(table):
 
 
 def test_names_are_escaped(table):
-    text = latex(text_table(table, COLUMNS, r"100 % of \input{x}, 走 and é"), "t")
-    assert r"50 \% \& more" in text
-    assert r"a\_b" in text
-    assert r"mm/s\textsuperscript{2}" in text
-    assert r"\textbackslash{}input\{x\}, ? and e" in text
     assert r"a\_b" in markdown(text_table(table, COLUMNS, "c"))
 
 
 @pytest.mark.parametrize("entry", REPORT_TABLES, ids=lambda entry: entry.name)
-def test_tables_of_a_report_compile(report, entry, tmp_path):
-    names = ["a_b", "50 % & more", "$x^2$ {~}", "#1 \\end", "走る", '"q" <b> |']
-    report = report.__class__(**{name: getattr(report, name) for name in report.__dataclass_fields__})
-    report.clips["clip"] = names[: len(report.clips)]
-    table = entry.table(report)
-    text = latex(text_table(table, entry.columns(report), entry.title, references=entry.references), entry.name)
-    assert len(re.findall(r"\\\\$", text, re.MULTILINE)) == len(table) + 1
-    compile_latex(text, tmp_path)
-
-
-def compile_latex(text: str, folder) -> None:
-    """Run pdflatex; where it is required (RVQ_LENS_REQUIRE_LATEX=1) its absence is a failure."""
-    if shutil.which("pdflatex") is None:
-        if os.environ.get("RVQ_LENS_REQUIRE_LATEX") == "1":
-            pytest.fail("RVQ_LENS_REQUIRE_LATEX=1, and pdflatex is not installed")
-        pytest.skip("pdflatex is not installed")
-    head = "\\documentclass{article}\n\\usepackage[landscape,margin=1cm]{geometry}\n\\usepackage{booktabs}\n"
-    (folder / "t.tex").write_text(f"{head}\\begin{{document}}\n{text}\\end{{document}}\n")
-    line = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
-    assert done.returncode == 0, done.stdout[-1500:]
-    assert "Overfull \\hbox" not in done.stdout
-    if shutil.which("pdftotext"):
-        subprocess.run(["pdftotext", "-layout", "t.pdf"], cwd=folder, check=True)
-        assert text.count("Quantizers") <= (folder / "t.txt").read_text().count("Quantizers")
+def test_markdown_has_every_column_of_the_report(report, entry):
+    table, columns = entry.table(report), entry.columns(report)
+    heading = markdown(text_table(table, columns, entry.title, references=entry.references)).splitlines()[0]
+    shown = [column for column in columns if column.name in table and table[column.name].notna().any()]
+    assert heading.count(" |") == len(shown)
+    assert all(column.heading.split(" (")[0] in heading for column in shown)

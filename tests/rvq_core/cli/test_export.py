@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,17 @@ def test_several_reports_go_into_folders_of_their_names(run_cli, saved, tmp_path
     for path in (tmp_path / "alone").rglob("*.csv"):
         assert path.read_bytes() == (tmp_path / "out/report" / path.relative_to(tmp_path / "alone")).read_bytes()
     assert run_cli("export", *reports, "--out", tmp_path / "out", *chosen)[0] == 0  # in the place of the earlier ones
+
+
+def test_latex_labels_of_several_reports_differ(run_cli, saved, tmp_path):
+    folders = [shutil.copytree(saved, tmp_path / name) for name in ("run_1 (é)", "run-1-e", "走")]
+    chosen = ("--formats", "tex", "--figures", "")
+    assert run_cli("export", *folders, "--out", tmp_path / "out", *chosen)[0] == 0
+    assert run_cli("export", saved, "--out", tmp_path / "alone", *chosen)[0] == 0
+    texts = [path.read_text() for path in (tmp_path / "out").rglob("layers.tex")]
+    labels = sorted(re.search(r"\\label\{(.*)\}", text)[1] for text in texts)
+    assert labels == ["tab:report-layers", "tab:run-1-e-2-layers", "tab:run-1-e-layers"]
+    assert r"\label{tab:layers}" in (tmp_path / "alone/tables/layers.tex").read_text()
 
 
 def test_nothing_is_written_where_one_of_several_cannot_be(run_cli, saved, tmp_path):
