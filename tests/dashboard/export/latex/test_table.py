@@ -74,6 +74,20 @@ def test_a_table_of_many_rows_and_columns_fits_article_in_parts(options, tmp_pat
     assert complaints(log_of(f"Text.\n\n{text}", tmp_path, options)) == []
 
 
+@pytest.mark.parametrize("options", CLASSES)
+def test_no_table_is_higher_than_a_page(options, tmp_path):
+    columns = [Column("name", "Name", key=True), Column("value", "Value of it (mm)")]
+    tables = [
+        text_table(
+            pd.DataFrame({"name": [f"n{at}" for at in range(rows)], "value": 1.5 + np.arange(rows)}), columns, text
+        )
+        for rows in range(34, 58)
+        for text in ("Short.", "A caption that takes many lines in a column. " * 6)
+    ]
+    body = "".join(latex(table, f"t{number}") + "\\clearpage\n" for number, table in enumerate(tables))
+    assert complaints(log_of(body, tmp_path, options)) == []
+
+
 def test_every_number_of_the_columns_shown_is_there():
     table = many(50)
     text = latex(table, "t")
