@@ -132,16 +132,23 @@ def _second(codes: pd.DataFrame, name: str, colour: str, others: int) -> Points:
     return drawn.update(text=told, hovertemplate=hover("%{text}"))
 
 
+def _reach(codes: NDArray[np.float64], vectors: NDArray[np.float64]) -> tuple[float, float]:
+    """From where to where an axis shows the vectors: all of them, but no further than half the codes' span beyond."""
+    low, high = float(codes.min()), float(codes.max())
+    span = (high - low) or 1.0
+    beyond = np.array([low - vectors.min(), vectors.max() - high]) + 0.05 * span  # room to fade out in
+    before, after = np.clip(beyond, 0.15 * span, 0.5 * span)
+    return low - float(before), high + float(after)
+
+
 def _density(vectors: NDArray[np.float64], points: pd.DataFrame) -> go.Contour:
-    """Where the vectors lie, as far as the codes reach: the smallest areas that hold 99, 90, 75 and 50 % of them.
+    """Where the vectors lie: the smallest areas that hold 99, 90, 75 and 50 % of them, as far as _reach tells.
 
     By shares, not by height: deep layers crowd at the origin, and what is a hundredth as high is most of layer 1.
     """
     from scipy.ndimage import gaussian_filter  # here: exports draw maps without it, and it takes long to import
 
-    spans = [(points[axis].min(), points[axis].max()) for axis in ("x", "y")]
-    pads = [0.15 * (high - low) or 1.0 for low, high in spans]
-    limits = [(low - pad, high + pad) for (low, high), pad in zip(spans, pads, strict=True)]
+    limits = [_reach(points[axis].to_numpy(), vectors[:, number]) for number, axis in enumerate(("x", "y"))]
     counts, x_edges, y_edges = np.histogram2d(vectors[:, 0], vectors[:, 1], bins=DENSITY_CELLS, range=limits)
     smooth = gaussian_filter(counts, 1.5).T
     count = len(DENSITY_SHARES)

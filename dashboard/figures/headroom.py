@@ -32,7 +32,7 @@ def headroom_figure(table: pd.DataFrame) -> go.Figure:
                 ),
             )
         )  # fmt: skip
-    laid_out(figure, x="share of the greedy error taken off", y="metric", height=360)
+    laid_out(figure, x="share of the error taken off", y="metric", height=360)
     figure.update_xaxes(tickformat=".0%")
     figure.update_yaxes(tickmode="linear", autorange="reversed")
     return figure

@@ -88,9 +88,14 @@ def unseen_codes(facts: Facts) -> Iterator[Finding]:
             "threshold" if facts.follows_by_ema else REVIVE_BY_GRADIENT)
             + "; else halve the codebook size and compare the reconstruction.",
             caveat=f"Unseen in {worst.tokens:,} tokens is not proof: a code's true share may be up to "
-            f"{min(1.0, 3 / worst.tokens):.2g}." + ("" if worst.stored else " " + ALIKE)
+            f"{_percent(3 / worst.tokens)}." + ("" if worst.stored else " " + ALIKE)
             + (" " + SHARED if facts.config.get("shared_codebook") else ""),
         )  # fmt: skip
+
+
+def _percent(share: float) -> str:
+    """Two digits of a share, however small."""
+    return f"{np.format_float_positional(100 * min(1.0, share), precision=2, fractional=False, trim='-')} %"
 
 
 def _judges(use: LayerUse, facts: Facts) -> bool:

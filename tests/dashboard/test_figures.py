@@ -313,6 +313,19 @@ def test_the_density_lies_under_the_codes_where_the_vectors_are(make_codes):
     assert codebook_map(points, behind=vectors + 1e6).data[0].z.max() == 0  # all of it out of sight
 
 
+def test_the_density_shows_all_vectors_but_no_more_than_half_beyond_the_codes(make_codes):
+    points = map_points(make_codes(2, 30))
+    points = points.assign(x=np.linspace(0, 1, len(points)), y=np.linspace(0, 1, len(points)))
+    rng = np.random.default_rng(0)
+    near = np.column_stack([rng.uniform(-0.3, 1, 500), rng.uniform(0.2, 0.8, 500)])
+    density = codebook_map(points, behind=near).data[0]
+    assert density.x.min() < near[:, 0].min() - 0.03
+    assert density.z[:, 0].max() < 1, "an area is cut at the edge"
+    assert density.y.min() == pytest.approx(-0.15, abs=0.02)
+    far = codebook_map(points, behind=np.vstack([near, [[-90.0, 0.5]]])).data[0]
+    assert far.x.min() == pytest.approx(-0.5, abs=0.02)
+
+
 def test_the_areas_of_the_density_hold_what_the_legend_says(make_codes):
     """A crowd in one place and a tenth as much widely strewn: both are seen."""
     points = map_points(make_codes(2, 30))

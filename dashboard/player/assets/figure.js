@@ -203,8 +203,18 @@ function labelPlace(context, place, theme) {
     context.fillStyle = theme.text;
     const text = label.join(", ");
     const fits = context.measureText(text).width < place.width - 36;
-    context.fillText(fits ? text : label[0], x + 17, y, place.width - 36);
+    context.fillText(fits ? text : shortened(context, label[0], place.width - 36), x + 17, y);
   });
+}
+
+// The text, or its beginning and end: the end tells the moment, the beginning the clip.
+function shortened(context, text, width) {
+  const fits = (some) => context.measureText(some).width <= width;
+  if (fits(text)) return text;
+  const end = text.match(/ at \S+ s$/)?.[0] ?? "";
+  let kept = text.length - end.length;
+  while (kept > 1 && !fits(`${text.slice(0, kept)}…${end}`)) kept -= 1;
+  return `${text.slice(0, kept)}…${end}`;
 }
 
 function depthName(depth, layers) {

@@ -74,7 +74,7 @@ class TestUnseenCodes:
         found = rules(make_report(clips(K), K, train=counts(10)))["unseen_codes"]
         assert (found["severity"], found["layers"], found["value"]) == ("severe", [1], pytest.approx(22 / K))
         assert "22 of 32 in layer 1 were never chosen" in found["finding"]
-        assert "0.0003" in found["caveat"]
+        assert "0.03 %" in found["caveat"]
 
     def test_some_unseen_is_a_warning_and_few_are_nothing(self):
         assert rules(make_report(clips(K), K, train=counts(20)))["unseen_codes"]["severity"] == "warning"
