@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 import rvq_core
+from rvq_core.counted import counted
 from rvq_core.errors import SettingsError
 from rvq_core.report import Report
 from rvq_core.stats.metrics import UNITS
@@ -194,7 +195,7 @@ def _usage_checks(facts: Facts, limits: Limits) -> Iterator[Check]:
 
 def _error_checks(report: Report, limits: Limits) -> Iterator[Check]:
     overall = report.overall
-    clips = f"{report.manifest['clips']['count']} clips"
+    clips = counted(report.manifest["clips"]["count"], "clip")
     full = overall[overall["n_active"] == overall["n_active"].max()].set_index("metric")["value"].dropna()
     for metric in UNITS:
         limit = getattr(limits, f"max_{metric}", None)

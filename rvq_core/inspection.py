@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from rvq_core.counted import plural
+from rvq_core.given import refuse_no_checkpoint
 from rvq_core.loading.checkpoint import Checkpoint
 from rvq_core.stats import geometry
 from rvq_core.stats.usage import perplexity
@@ -16,6 +18,7 @@ _LONG = ("code_counts", "code_resets", "history")
 
 def inspect(checkpoint: Checkpoint) -> dict[str, Any]:
     """Facts of a checkpoint, ready for JSON; what the file does not hold is None."""
+    refuse_no_checkpoint(checkpoint)
     quantizer, config = checkpoint.quantizer, checkpoint.config
     training = {key: value for key, value in checkpoint.training.items() if key not in _LONG}
     return {
@@ -51,7 +54,7 @@ def describe(facts: dict[str, Any]) -> str:
         f"  quantizers       {facts['num_quantizers']} x {facts['nb_code']} codes x {facts['code_dim']} dimensions"
         + (", one shared codebook" if facts["shared_codebook"] else ""),
         f"  motion           {_or_unknown(facts['input_dim'])} features ({_or_unknown(facts['representation'])}), "
-        f"{_or_unknown(facts['fps'])} fps, {_or_unknown(facts['stride'])} frames a token",
+        f"{_or_unknown(facts['fps'])} fps, {_or_unknown(facts['stride'])} {plural('frame', facts['stride'])} a token",
         f"  mean and std     {'known' if facts['normalizer'] else 'not in this checkpoint'}",
         f"  EMA counts       {'in the file' if facts['ema_counts'] else 'not in this checkpoint'}",
         "",

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rvq_core.errors import ReportError, RVQLensError
+from rvq_core.counted import counted
+from rvq_core.errors import ReportError, RVQLensError, unreadable
 from rvq_core.folders import FolderKind, files_in, written_folder
 from rvq_core.limits import SETTINGS, bounded_text, refuse_unpacking, unpacked_size
 from rvq_core.report_shape import COLUMNS, REPORT, check_manifest, check_table, check_whole
@@ -25,6 +26,9 @@ from rvq_core.stats.reconstruction import overall
 
 SCHEMA = 1
 """Version of the folder's layout and columns."""
+
+COMPARISONS = "comparison-"
+"""How the schemas of comparisons begin, which are folders of the same make."""
 
 WRITTEN_BY = "rvq-lens analyze"
 
@@ -97,7 +101,9 @@ class Report:
     def __repr__(self) -> str:
         """One line: what was measured, on what."""
         checkpoint, clips = self.manifest["checkpoint"], self.manifest["clips"]
-        return f"Report({checkpoint['name']!r}, {len(self.layers)} layers, {clips['count']} clips)"
+        return (
+            f"Report({checkpoint['name']!r}, {counted(len(self.layers), 'layer')}, {counted(clips['count'], 'clip')})"
+        )
 
     def json(self) -> str:
         """The content of report.json."""
@@ -144,15 +150,34 @@ def read_manifest(source: Path, schema: object, by: str) -> dict[str, Any]:
     path = source / MANIFEST
     try:
         manifest = json.loads(bounded_text(path, SETTINGS, ReportError))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
+        there = "no such file in it" if source.is_dir() else "no folder" if source.exists() else "nothing there"
+        raise ReportError(
+            str(source), expected=f"a folder with {_kind(schema)} ({MANIFEST})", found=there,
+            do=f"name a folder that {by} wrote",
+        ) from error  # fmt: skip
+    except OSError as error:
+        raise unreadable(path, error, ReportError) from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ReportError(
             str(path), expected="the manifest of a report", found=str(error) or type(error).__name__,
             do=f"name a folder that {by} wrote",
         ) from error  # fmt: skip
     found = cast(dict[str, Any], manifest).get("schema") if isinstance(manifest, dict) else None
+    if _kind(found) not in (None, _kind(schema)):
+        raise ReportError(
+            str(source), expected=str(_kind(schema)), found=str(_kind(found)), do=f"name a folder that {by} wrote"
+        )
     if found != schema:
         raise ReportError(f"{path}: schema", expected=str(schema), found=repr(found), do=f"run {by} again")
     return cast(dict[str, Any], manifest)
+
+
+def _kind(schema: object) -> str | None:
+    """What a folder of this schema is, of whichever version; None where it is none of ours."""
+    if isinstance(schema, str) and schema.startswith(COMPARISONS):
+        return "a comparison of several checkpoints"
+    return "the report of an analysis" if isinstance(schema, int) else None
 
 
 def _refuse_set(source: Path, manifest: dict[str, Any]) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from rvq_core.counted import counted, plural
+
 if TYPE_CHECKING:
     from rvq_core.compare import Comparison
     from rvq_core.report import Report
@@ -24,9 +26,10 @@ def report_html(report: Report) -> str:
     """A report as HTML that needs no script; all its texts are escaped."""
     checkpoint, clips = report.manifest["checkpoint"], report.manifest["clips"]
     tokens = int(report.layers["tokens"].iloc[0])
+    measured = f"{tokens:,} {plural('token', tokens)} a layer of {counted(clips['count'], 'clip')}"
     parts = [
         f"<h4>{escape(str(checkpoint['name']))} ({escape(str(checkpoint['format']))})</h4>",
-        f"<p>Measured on {tokens:,} tokens a layer of {clips['count']} clips ({clips['seconds']:,.1f} s).</p>",
+        f"<p>Measured on {measured} ({clips['seconds']:,.1f} s).</p>",
         *(f"<p>{escape(text)}</p>" for text in report.manifest["warnings"]),
     ]
     if report.manifest["verdicts"]:
@@ -49,7 +52,7 @@ def comparison_html(comparison: Comparison) -> str:
     told = [*comparison.manifest["summary"], *refused, *comparison.manifest["warnings"]]
     parts = [
         f"<h4>{escape(', '.join(comparison.names[1:]))} against {escape(comparison.baseline)}</h4>",
-        f"<p>Measured on the same {clips['count']} clips ({clips['seconds']:,.1f} s).</p>",
+        f"<p>Measured on the same {counted(clips['count'], 'clip')} ({clips['seconds']:,.1f} s).</p>",
         f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in told)}</ul>",
     ]
     metrics, layers = comparison.tables["metrics"], comparison.tables["layers"]

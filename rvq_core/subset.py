@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from rvq_core.counted import counted
 from rvq_core.errors import SettingsError
 
 
@@ -73,4 +74,4 @@ def subset_notes(what: str, given: Sequence[Long], measured: Sequence[Long]) -> 
     frames, of = (sum(clip.frames for clip in clips) for clips in (measured, given))
     if frames == of:
         return []
-    return [f"{what} measured: {frames} of {of} frames, {len(measured)} of {len(given)} clips."]
+    return [f"{what} measured: {frames} of {counted(of, 'frame')}, {len(measured)} of {counted(len(given), 'clip')}."]

@@ -24,6 +24,7 @@ from rvq_core.cli.shared import (
     rows,
     tell_all_left_out,
 )
+from rvq_core.counted import counted
 from rvq_core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -178,8 +179,9 @@ def _summary(report: Report, out: Path | None) -> str:
     """A few lines for the terminal: what was measured, a row a layer, the error at full depth."""
     clips, checkpoint = report.manifest["clips"], report.manifest["checkpoint"]
     lines = [
-        f"{checkpoint['name']} ({checkpoint['format']}) on {clips['count']} clips, {clips['frames']} frames, "
-        f"{clips['seconds']:.1f} s, {int(report.layers['tokens'].iloc[0])} tokens a layer",
+        f"{checkpoint['name']} ({checkpoint['format']}) on {counted(clips['count'], 'clip')}, "
+        f"{counted(clips['frames'], 'frame')}, {clips['seconds']:.1f} s, "
+        f"{counted(int(report.layers['tokens'].iloc[0]), 'token')} a layer",
         "",
         "layer   codes  unseen  perplexity  (95 %)             residual energy",
     ]
@@ -223,7 +225,7 @@ def _split_lines(report: Report) -> list[str]:
     split = errors_by_split(report.clips, report.clip_errors)
     told = split[split["metric"].isin(["mpjpe", "feature_mse"])].sort_values("held_out", ascending=False, kind="stable")
     return [
-        f"  {row['metric']} of the {row['clips']} {'held-out' if row['held_out'] else 'training'} clips: "
+        f"  {row['metric']} of the {counted(row['clips'], 'held-out clip' if row['held_out'] else 'training clip')}: "
         f"{row['value']:.4g}{' mm' if row['metric'] == 'mpjpe' else ''}"
         for row in rows(told)
     ]
@@ -242,7 +244,7 @@ def _group_lines(report: Report) -> list[str]:
         first = usage.iloc[0]
         error = f", {metric} {errors[group]:.4g}{unit}" if group in errors else ""
         lines.append(
-            f"  group {group}: {first['clips']} clips, {first['tokens']} tokens{error}; "
+            f"  group {group}: {counted(first['clips'], 'clip')}, {counted(first['tokens'], 'token')}{error}; "
             f"layer 1 perplexity {first['perplexity']:.1f}, {first['only_here']} codes of its own"
         )
     return lines

@@ -31,7 +31,10 @@ def clip_lines(clips: pd.DataFrame) -> list[str]:
 
 
 def _error(value: float | None, unit: str) -> str:
-    return f"{'' if value is None or value != value else f'{value:.3g}{unit}':>11}"
+    """The error in eleven characters, of which the first is a space; whole numbers where three digits are too few."""
+    if value is None or value != value:
+        return " " * 11
+    return f" {f'{value:,.0f}' if abs(value) >= 1000 else f'{value:.3g}'}{unit}".rjust(11)
 
 
 def _mark(held_out: object) -> str:

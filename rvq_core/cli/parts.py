@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rvq_core.cli.clip_lines import clip_lines
 from rvq_core.cli.shared import rows
+from rvq_core.counted import counted
 from rvq_core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def parts_summary(report: PartsReport, out: Path | None) -> str:
     parts = ", ".join(f"{part} ({told['name']})" for part, told in report.manifest["parts"].items())
     lines = [
         f"{report.manifest['set']['name']}: {parts}",
-        f"{clips['count']} clips, {clips['frames']} frames, {clips['seconds']:.1f} s",
+        f"{counted(clips['count'], 'clip')}, {counted(clips['frames'], 'frame')}, {clips['seconds']:.1f} s",
         "",
         *clip_lines(report.clips),
         "",

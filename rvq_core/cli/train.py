@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,12 +84,31 @@ def _tell(clips: ClipSet, fps: float) -> None:
 
 def _settings_from_flags(options: argparse.Namespace) -> dict[str, Any]:
     values = dict(_assignment(text) for text in options.set)
+    _refuse_misspelt(values)
     for name in ("part", "iterations", "seed"):
         if getattr(options, name) is not None:
             values[name] = getattr(options, name)
     if options.held_out is not None:
         values["held_out"] = _names(options.held_out)
     return values
+
+
+def _refuse_misspelt(names: Iterable[str]) -> None:
+    """Raise SettingsError for a name that is near those of settings; of any other all of them are told later."""
+    from dataclasses import fields
+    from difflib import get_close_matches
+
+    from rvq_core.autoencoder import RVQVAEConfig
+    from rvq_core.training import TrainSettings
+
+    known = sorted({field.name for kind in (TrainSettings, RVQVAEConfig) for field in fields(kind)})
+    for name in names:
+        near = [] if name in known else get_close_matches(name.lower().replace("-", "_"), known)
+        if near:
+            raise SettingsError(
+                f"--set {name}", expected=f"a setting, such as {' or '.join(near)}", found=repr(name),
+                do=f"correct the name: --set {near[0]}=VALUE",
+            )  # fmt: skip
 
 
 def _names(text: str) -> list[str]:

@@ -21,6 +21,7 @@ from rvq_core.clips.pt import read_pt
 from rvq_core.clips.representations import get_representation
 from rvq_core.clips.shelf import Shelf
 from rvq_core.clips.split import choose, missing_note, read_split
+from rvq_core.counted import counted
 from rvq_core.errors import ClipError, unreadable
 from rvq_core.files import leads_into
 
@@ -295,7 +296,7 @@ def nothing_read(given: list[Path], left_out: list[LeftOut]) -> ClipError:
         return ClipError(
             where,
             expected="at least one readable clip",
-            found=f"{len(left_out)} file{'s' * (len(left_out) > 1)} and none readable",
+            found=f"{counted(len(left_out), 'file')} and none readable",
             do=f"the first says: {left_out[0].reason}",
         )
     found = "no path" if not given else "none in this folder" if len(given) == 1 else "none in these folders"

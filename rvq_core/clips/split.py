@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from rvq_core.counted import counted
 from rvq_core.errors import ClipError
 from rvq_core.limits import SETTINGS, bounded_text
 
@@ -62,8 +63,8 @@ def choose(files: Iterable[Path], split: Split) -> Chosen:
         raise ClipError(
             str(split.path),
             expected="names of the given motion files, one a line",
-            found=f"{len(wanted)} names ({', '.join(split.names[:3])}{', ...' if len(wanted) > 3 else ''}), "
-            f"none of which one of the {looked_at} files has",
+            found=f"{counted(len(wanted), 'name')} ({', '.join(split.names[:3])}{', ...' if len(wanted) > 3 else ''}), "
+            f"none of which names any of the files ({counted(looked_at, 'file')})",
             do="give the folder that these clips are in, or another split file",
         )
     return Chosen(kept, [name for key, name in wanted.items() if key not in met])
@@ -72,7 +73,9 @@ def choose(files: Iterable[Path], split: Split) -> Chosen:
 def missing_note(split: Split, missing: list[str]) -> str:
     """What to say of names that no file has."""
     shown = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
-    return f"{len(missing)} of the {len(split.names)} names in {split.path.name} have no motion file: {shown}"
+    names = counted(len(split.names), "name")
+    verb = "has" if len(missing) == 1 else "have"
+    return f"{len(missing)} of the {names} in {split.path.name} {verb} no motion file: {shown}"
 
 
 def _names_of(file: Path, depth: int) -> set[str]:

@@ -22,10 +22,10 @@ from rvq_core.compare.tables import (
 from rvq_core.folders import written_folder
 
 # The same steps as for a report, so that both are replaced and refused alike.
-from rvq_core.report import KIND, MANIFEST, read_manifest, read_table, write_table
+from rvq_core.report import COMPARISONS, KIND, MANIFEST, read_manifest, read_table, write_table
 from rvq_core.report_shape import COMPARISON, check_manifest, columns_of
 
-SCHEMA = "comparison-1"
+SCHEMA = f"{COMPARISONS}1"
 """Version of the folder's layout and columns; its name keeps it from being read as a report."""
 
 WRITTEN_BY = "rvq-lens compare"

@@ -27,7 +27,9 @@ from rvq_core.compare.tables import (
     metrics_table,
     usage_table,
 )
+from rvq_core.counted import counted
 from rvq_core.errors import SettingsError
+from rvq_core.given import refuse_no_checkpoint
 from rvq_core.loading.checkpoint import Checkpoint
 from rvq_core.report import Report
 from rvq_core.stats.metrics import CURVES
@@ -62,6 +64,9 @@ def compare(
         )
     if seed < 0:
         raise SettingsError("seed", expected="an integer >= 0", found=str(seed), do="choose another")
+    for one in subjects:
+        if not isinstance(one, Report):
+            refuse_no_checkpoint(one)
     reports = [
         one
         if isinstance(one, Report)
@@ -104,7 +109,7 @@ def _tables(
         "usage": [usage_table(baseline, clips)],
     }
     refused: list[Refusal] = []
-    notes = [f"Compared on {len(clips)} clip{'s' * (len(clips) != 1)}, baseline {baseline.name}.", *_sizes(subjects)]
+    notes = [f"Compared on {counted(len(clips), 'clip')}, baseline {baseline.name}.", *_sizes(subjects)]
     unmatched = None if codes else no_matching()
     for subject in subjects[1:]:
         metrics, not_comparable = comparable_metrics(subject, baseline)

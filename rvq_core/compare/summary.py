@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from rvq_core.compare.subjects import Subject
+from rvq_core.counted import counted
 from rvq_core.verdicts.facts import JUDGED_BY
 
 RECORDED = ("metrics", "layers", "equal_rate", "config")
@@ -45,7 +46,7 @@ def _sentence(metrics: pd.DataFrame, subject: Subject, baseline: Subject) -> str
     interval = "" if row["low"] is None else f" ({row['low']:+.3g} to {row['high']:+.3g})"
     return (
         f"{subject.name}: {row['words']}. {metric} {row['value']:.4g}{unit} against {row['baseline']:.4g}{unit}, "
-        f"{row['delta']:+.3g}{unit}{interval}, on {row['clips']} clips."
+        f"{row['delta']:+.3g}{unit}{interval}, on {counted(row['clips'], 'clip')}."
     )
 
 

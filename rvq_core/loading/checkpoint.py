@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rvq_core.autoencoder import RVQVAEConfig
+from rvq_core.counted import counted
 from rvq_core.errors import CheckpointError
 from rvq_core.quantizer import ResidualVQ
 
@@ -136,7 +137,7 @@ class Checkpoint:
         for corpus, clips in (("train", "train_clips"), ("held_out", "held_out_clips")):
             if corpus in self.training.get("code_counts", {}):
                 mirrored = corpus == "train" and self.training.get("mirrored")
-                count = f"{len(self.training.get(clips, ()))} clips"
+                count = counted(len(self.training.get(clips, ())), "clip")
                 described[corpus] = f"{count}{' and their mirror images' if mirrored else ''}{views}"
         return described
 

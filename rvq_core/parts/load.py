@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rvq_core.clips.representations import PART_JOINTS, guess_representation
+from rvq_core.counted import counted
 from rvq_core.errors import CheckpointError, some_of
 from rvq_core.loading import Checkpoint, load_checkpoint
 from rvq_core.loading.read import FOLDER_FILES, weights_in, weights_inside
@@ -158,7 +159,7 @@ def _no_set(
     where: str, parts: Mapping[str, Checkpoint], unopened: list[CheckpointError], given: list[Path]
 ) -> CheckpointError:
     what = "file" if unopened else "checkpoint"
-    found = f"{len(given)} {what}{'s' * (len(given) > 1)} ({some_of(path.name for path in given)})" if given else "none"
+    found = f"{counted(len(given), what)} ({some_of(path.name for path in given)})" if given else "none"
     if parts:
         found += f", of which only {next(iter(parts.values())).path.name} is of one body part"
     if unopened:

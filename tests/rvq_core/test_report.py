@@ -13,6 +13,7 @@ import torch
 
 from rvq_core import Report, analyze, folders, load_checkpoint
 from rvq_core import report as report_module
+from rvq_core.compare.comparison import SCHEMA as COMPARISON_SCHEMA
 from rvq_core.errors import ReportError
 from rvq_core.report import KIND, TABLES
 
@@ -350,8 +351,33 @@ def test_a_manifest_of_another_schema_is_refused(report, tmp_path, manifest):
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(ReportError, match="name a folder that rvq-lens analyze wrote"):
-        Report.load(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    for name, found in (("nowhere", "nothing there"), ("file", "no folder"), (".", "no such file in it")):
+        with pytest.raises(ReportError) as told:
+            Report.load(tmp_path / name)
+        assert (told.value.where, told.value.found) == (str(tmp_path / name), found)
+        assert told.value.expected == "a folder with the report of an analysis (report.json)"
+        assert told.value.do == "name a folder that rvq-lens analyze wrote"
+
+
+def test_a_manifest_that_may_not_be_read_is_told(report, tmp_path, monkeypatch):
+    def refuse(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    report.save(tmp_path / "out")
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(
+        ReportError, match=r"report\.json: expected a readable file, found Permission denied; check its"
+    ):
+        Report.load(tmp_path / "out")
+
+
+def test_a_comparison_is_told_as_one(report, tmp_path):
+    report.save(tmp_path / "out")
+    (tmp_path / "out" / "report.json").write_text(json.dumps({"schema": COMPARISON_SCHEMA}))
+    expected = "out: expected the report of an analysis, found a comparison of several checkpoints; name a folder that"
+    with pytest.raises(ReportError, match=expected):
+        Report.load(tmp_path / "out")
 
 
 def test_a_notebook_shows_it_with_every_text_escaped(report):

@@ -71,10 +71,16 @@ class TestFolder:
 
     def test_a_report_is_none(self, tmp_path):
         made("a").save(tmp_path / "report")
-        with pytest.raises(ReportError, match="run rvq-lens compare again"):
+        with pytest.raises(
+            ReportError, match=r"expected a comparison of .*, found the report of .* rvq-lens compare wrote$"
+        ):
             Comparison.load(tmp_path / "report")
-        with pytest.raises(ReportError, match="rvq-lens compare wrote"):
+        with pytest.raises(ReportError, match=r"found no such file in it; .* rvq-lens compare wrote$"):
             Comparison.load(tmp_path)
+        made("a").save(tmp_path / "report")
+        (tmp_path / "report/report.json").write_text('{"schema": "comparison-99"}')
+        with pytest.raises(ReportError, match=r"schema: expected comparison-1, found 'comparison-99'"):
+            Comparison.load(tmp_path / "report")
 
     def test_the_same_input_gives_the_same_bytes(self, tmp_path):
         for name in ("one", "two"):

@@ -19,7 +19,7 @@ def test_corpora_are_those_that_counts_are_stored_of():
     told = checkpoint(train_clips=["a", "b"], code_counts={"train": [[1]]}, mirrored=True, headings_counted=8)
     assert told.corpora == {"train": "2 clips and their mirror images, each in 8 headings"}
     told = checkpoint(held_out_clips=["b"], code_counts={"held_out": [[1]], "train": [[1]]}, mirrored=True)
-    assert told.corpora == {"train": "0 clips and their mirror images", "held_out": "1 clips"}
+    assert told.corpora == {"train": "0 clips and their mirror images", "held_out": "1 clip"}
     assert checkpoint(code_counts={"train": [[1]]}, headings_counted=2).corpora == {
         "train": "0 clips, each in 2 headings"
     }
