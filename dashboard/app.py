@@ -44,7 +44,7 @@ def main() -> None:
         sys.path.insert(0, str(ROOT))
     # Read when torch is imported, by the pages: threads that wait busily slow all down on a machine with other work.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from dashboard import breadcrumb, components, linked, login, state
+    from dashboard import breadcrumb, components, history, linked, login, state
 
     st.set_page_config(page_title="RVQ Lens", page_icon=ICON, layout="wide")
     st.html(STYLE)
@@ -57,6 +57,8 @@ def main() -> None:
     page = st.navigation({"RVQ Lens": pages})
     told = st.container()
     try:
+        with st.sidebar:
+            history.keep_entries()
         state.choose(page.url_path)
         linked.begin(state.checkpoint_name(), state.current().part)
         breadcrumb.show()

@@ -19,6 +19,7 @@ from rvq_core.playback import Playback
 from rvq_core.report import Report
 
 PLAYER = "clip_player"
+_TOLD = "_clip_in_address"
 
 
 class Mark(NamedTuple):
@@ -58,6 +59,8 @@ def choose_clip(ckpt: Subject, report: Analysed) -> Clip:
     selected = [name for name in linked.news("clip page", linked.CLIPS) if name in names]
     if selected and wanted is None:
         st.session_state["clip_chosen"] = selected[0]
+    elif wanted in names and wanted != st.session_state.get(_TOLD):  # a link, or Back to an earlier visit of the page
+        st.session_state["clip_chosen"] = wanted
     with st.container(horizontal=True, vertical_alignment="bottom"):
         # Not bound to the address: that would hold the mark too, which another checkpoint changes.
         name = st.selectbox(
@@ -73,7 +76,7 @@ def choose_clip(ckpt: Subject, report: Analysed) -> Clip:
         mark = MARKS[ckpt.held_out(name)]
         st.badge(mark.label, color=mark.colour, help=mark.meaning)
         components.what_is_this("clip")
-    st.query_params["clip"] = name
+    st.query_params["clip"] = st.session_state[_TOLD] = name
     return next(clip for clip in data.clips(state.current().clips).clips if clip.name == name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from dashboard import code_facts, code_movement, code_way, code_windows, components, data, linked, obtain, state
 from dashboard.code_poses import Held
@@ -14,6 +15,8 @@ from rvq_core.report import Report
 from rvq_core.stats.geometry import nearest_to
 
 NEIGHBOURS = 8
+
+_SHOWN, _REFUSED = "_code_shown", "_code_refused"
 
 
 def main() -> None:
@@ -53,18 +56,44 @@ def choose_code(report: Report) -> tuple[int, int]:
     if opened is not None and opened[0] in layers:
         st.session_state["layer"], st.session_state["code"] = opened
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        layer = st.selectbox("Layer", layers, key="layer", bind="query-params", width=120) or layers[0]
+        layer = int(st.selectbox("Layer", layers, key="layer", bind="query-params", width=120) or layers[0])
         last = int(report.layers.set_index("layer")["codes"][layer]) - 1
-        first = most_used(report, int(layer))
-        asked = st.query_params.get("code", "")
-        if st.session_state.get("code") is None and not (asked.isdecimal() and int(asked) <= last):
-            st.session_state["code"] = first
-        elif (st.session_state.get("code") or 0) > last:
-            st.session_state["code"] = last
+        set_code(report, layer, last)
         # No default: the address names every code, the first one too.
-        code = st.number_input("Code", 0, last, value=None, key="code", bind="query-params", width=160)
+        code = st.number_input(
+            "Code", 0, last, value=None, key="code", bind="query-params", width=160,
+            help=f"Layer {layer} has the codes 0 to {last}.",
+        )  # fmt: skip
         components.what_is_this("code")
-    return int(layer), first if code is None else int(code)
+    if code is None:  # emptied by hand, or by Back to an address without a code
+        st.session_state[_REFUSED] = True
+        _go_to(layer, shown_before(report, layer, last))
+        st.rerun()
+    st.session_state[_SHOWN] = int(code)
+    if st.session_state.pop(_REFUSED, False):
+        st.caption(f"The field takes a number from 0 to {last}, the codes of layer {layer}; {int(code)} stays.")
+    return layer, int(code)
+
+
+def set_code(report: Report, layer: int, last: int) -> None:
+    """Before the field is drawn: a code where neither it nor the address has one that the layer has."""
+    asked, now = st.query_params.get("code", ""), st.session_state.get("code")
+    if now is None and not (asked.isdecimal() and int(asked) <= last):
+        st.session_state["code"] = shown_before(report, layer, last)
+        st.session_state[_REFUSED] = _SHOWN in st.session_state
+    elif (now or 0) > last:
+        st.session_state["code"] = last
+    if "code" not in st.query_params:
+        try:
+            st.query_params["code"] = str(st.session_state["code"])
+        except StreamlitAPIException:  # drawn before: the field writes what is set
+            st.session_state["code"] = st.session_state["code"]
+
+
+def shown_before(report: Report, layer: int, last: int) -> int:
+    """The code that the page showed last, as far as the layer has it, else the one most used."""
+    before = st.session_state.get(_SHOWN)
+    return most_used(report, layer) if before is None else min(before, last)
 
 
 def walk_selected(layer: int, code: int) -> None:

@@ -127,7 +127,7 @@ def choose_metric(comparison: Comparison, canonical: bool) -> pd.DataFrame:
         return metrics[full]
     present = sorted(present, key=lambda name: name != "mpjpe")
     names = {metric_name(name, canonical): name for name in present}
-    chosen = st.selectbox("Metric", list(names), key="error", bind="query-params", width=340)
+    chosen = st.selectbox("Metric", list(names), key="compared_error", bind="query-params", width=340)
     return metrics[full & (metrics["metric"] == names.get(chosen or "", present[0]))]
 
 

@@ -218,7 +218,9 @@ def dwell_table(dwell: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
 def show_codes(report: Report) -> None:
     components.heading("Codes of one layer", "codes")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        layer = st.selectbox("Layer", report.layers["layer"].tolist(), key="layer", bind="query-params", width=120)
+        layer = st.selectbox(
+            "Layer", report.layers["layer"].tolist(), key="usage_layer", bind="query-params", width=120
+        )
         statuses = st.multiselect(
             "Status", ["used", "rare", "duplicate", "unseen"], key="status_filter", bind="query-params",
             placeholder="all", width=420,

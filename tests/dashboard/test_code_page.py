@@ -135,7 +135,7 @@ def test_a_cell_of_several_codes_lets_choose_among_them(monkeypatch):
 
 def test_a_row_of_a_table_leads_to_its_code_whatever_the_link_named():
     at = AppTest.from_file(str(APP), default_timeout=200)
-    for name, value in {"checkpoint": "b", "layer": "2", "order": "code number"}.items():
+    for name, value in {"checkpoint": "b", "usage_layer": "2", "order": "code number"}.items():
         at.query_params[name] = value
     at.run()
     healthy(at.switch_page("app_pages/usage.py").run())
