@@ -58,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
             )
         except KeyboardInterrupt:
             if ranks.first and (options.out / CHECKPOINT).is_file():
-                print(f"rvq-lens: kept what was reached: {options.out / CHECKPOINT}", file=sys.stderr)
+                kept = options.out / CHECKPOINT
+                print(f"rvq-lens: kept what was reached: {kept}; the same command goes on", file=sys.stderr)
             raise
     if ranks.first:
         print(f"checkpoint: {path}")

@@ -45,7 +45,7 @@ class TestTrain:
             code, text, err = run_cli(*line)
         checkpoint = tmp_path / "run" / "checkpoint.safetensors"
         assert (code, text) == (130, "")
-        assert err == f"rvq-lens: kept what was reached: {checkpoint}\nrvq-lens: stopped\n"
+        assert err == f"rvq-lens: kept what was reached: {checkpoint}; the same command goes on\nrvq-lens: stopped\n"
         assert load_checkpoint(checkpoint).training["iterations"] == 0
         assert run_cli(*line) == (0, f"checkpoint: {checkpoint}\n", "")
         assert load_checkpoint(checkpoint).training["iterations"] == 6
