@@ -46,7 +46,8 @@ class Column:
 class TextTable:
     """Headings [C], cells [R][C], and for each whether it is the best of its column.
 
-    The last ``references`` rows are there to compare with; ``columns`` [C] say how each is printed.
+    The last ``references`` rows are there to compare with; ``columns`` [C] say how each is printed, ``same`` [C]
+    whether all rows say the same there.
     """
 
     caption: str
@@ -55,6 +56,7 @@ class TextTable:
     best: list[list[bool]]
     left: list[bool]
     columns: list[Column]
+    same: list[bool]
     references: int = 0
 
 
@@ -73,6 +75,7 @@ def text_table(table: pd.DataFrame, columns: Sequence[Column], caption: str, *, 
         best=[list(row) for row in zip(*marks, strict=True)],
         left=[not pd.api.types.is_numeric_dtype(table[column.name]) for column in shown],
         columns=shown,
+        same=[_same(table, column, cells, references) for column, cells in zip(shown, printed, strict=True)],
         references=references,
     )
 
@@ -118,6 +121,15 @@ def _best(table: pd.DataFrame, column: Column, cells: list[str], references: int
         same = [at for at in rows.index if printed[at] == printed[best]]
         marks[same] = len(same) < len(rows)
     return marks.tolist()
+
+
+def _same(table: pd.DataFrame, column: Column, cells: list[str], references: int) -> bool:
+    """Whether two rows or more all print the same; a reference may be missing, and print without the interval."""
+    last = len(cells) - references
+    if last < 2 or len(set(cells[:last])) > 1:
+        return False
+    values = table[column.name].tolist()
+    return all(pd.isna(value) or value == values[0] for value in values[last:])
 
 
 def _markdown(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from dashboard.export.text_table import Column, TextTable
+from dashboard.export.text_table import TextTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ def paper_table(table: TextTable) -> PaperTable:
     """Leave out what a paper need not show; a column that says the same in every row goes into the caption."""
     table = _across(table)
     shown = [at for at, column in enumerate(table.columns) if column.in_paper and not column.section]
-    same = [at for at in shown if not table.columns[at].key and _same(table, at)]
+    same = [at for at in shown if table.same[at] and not table.columns[at].key]
     columns = sorted((at for at in shown if at not in same), key=lambda at: not table.columns[at].key)
     sections = [_section(table, row) for row in table.cells]
     order = sorted(range(len(sections)), key=lambda row: sections.index(sections[row]))
@@ -58,17 +58,8 @@ def _across(table: TextTable) -> TextTable:
     cells = [[each, *(values.get((each, name), "") for name in names)] for each in keys]
     return TextTable(
         table.caption, [table.headings[key], *names], cells, [[False] * len(columns) for _ in keys],
-        [table.left[key], *(table.left[-1] for _ in names)], columns,
+        [table.left[key], *(table.left[-1] for _ in names)], columns, [False] * len(columns),
     )  # fmt: skip
-
-
-def _same(table: TextTable, at: int) -> bool:
-    """Whether the column prints the same in all rows; a reference may lack it, or its interval."""
-    rows = [row[at] for row in table.cells]
-    compared = rows[: len(rows) - table.references]
-    if len(compared) < 2 or len(set(compared)) > 1:
-        return False
-    return all(cell in ("", compared[0].split(" [")[0], compared[0]) for cell in rows[len(compared) :])
 
 
 def _section(table: TextTable, row: list[str]) -> str:
@@ -79,9 +70,9 @@ def _section(table: TextTable, row: list[str]) -> str:
 
 def _notes(table: TextTable, columns: list[int], same: list[int]) -> list[str]:
     """What the caption has to tell besides: what all rows share, what columns mean, brackets and bold."""
-    told = [_told(table.columns[at], table.headings[at], table.cells[0][at]) for at in same]
+    told = [_told(table.headings[at], table.cells[0][at]) for at in same]
     notes = [f"In all rows, {'; '.join(told)}."] if told else []
-    notes += dict.fromkeys(note for at in [*columns, *same] if (note := table.columns[at].note) is not None)
+    notes += dict.fromkeys(note for at in columns if (note := table.columns[at].note) is not None)
     with_intervals = [at for at in [*columns, *same] if table.columns[at].low is not None]
     if any("[" in row[at] for row in table.cells for at in with_intervals):
         notes.append("Brackets: 95 % interval.")
@@ -90,6 +81,6 @@ def _notes(table: TextTable, columns: list[int], same: list[int]) -> list[str]:
     return notes
 
 
-def _told(column: Column, heading: str, cell: str) -> str:
-    name, bracket, unit = (column.paper or heading).partition(" (")
+def _told(heading: str, cell: str) -> str:
+    name, bracket, unit = heading.partition(" (")
     return f"{name}: {cell} {unit[:-1]}" if bracket else f"{name}: {cell}"

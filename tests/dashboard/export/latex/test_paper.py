@@ -28,7 +28,7 @@ def test_what_all_rows_share_goes_into_the_caption():
 
 def test_a_value_with_a_unit_is_told_with_it():
     shown = paper_table(text_table(rows(error=[2.0] * 3), COLUMNS, "E."))
-    assert "error: 2.00 [1.50, 2.50] mm" in shown.caption
+    assert "error of all: 2.00 [1.50, 2.50] mm." in shown.caption
     assert "Bold" not in shown.caption
 
 

@@ -112,6 +112,7 @@ def test_the_table_of_layers_stays_whole_and_says_in_the_caption_what_is_the_sam
 
 def test_the_reference_stands_behind_a_rule_in_each_panel():
     text = tables_in_latex(with_all_metrics(20))["tables/reconstruction.tex"]
+    assert re.search(r"In all rows, foot skating of the original: \d.* mm/s\.", text)
     panels = re.findall(r"\\begin\{tabular\}\{.*?\\bottomrule", text, re.DOTALL)
     assert len(panels) == 2
     assert all(re.search(r"\\midrule\nunquantised & ", panel) and panel.count(r"\midrule") == 2 for panel in panels)
