@@ -19,7 +19,7 @@ from rvq_core.clips.load import LeftOut
 from rvq_core.clips.representations import UNDECODED
 from rvq_core.corpus import Corpus, HeldClips
 from rvq_core.errors import SettingsError
-from rvq_core.given import refuse_no_checkpoint, refuse_no_clips
+from rvq_core.given import refuse_no_checkpoint
 from rvq_core.layer_value import details_table
 from rvq_core.loading.checkpoint import Checkpoint
 from rvq_core.margins import unseen_margins
@@ -82,7 +82,6 @@ def analyze(
     range, CheckpointError and ClipError where ``ckpt`` or ``clips`` are paths.
     """
     refuse_no_checkpoint(ckpt)
-    refuse_no_clips(clips)
     found = analyze_shared(
         ckpt,
         HeldClips(clips),

@@ -14,6 +14,7 @@ from rvq_core.clips.facts import ClipFacts
 from rvq_core.clips.load import LeftOut, nothing_read, read_file, unique_names
 from rvq_core.clips.shelf import Shelf, one_by_one
 from rvq_core.errors import ClipError
+from rvq_core.given import refuse_no_clips
 from rvq_core.ranks import Ranks
 from rvq_core.shards import Shards, key_of, packed, unpacked
 
@@ -177,6 +178,7 @@ class ClipFiles:
 
 def fit_all(fit: Fit, clips: Sequence[Clip]) -> tuple[list[Clip], list[LeftOut]]:
     """Clips as the checkpoint takes them, and those it cannot take; raises ClipError where none is left."""
+    refuse_no_clips(clips)
     if not clips:
         raise ClipError("clips", expected="at least one clip", found="none", do="give a file or a folder with motion")
     _refuse_equal_names(clips)

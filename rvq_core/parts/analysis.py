@@ -18,7 +18,6 @@ from rvq_core.clips.shelf import one_by_one
 from rvq_core.clips.smplx import JOINT_NAMES
 from rvq_core.corpus import fit_all
 from rvq_core.errors import SettingsError
-from rvq_core.given import refuse_no_clips
 from rvq_core.measure import CAVEATS, ClipErrors, ErrorRow, measure_clip
 from rvq_core.one_pass import Progress
 from rvq_core.parts.load import PartSet
@@ -52,7 +51,6 @@ def analyze_parts(
 
     The settings are those of ``analyze``. Every part sees the same frames. Raises ClipError where no clip is left.
     """
-    refuse_no_clips(clips)
     if seed < 0:
         raise SettingsError("seed", expected="an integer >= 0", found=str(seed), do="choose another")
     body = WholeBody(part_set, device)
