@@ -20,7 +20,7 @@ from dashboard.export.sources import figures_of, name_of
 from dashboard.opened import Analysed, Subject
 from dashboard.paper import PRESETS
 from rvq_core.clips.representations import TOKENS
-from rvq_core.errors import RVQLensError
+from rvq_core.errors import RVQLensError, SettingsError
 from rvq_core.loading import Checkpoint
 from rvq_core.parts import PartSet
 from rvq_core.report import Report
@@ -43,14 +43,14 @@ def main() -> None:
         st.info("Choose at least one format.")
         return
     further: Callable[[], list[FigureEntry[Report]]] = list
-    asked = Further()
+    asked, refused = Further(), False
     if isinstance(report, Report) and not isinstance(ckpt, PartSet):
-        asked = choose_further(ckpt, report)
+        asked, refused = choose_further(ckpt, report)
         # Read now: when the button is pressed there is no page to ask what is chosen.
         clips = components.chosen_clips(ckpt).clips if asked.needs_clips else None
         further = partial(further_figures, asked, Material(report, ckpt, clips, data.store))
     command = command_of(ckpt, choice, asked)
-    offer(report, choice, command, further, asked.kinds)
+    offer(report, choice, command, further, asked.kinds, refused=refused)
     with st.expander("The same from a terminal", icon=":material/terminal:"):
         st.code(command, language="bash", wrap_lines=True)
         st.caption(
@@ -81,12 +81,14 @@ def choose(report: Analysed) -> Choice | None:
     return Choice(chosen, names, preset or "single", titled) if chosen else None
 
 
-def choose_further(ckpt: Checkpoint, report: Report) -> Further:
-    """Figures of codes, clips, maps and runs that are wanted too."""
-    codes, names = choose_codes(report), choose_clips(report)
+def choose_further(ckpt: Checkpoint, report: Report) -> tuple[Further, bool]:
+    """Figures of codes, clips, maps and runs that are wanted too, and whether codes are asked for that are none."""
+    codes, refused = choose_codes(report)
+    names = choose_clips(report)
     maps = choose_maps(report)
     runs = choose_runs() if len(curves(ckpt.training)) else []
-    return Further(tuple(codes), tuple(names), UMAP_SEED if UMAP in maps else None, DENSITY in maps, tuple(runs))
+    seed = UMAP_SEED if UMAP in maps else None
+    return Further(tuple(codes), tuple(names), seed, DENSITY in maps, tuple(runs)), refused
 
 
 def choose_maps(report: Report) -> list[str]:
@@ -116,8 +118,8 @@ def choose_runs() -> list[Run]:
     return found
 
 
-def choose_codes(report: Report) -> list[tuple[int, int]]:
-    """Layer and code of each code whose figures are wanted too."""
+def choose_codes(report: Report) -> tuple[list[tuple[int, int]], bool]:
+    """Layer and code of each code whose figures are wanted too; whether others are written, told in one box."""
     selected = linked.news("export", linked.CODES)
     if selected and "codes" not in st.query_params:
         st.session_state["codes"] = ", ".join(f"{layer}:{code}" for layer, code in selected[:MOST_CODES])
@@ -126,12 +128,16 @@ def choose_codes(report: Report) -> list[tuple[int, int]]:
         help="Figures of single codes, as layer:code: what each looks like, and its usage over clips.",
     )  # fmt: skip
     found: dict[tuple[int, int], None] = {}
+    refused: list[RVQLensError] = []
     for text in filter(None, re.split(r"[\s,;]+", written or "")):
         try:
             found[read_code(text, report)] = None
         except RVQLensError as error:
-            components.error_box(error)
-    return list(found)
+            refused.append(error)
+    if refused:
+        texts, told = ", ".join(error.found for error in refused), refused[0]
+        components.error_box(SettingsError("Codes", expected=told.expected, found=texts, do=told.do))
+    return list(found), bool(refused)
 
 
 def choose_clips(report: Report) -> list[str]:
@@ -148,12 +154,15 @@ def offer(
     command: str,
     further: Callable[[], list[FigureEntry[Report]]],
     kinds: Sequence[str],
+    *,
+    refused: bool,
 ) -> None:
-    """The button; what it gives is made when it is pressed."""
+    """The button; what it gives is made when it is pressed, which it cannot be while something is ``refused``."""
     name = name_of(report)
     st.download_button(
         "Make and download the zip", partial(make, report, choice, command, further), f"{name}-export.zip",
         "application/zip", on_click="ignore", type="primary", icon=":material/download:", key="make_export",
+        disabled=refused,
     )  # fmt: skip
     more = f", and those of {' and '.join(kinds)}" if kinds else ""
     st.caption(f"{len(choice.figures or ())} figures{more}: some seconds.")

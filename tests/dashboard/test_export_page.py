@@ -84,11 +84,15 @@ class TestPage:
 
     def test_a_code_that_is_not_there_is_told(self):
         at = AppTest.from_file(str(APP), default_timeout=60)
-        at.query_params["codes"] = "9:1"
+        at.query_params["codes"] = "banana, 1:3, 9:9"
         at.run().switch_page("app_pages/export.py").run()
         assert not at.exception
-        assert "LAYER\\:CODE, layers 1 to 2" in at.error[0].value
-        assert " --code " not in at.code[0].value
+        (told,) = at.error
+        assert "LAYER\\:CODE, layers 1 to 2" in told.value and "banana, 9\\:9" in told.value
+        assert " --code 1:3 " in at.code[0].value and at.code[0].value.count("--code") == 1
+        assert at.get("download_button")[0].proto.disabled
+        at.text_input(key="codes").set_value("1:3").run()
+        assert not at.error and not at.get("download_button")[0].proto.disabled
 
 
 @pytest.mark.browser

@@ -375,6 +375,8 @@ def test_the_selection_is_what_is_downloaded():
     at.session_state["map"] = {"selection": {"points": [{"customdata": [2, 5]}, {"customdata": [1, 3]}, {}]}}
     at.run()
     assert "these 2 codes" in healthy(at).get("download_button")[0].proto.label
+    at = healthy(open_page("codebook_map", selected_codes="2:5"))
+    assert at.get("download_button")[0].proto.label == "Download this code with its coordinates (CSV)"
 
 
 def test_the_last_choice_is_there_at_the_next_start_and_a_link_wins_over_it(tmp_path: Path, monkeypatch):
