@@ -234,12 +234,17 @@ def show_geometry(report: Report) -> None:
     st.dataframe(geometry_columns(table), hide_index=True, column_config=GEOMETRY_COLUMNS)
 
 
+def _digits(value: float) -> str:
+    """Three of them, zeros too."""
+    return f"{value:#.3g}".rstrip(".")
+
+
 def geometry_columns(table: pd.DataFrame) -> pd.DataFrame:
     """The table as it is shown: medians, each with its 5 % and 95 % percentile in words."""
     shown = table[["layer", "codes", "channels", "code_dimension", "residual_dimension", "residual_spread"]].copy()
     for name in ("norm", "nearest"):
         shown[name] = [
-            "one code" if np.isnan(median) else f"{median:.3g} ({low:.3g} to {high:.3g})"
+            "one code" if np.isnan(median) else f"{_digits(median)} ({_digits(low)} to {_digits(high)})"
             for low, median, high in table[[f"{name}_p05", f"{name}_median", f"{name}_p95"]].itertuples(index=False)
         ]
     return shown
