@@ -5,6 +5,7 @@ What the user has put into an earlier one stays in its place.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rvq_core.errors import ReportError
 from rvq_core.files import exchange
@@ -94,6 +96,15 @@ def written_folder(folder: Path, kind: FolderKind) -> Generator[Path]:
         ) from error  # fmt: skip
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def told_in(file: Path) -> dict[str, Any]:
+    """What a manifest tells; nothing where there is none, or another kind of file."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def files_in(folder: Path) -> list[Path]:

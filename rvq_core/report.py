@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rvq_core.counted import counted
 from rvq_core.errors import ReportError, RVQLensError, unreadable
-from rvq_core.folders import FolderKind, files_in, written_folder
+from rvq_core.folders import FolderKind, files_in, told_in, written_folder
 from rvq_core.limits import SETTINGS, bounded_text, refuse_unpacking, unpacked_size
 from rvq_core.report_shape import COLUMNS, REPORT, check_manifest, check_table, check_whole
 from rvq_core.stats.reconstruction import overall
@@ -124,11 +124,7 @@ class Report:
 
 def _is_report(folder: Path) -> bool:
     """Whether the folder's manifest is ours: other tools write a report.json too, and their folders must stay."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(manifest, dict) and "rvq_lens" in manifest
+    return "rvq_lens" in told_in(folder / MANIFEST)
 
 
 def _written_in(folder: Path) -> list[Path]:

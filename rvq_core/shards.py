@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rvq_core.errors import ReportError
 from rvq_core.files import written_whole
-from rvq_core.folders import FolderKind, files_in
+from rvq_core.folders import FolderKind, files_in, told_in
 from rvq_core.ranks import Ranks
 
 VERSION = 1
@@ -67,7 +67,7 @@ class Shards:
                 temporary.write_text(json.dumps({"rvq_lens_shards": VERSION, "run": run}), encoding="utf-8")
             return
         end = time.monotonic() + SHOWN_AFTER
-        while not mark.is_file() or _content(mark).get("run") != run:
+        while not mark.is_file() or told_in(mark).get("run") != run:
             ranks.refuse_failed()
             if time.monotonic() > end:
                 raise ReportError(
@@ -111,12 +111,4 @@ class Shards:
         return self.folder / f"{name}.npz"
 
 
-def _content(mark: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(mark.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-KIND = FolderKind("folder of shards", lambda folder: "rvq_lens_shards" in _content(folder / _MARK), files_in)
+KIND = FolderKind("folder of shards", lambda folder: "rvq_lens_shards" in told_in(folder / _MARK), files_in)

@@ -23,7 +23,7 @@ from dashboard.export.text_table import markdown, text_table
 from dashboard.paper import FORMATS as DRAWN
 from dashboard.paper import PRESETS, figure_files
 from rvq_core.errors import SettingsError
-from rvq_core.folders import FolderKind, written_folder
+from rvq_core.folders import FolderKind, told_in, written_folder
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -168,18 +168,14 @@ def _manifest(
     }
 
 
-def _content(folder: Path) -> dict[str, Any]:
-    """The manifest of an earlier export; empty where none lies there: other tools write a manifest.json too."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return manifest if isinstance(manifest, dict) and KEY in manifest else {}
+def _is_export(folder: Path) -> bool:
+    """Whether an earlier export lies there: other tools write a manifest.json too, and their folders must stay."""
+    return KEY in told_in(folder / MANIFEST)
 
 
 def _written_in(folder: Path) -> set[Path]:
-    files = _content(folder).get("files")
+    files = told_in(folder / MANIFEST).get("files")
     return {Path(MANIFEST), *(Path(str(name)) for name in (files if isinstance(files, list) else []))}
 
 
-KIND = FolderKind("export", lambda folder: bool(_content(folder)), _written_in)
+KIND = FolderKind("export", _is_export, _written_in)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from dashboard.export.tables import REPORT_TABLES, TableEntry
 from rvq_core.compare import Comparison
 from rvq_core.compare.comparison import SCHEMA as COMPARISON_SCHEMA
 from rvq_core.errors import SettingsError
+from rvq_core.folders import told_in
 from rvq_core.parts import PartsReport
 from rvq_core.report import MANIFEST, Report
 
@@ -28,13 +28,10 @@ TOLD = ("name", "file", "format", "sha256", "clips_fingerprint")
 
 def read_source(folder: Path) -> Source:
     """Read a folder that ``rvq-lens analyze`` or ``rvq-lens compare`` wrote. Raises ReportError."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return Report.load(folder)  # which says what is wrong
-    if isinstance(manifest, dict) and manifest.get("schema") == COMPARISON_SCHEMA:
+    manifest = told_in(folder / MANIFEST)
+    if manifest.get("schema") == COMPARISON_SCHEMA:
         return Comparison.load(folder)
-    return PartsReport.load(folder) if isinstance(manifest, dict) and "parts" in manifest else Report.load(folder)
+    return PartsReport.load(folder) if "parts" in manifest else Report.load(folder)  # which says what may be wrong
 
 
 def figures_of(
